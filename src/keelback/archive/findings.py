@@ -1,0 +1,125 @@
+"""What is wrong with an archive, said so that its publisher can put it right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from keelback.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BUILD_AGAIN: Final = "Build or download the package again."
+"""The hint for a file that lost some of its bytes."""
+
+_SHOWN: Final = 80
+"""Characters of somebody else's text in a message; enough to recognise it by."""
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    """The archive is not published."""
+    WARNING = "warning"
+    """Some clients or servers will stumble over it; it is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with one archive.
+
+    Attributes:
+        severity: whether it stops the archive from being published.
+        code: a stable word for programs, such as ``file-name``.
+        file: the archive.
+        field: where in it, such as ``index.json: depends``; empty when it concerns the whole file.
+        message: what is wrong.
+        hint: what to do about it; empty when there is nothing useful to say.
+    """
+
+    severity: Severity
+    code: str
+    file: Path
+    field: str
+    message: str
+    hint: str
+
+
+class BadArchive(ArchiveError):  # noqa: N818 - as the errors around it, named after what happened
+    """An archive that is not published; ``code`` and ``hint`` are those of its first error.
+
+    Attributes:
+        findings: everything found, errors first.
+    """
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        first = findings[0]
+        more = len(findings) - 1
+        others = f" (and {more} more {'finding' if more == 1 else 'findings'})" if more else ""
+        super().__init__(f"{printable(first.file.name)}: {first.message}{others}", hint=first.hint, code=first.code)
+        self.findings = findings
+
+
+class Problem(Exception):  # noqa: N818 - never leaves this package
+    """Inside this package: the reason why reading an archive goes no further."""
+
+    def __init__(self, code: str, message: str, *, field: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+        self.hint = hint
+
+
+class Report:
+    """Gathers the findings of one archive.
+
+    Args:
+        file: the archive.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._errors: list[Finding] = []
+        self._warnings: list[Finding] = []
+
+    def error(self, code: str, message: str, *, field: str = "", hint: str = "") -> None:
+        """Add something that stops the archive from being published."""
+        self._errors.append(Finding(Severity.ERROR, code, self._file, field, message, hint))
+
+    def warning(self, code: str, message: str, *, field: str = "", hint: str = "") -> None:
+        """Add something that does not stop it."""
+        self._warnings.append(Finding(Severity.WARNING, code, self._file, field, message, hint))
+
+    def add(self, problem: Problem) -> None:
+        """Add the reason why reading went no further."""
+        self.error(problem.code, problem.message, field=problem.field, hint=problem.hint)
+
+    def verdict(self) -> tuple[Finding, ...]:
+        """The warnings, if that is all there is.
+
+        Raises:
+            BadArchive: there are errors.
+        """
+        if self._errors:
+            raise BadArchive(self.findings())
+        return tuple(self._warnings)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything found so far, errors first."""
+        return (*self._errors, *self._warnings)
+
+
+def printable(text: str) -> str:
+    """*text* from an archive or a file name as it may stand in a message: one line, no control characters, short."""
+    safe = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return safe if len(safe) <= _SHOWN * 3 else f"{safe[: _SHOWN * 3]}..."
+
+
+def quoted(value: object) -> str:
+    """*value* from an archive, of whatever type, as it may stand in a message."""
+    shown = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
+    return shown if len(shown) <= _SHOWN + 2 else f"{shown[:_SHOWN]}..."

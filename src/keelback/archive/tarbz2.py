@@ -1,0 +1,85 @@
+"""A ``.tar.bz2`` (CEP 35): one tar of everything, of which only as much is read as ``info/`` needs."""
+
+from __future__ import annotations
+
+import bz2
+from typing import BinaryIO, Final
+
+from keelback.archive.findings import BUILD_AGAIN, Problem, Report
+from keelback.archive.formats import MAX_INFO
+from keelback.archive.info import InfoFiles, read_info
+from keelback.archive.streams import BoundedReader
+from keelback.archive.tar import TarReader
+
+MAX_RATIO: Final = 100
+"""What a ``.tar.bz2`` may unpack to beyond :data:`MAX_INFO`, as a multiple of its size, on the way to its ``info/``.
+bzip2 shrinks programs and data by a factor of 3 to 20, and a file of zeros by one of 20 000."""
+
+_BZ2_CHUNK: Final = 1 << 16
+_BZ2_END: Final = 0x177245385090
+_BZ2_END_BITS: Final = 48 + 32
+"""The mark and the checksum of the whole stream, followed by up to seven bits that fill the last byte."""
+
+
+def read_tar_bz2(file: BinaryIO, size: int, report: Report) -> InfoFiles:
+    """The ``info/`` folder of a ``.tar.bz2``.
+
+    Args:
+        file: the archive.
+        size: its size.
+        report: takes what is wrong.
+
+    Raises:
+        Problem: it cannot be read any further.
+    """
+    _check_bz2_end(file, size)
+    file.seek(0)
+    stream = BoundedReader(_Bz2Reader(file), MAX_INFO + MAX_RATIO * size, "its tar")
+    return read_info(TarReader(stream, "its tar"), report)
+
+
+def _check_bz2_end(file: BinaryIO, size: int) -> None:
+    """Whether a file ends as bzip2 streams do, which tells a truncated one without unpacking it.
+
+    The streams end with a mark, a checksum and up to seven bits of padding; nothing in them is aligned to bytes.
+    """
+    length = min(size, _BZ2_END_BITS // 8 + 1)
+    file.seek(size - length)
+    tail = int.from_bytes(file.read(length), "big")
+    mask = (1 << 48) - 1
+    if not any((tail >> padding + 32) & mask == _BZ2_END for padding in range(8)):
+        raise Problem(
+            "truncated",
+            "does not end as bzip2 data does: the file is incomplete, or something was appended to it",
+            hint=BUILD_AGAIN,
+        )
+
+
+class _Bz2Reader:
+    """Unpacks bzip2, which may be several streams one after the other, as parallel compressors write it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._stream = bz2.BZ2Decompressor()
+
+    def read(self, size: int, /) -> bytes:
+        """Up to *size* bytes; none at the end."""
+        while True:
+            packed = b""
+            if self._stream.eof:
+                packed = self._stream.unused_data or self._file.read(_BZ2_CHUNK)
+                if not packed:
+                    return b""
+                self._stream = bz2.BZ2Decompressor()
+            elif self._stream.needs_input:
+                packed = self._file.read(_BZ2_CHUNK)
+                if not packed:
+                    raise Problem("truncated", "is incomplete: its bzip2 data ends in the middle", hint=BUILD_AGAIN)
+            try:
+                data = self._stream.decompress(packed, size)
+            except OSError as error:
+                raise Problem(
+                    "damaged", f"is damaged: its bzip2 data does not unpack ({error})", hint=BUILD_AGAIN
+                ) from None
+            if data:
+                return data

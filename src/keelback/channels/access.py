@@ -1,0 +1,75 @@
+"""The credential of a channel: given with the command, then in the server's variables, then in the stores."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keelback.credentials.kinds import BearerToken, CondaToken, Credential, check_token
+from keelback.credentials.lookup import find, host_of, require
+from keelback.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from keelback.channels.base import Session
+
+_log = logging.getLogger("keelback.credentials")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A credential, and where it came from as a person would say it."""
+
+    credential: Credential
+    source: str
+
+
+def token_access(
+    session: Session,
+    url: str,
+    *,
+    server: str,
+    kind: type[BearerToken | CondaToken],
+    usable: Sequence[type[Credential]],
+    variable: str,
+) -> Access:
+    """The credential with which *url* is spoken to, where a token given by hand is of *kind*.
+
+    Args:
+        session: what was given, and where to look.
+        url: the server's.
+        server: what a person calls it.
+        kind: what a token from an option or a variable becomes.
+        usable: the kinds from a store that will do.
+        variable: the server's own variable.
+
+    Raises:
+        CredentialError: there is none, or none that will do.
+    """
+    given = given_token(session, url, kind, variable)
+    return given or stored_access(session, url, server=server, usable=usable, flag="--api-key", variable=variable)
+
+
+def given_token(session: Session, url: str, kind: type[BearerToken | CondaToken], variable: str) -> Access | None:
+    """The token given by option or by *variable*, as *kind*; ``None`` where there is neither."""
+    token, source = session.given.api_key, session.given.source
+    if token is None:
+        value = session.environ.get(variable)
+        if not value:
+            return None
+        token, source = Secret(value), f"the variable {variable}"
+    credential = kind(check_token(token, source))
+    _log.info("%s: a token from %s", host_of(url), source)
+    return Access(credential, source)
+
+
+def stored_access(
+    session: Session, url: str, *, server: str, usable: Sequence[type[Credential]], flag: str, variable: str
+) -> Access:
+    """The credential that the stores have for *url*; raises as :func:`token_access`."""
+    match = require(
+        find(url, session.stores), url, usable, server=server, looked=session.stores, flag=flag, env=variable
+    )
+    return Access(match.credential, f"key {match.key!r} of {match.store.name}")

@@ -1,0 +1,278 @@
+"""Channels on anaconda.org, and on servers with its API (anaconda-client: package, release, stage, form, commit)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import quote
+
+from keelback.channels.access import token_access
+from keelback.channels.answers import expect
+from keelback.channels.base import Channel, Delivery, Once, Refusal, Session
+from keelback.channels.reading import IndexReader
+from keelback.channels.target import Target, check_name, check_server
+from keelback.credentials.kinds import CondaToken
+from keelback.credentials.lookup import find
+from keelback.errors import ServerError, UsageError
+from keelback.repodata import Listed
+from keelback.transport import ArchiveBody, MultipartBody, Request, disposition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import httpx2
+
+    from keelback.archive import PackageArchive
+    from keelback.transport import Answer
+
+SERVER: Final = "https://api.anaconda.org"
+_READING: Final = "https://conda.anaconda.org"
+_SITES: Final = frozenset({"anaconda.org", "www.anaconda.org", "api.anaconda.org", "conda.anaconda.org"})
+_API_VERSION: Final = "1.12.2"
+MAIN: Final = "main"
+
+
+class AnacondaChannel(Channel):
+    """The files of an owner on anaconda.org under one or more labels.
+
+    Args:
+        owner: a user or an organisation.
+        labels: under which labels a file is put; readers see the first one as the channel.
+        url: the API's.
+    """
+
+    kind: ClassVar[str] = "anaconda"
+    needs_md5: ClassVar[bool] = True
+
+    def __init__(self, owner: str, labels: Sequence[str] = (MAIN,), url: str = SERVER) -> None:
+        self._api = check_server(url)
+        self._owner = check_name(owner, "the owner")
+        self._labels = [check_name(label, "the label") for label in labels] or [MAIN]
+        first = self._labels[0]
+        self.url = f"{_reading_url(self._api)}/{quote(owner)}" + ("" if first == MAIN else f"/label/{quote(first)}")
+        self._once = Once()
+
+    @classmethod
+    def from_target(cls, target: Target) -> AnacondaChannel | None:
+        """``https://anaconda.org/OWNER[/LABEL]``, or ``anaconda+https://HOST/BASE/OWNER[/label/LABEL]``."""
+        if target.kind != cls.kind and (target.kind or target.host not in _SITES):
+            return None
+        segments: tuple[str, ...] = target.segments
+        labels: tuple[str, ...] = (MAIN,)
+        *before, word, last = ("", "", *segments)
+        if word == "label" and len(before) > 2:
+            segments, labels = segments[:-2], (last,)
+        if target.host in _SITES:
+            if len(segments) == 2 and labels == (MAIN,):
+                segments, labels = segments[:1], (segments[1],)
+            if len(segments) == 1:
+                return cls(segments[0], labels)
+            raise UsageError(f"{target.text} names no owner", hint="write it like https://anaconda.org/OWNER/LABEL")
+        if not segments:
+            raise UsageError(f"{target.text} names no owner", hint=f"write it like {target.base()}/OWNER")
+        return cls(segments[-1], labels, target.base(len(segments) - 1))
+
+    def open(self, session: Session) -> None:
+        """See :class:`Channel`."""
+        access = token_access(
+            session,
+            self._api,
+            server="anaconda.org",
+            kind=CondaToken,
+            usable=(CondaToken,),
+            variable="ANACONDA_API_KEY",
+        )
+        assert isinstance(access.credential, CondaToken)  # noqa: S101 - what usable says
+        self._client = session.client
+        self._source = access.source
+        self._auth = access.credential.header("Authorization", "token ")
+        self._index = IndexReader(self._client, self.url, self._reading_auth(session))
+
+    def _reading_auth(self, session: Session) -> httpx2.Auth | None:
+        """The same token where the same service is read; elsewhere what the stores have for that host."""
+        if self._api == SERVER or _reading_url(self._api) == self._api:
+            return self._auth
+        match = find(self.url, session.stores)
+        return match.credential if match is not None and isinstance(match.credential, CondaToken) else None
+
+    def check_credential(self) -> None:
+        """Ask who the token belongs to (``GET /user``)."""
+        expect(self._call("GET", "user"), source=self._source)
+
+    def asks_first(self, archive: PackageArchive) -> bool:  # noqa: ARG002 - the same for all
+        """No: staging asks, before any bytes go out."""
+        return False
+
+    def find(self, archive: PackageArchive) -> Listed | None:
+        """What ``GET /dist/OWNER/NAME/VERSION/SUBDIR/FILE`` says."""
+        document = self._dist(archive)
+        if document is None:
+            return None
+        return Listed(sha256=_text(document, "sha256"), md5=_text(document, "md5"))
+
+    def _dist(self, archive: PackageArchive) -> Mapping[str, Any] | None:
+        answer = self._call("GET", self._path("dist", archive))
+        if answer.status == 404:
+            return None
+        return _object(expect(answer, source=self._source))
+
+    def keep(self, archive: PackageArchive) -> None:
+        """Put the labels on a file that is there without them (``POST /channels/OWNER/LABEL``)."""
+        document = self._dist(archive) or {}
+        have = document.get("labels")
+        place = {"package": archive.name, "version": archive.version, "basename": archive.relative_path}
+        if not isinstance(have, list):
+            return
+        for label in self._labels:
+            if label not in have:
+                expect(self._call("POST", f"channels/{quote(self._owner)}/{quote(label)}", place), source=self._source)
+
+    def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
+        """Package, release, stage, form, commit; the first two once a run for all files of a package and release."""
+        self._describe(archive)
+        staged = self._stage(archive)
+        if staged is None and overwrite:
+            self._delete(archive)
+            staged = self._stage(archive)
+        if staged is None:
+            raise Refusal(attempts=0)
+        attempts = self._post_form(archive, staged, delivery)
+        self._commit(archive, staged)
+        return attempts
+
+    # --- package and release --------------------------------------------------------------------------------------
+
+    def _describe(self, archive: PackageArchive) -> None:
+        package = archive.name.lower()
+        self._once.do(package, lambda: self._describe_package(archive))
+        self._once.do((package, archive.version), lambda: self._describe_release(archive))
+
+    def _describe_package(self, archive: PackageArchive) -> None:
+        path = self._path("package", archive, depth=1)
+        about = {"package_types": ["conda"], "name": archive.name.lower(), **archive.about}
+        if self._exists(path):
+            # without "public": sending it, as others do, would turn a private package public
+            self._change("PATCH", path, {"public_attrs": about})
+        else:
+            self._change("POST", path, {"public": True, "publish": False, "public_attrs": about})
+            self._once.do(("new", archive.name.lower()), lambda: None)
+
+    def _describe_release(self, archive: PackageArchive) -> None:
+        path = self._path("release", archive, depth=2)
+        if not self._once.done(("new", archive.name.lower())) and self._exists(path):
+            self._change("PATCH", path, {"public_attrs": dict(archive.about)})
+        else:
+            body = {"requirements": [], "announce": False, "description": None, **archive.about}
+            self._change("POST", path, body)
+
+    def _exists(self, path: str) -> bool:
+        answer = self._call("GET", path)
+        return answer.status != 404 and bool(expect(answer, 200, source=self._source))
+
+    def _change(self, method: str, path: str, body: Mapping[str, Any]) -> None:
+        answer = self._call(method, path, body)
+        if method == "POST" and answer.status == 409:  # somebody else was quicker, or an answer of ours got lost
+            return
+        expect(answer, source=self._source)
+
+    # --- the file -------------------------------------------------------------------------------------------------
+
+    def _stage(self, archive: PackageArchive) -> Mapping[str, Any] | None:
+        """Announce the file; ``None`` where there is one of that name."""
+        body = {
+            "distribution_type": "conda",
+            "description": None,
+            "attrs": dict(archive.index),
+            "channels": self._labels,
+            "sha256": archive.sha256,
+        }
+        answer = self._call("POST", self._path("stage", archive), body)
+        if answer.status == 409:
+            return None
+        staged = _object(expect(answer, 200, source=self._source))
+        fields = staged.get("form_data")
+        good = isinstance(fields, dict) and all(isinstance(value, str) for value in fields.values())
+        if not (good and _text(staged, "post_url") and _text(staged, "dist_id")):
+            raise ServerError(f"{self._api} did not say where to send {archive.filename}", status=answer.status)
+        return staged
+
+    def _delete(self, archive: PackageArchive) -> None:
+        """Remove the file, and make anew what the server removes with the last file of a release or a package."""
+        answer = self._call("DELETE", self._path("dist", archive))
+        if answer.status != 404:
+            expect(answer, source=self._source)
+        if not self._exists(self._path("package", archive, depth=1)):
+            self._describe_package(archive)
+        if not self._exists(self._path("release", archive, depth=2)):
+            self._describe_release(archive)
+
+    def _post_form(self, archive: PackageArchive, staged: Mapping[str, Any], delivery: Delivery) -> int:
+        """Send the bytes to where they were told to go, without the token; returns how often they were sent.
+
+        The file comes last and has no file name: object stores ignore what follows it (Amazon S3 API, POST Object).
+        """
+        url = staged["post_url"]
+        if not url.startswith(("https://", "http://")) or (self._api.startswith("https:") and url.startswith("http:")):
+            raise ServerError(f"{self._api} wants the file sent to an address that is not https", status=200)
+        md5 = base64.b64encode(bytes.fromhex(archive.md5)).decode()
+        fields = {**staged["form_data"], "Content-Length": str(archive.size), "Content-MD5": md5}
+        parts: list[tuple[list[tuple[str, str]], str | ArchiveBody]] = [
+            ([disposition(name)], value) for name, value in fields.items()
+        ]
+        parts.append(([disposition("file")], ArchiveBody(archive, delivery.sent)))
+        answer = self._client.send(
+            Request(
+                "POST", url, headers={"accept": "application/json"}, body=MultipartBody(parts), retried=delivery.retried
+            )
+        )
+        expect(answer)
+        return answer.attempts
+
+    def _commit(self, archive: PackageArchive, staged: Mapping[str, Any]) -> None:
+        answer = self._call("POST", self._path("commit", archive), {"dist_id": staged["dist_id"]})
+        if answer.uncertain and not answer.ok:  # the first commit may have worked, and the second found nothing to do
+            found = self.find(archive)
+            if found is not None and found.same_bytes(archive):
+                return
+        expect(answer, source=self._source)
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    def _path(self, route: str, archive: PackageArchive, depth: int = 3) -> str:
+        """``ROUTE/OWNER/NAME[/VERSION[/SUBDIR/FILE]]``, by *depth*."""
+        place = [self._owner, archive.name.lower(), archive.version, archive.relative_path]
+        return "/".join([route, *(quote(part, safe="/+!") for part in place[: depth + 1])])
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        headers = {"accept": "application/json", "x-binstar-api-version": _API_VERSION}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        content = None if body is None else json.dumps(body).encode()
+        return self._client.send(Request(method, f"{self._api}/{path}", auth=self._auth, headers=headers, body=content))
+
+    def refresh(self) -> None:
+        """See :class:`Channel`."""
+        self._index.forget()
+
+    def listed(self, archive: PackageArchive) -> Listed | None:
+        """See :class:`Channel`."""
+        return self._index.listed(archive)
+
+
+def _reading_url(api: str) -> str:
+    """Where an owner's channel is read: the first ``api`` of the URL is ``conda`` there (conda, anaconda_client.py)."""
+    return _READING if api == SERVER else re.sub(r"(?<=[./])api(?=[./]|$)", "conda", api, count=1)
+
+
+def _object(answer: Answer) -> Mapping[str, Any]:
+    document = answer.json()
+    if not isinstance(document, dict):
+        raise ServerError(f"{answer.url}: an answer that is no JSON object", status=answer.status)
+    return document
+
+
+def _text(document: Mapping[str, Any], key: str) -> str | None:
+    value = document.get(key)
+    return value if isinstance(value, str) and value else None

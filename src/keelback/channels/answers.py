@@ -1,0 +1,102 @@
+"""What a server's answer means, in the words of :mod:`keelback.errors`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import httpx2
+
+from keelback.errors import CredentialRefused, Forbidden, KeelbackError, ServerError
+from keelback.secret import redact
+from keelback.transport import servers_words
+
+if TYPE_CHECKING:
+    from keelback.transport import Answer
+
+_HINTS: Final = {
+    404: "check the server, the channel and how they are spelled in the URL",
+    413: "the server, or a proxy in front of it, limits the size of a request",
+    429: "the server limits how often it is asked; try again later, or with fewer --jobs",
+}
+_CODES: Final = {404: "not-found", 413: "too-large", 422: "rejected", 429: "rate-limited"}
+
+
+def expect(answer: Answer, *statuses: int, source: str | None = None) -> Answer:
+    """*answer*, if it has one of *statuses* (any 2xx, where none is named) and does not contradict itself.
+
+    Args:
+        answer: what the server said.
+        statuses: what it should have said.
+        source: where the credential came from, to be named if it is refused.
+
+    Raises:
+        CredentialRefused: 401.
+        Forbidden: 403.
+        ServerError: any other status; or a success that holds a web page or an error.
+    """
+    if answer.status in statuses or (not statuses and answer.ok):
+        contradiction = _contradiction(answer)
+        if contradiction is None:
+            return answer
+        raise ServerError(f"{_host(answer)} said {answer.status}, but {contradiction}", status=answer.status)
+    raise error_of(answer, source=source)
+
+
+def error_of(answer: Answer, *, source: str | None = None) -> KeelbackError:
+    """The error that *answer*, which is not a success, stands for."""
+    error = _error_of(answer, source)
+    error.attempts = answer.attempts
+    return error
+
+
+def _error_of(answer: Answer, source: str | None) -> KeelbackError:
+    host, words = _host(answer), servers_words(answer)
+    said = f": {words}" if words else ""
+    if answer.status == 401:
+        whose = f" from {source}" if source else ""
+        return CredentialRefused(
+            f"{host} refused the credential{whose} (401){said}",
+            hint="it may have expired, or belong to another server; give a new one",
+        )
+    if answer.status == 403:
+        return Forbidden(
+            f"{host} does not allow this (403){said}",
+            hint="the credential is known there, but may not write to this channel or replace this file",
+        )
+    if 300 <= answer.status <= 399:
+        return _redirect(answer, host)
+    tries = "" if answer.attempts == 1 else f" after {answer.attempts} attempts"
+    return ServerError(
+        f"{host} answered {answer.status}{tries}{said}",
+        status=answer.status,
+        hint=_HINTS.get(answer.status, ""),
+        code=_CODES.get(answer.status),
+    )
+
+
+def _redirect(answer: Answer, host: str) -> ServerError:
+    try:
+        target = httpx2.URL(answer.headers.get("location", ""))
+        where = redact(f"{target.scheme}://{target.netloc.decode()}") if target.host else "another page of itself"
+    except httpx2.InvalidURL:
+        where = "what is no URL"
+    return ServerError(
+        f"{host} redirects uploads to {where} ({answer.status}); nothing was sent there",
+        status=answer.status,
+        hint="give the URL of the server that takes uploads",
+        code="redirect",
+    )
+
+
+def _contradiction(answer: Answer) -> str | None:
+    """What in a success is none, or ``None``."""
+    if answer.status == 200 and "html" in answer.headers.get("content-type", ""):
+        return f"sent a web page ({servers_words(answer)!r}): is this the URL of the server, or of a log-in page?"
+    document = answer.json()
+    if isinstance(document, dict) and (document.get("error") or document.get("errors")):
+        return f"also an error: {servers_words(answer)}"
+    return None
+
+
+def _host(answer: Answer) -> str:
+    return httpx2.URL(answer.url).netloc.decode()

@@ -1,0 +1,190 @@
+"""Conda repositories of Artifactory, and WebDAV servers that take ``PUT REPOSITORY/SUBDIR/FILE`` as it does."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, ClassVar, Final
+from urllib.parse import quote
+
+import httpx2
+
+from keelback.channels.access import Access, given_token, stored_access
+from keelback.channels.answers import error_of, expect
+from keelback.channels.base import Channel, Delivery, Refusal, Session
+from keelback.channels.reading import IndexReader
+from keelback.channels.target import check_name, check_server
+from keelback.credentials.kinds import BasicHTTP, BearerToken
+from keelback.errors import UsageError
+from keelback.repodata import Listed
+from keelback.secret import Secret
+from keelback.transport import ArchiveBody, Request
+
+if TYPE_CHECKING:
+    from keelback.archive import PackageArchive
+    from keelback.channels.target import Target
+    from keelback.transport import Answer
+
+_DEPLOY_BY_CHECKSUM_FROM: Final = 1 << 20
+"""From this size on asking whether the server has the content costs less than sending it."""
+
+
+class ArtifactoryChannel(Channel):
+    """A conda repository of an Artifactory server.
+
+    Args:
+        url: the server's, with its context path: ``https://HOST/artifactory``.
+        channel: the key of the repository.
+    """
+
+    kind: ClassVar[str] = "artifactory"
+
+    def __init__(self, url: str, channel: str) -> None:
+        self._server = check_server(url)
+        self.url = f"{self._server}/{quote(check_name(channel, 'the repository'))}"
+        self._is_artifactory = False
+
+    @classmethod
+    def from_target(cls, target: Target) -> ArtifactoryChannel | None:
+        """``artifactory+https://HOST/BASE/REPOSITORY``, any URL under ``/artifactory/``, or of a ``jfrog.io`` host."""
+        segments = target.segments
+        own = target.host.endswith(".jfrog.io") or "artifactory" in target.host or segments[:1] == ("artifactory",)
+        if target.kind != cls.kind and (target.kind or target.scheme == "file" or not own):
+            return None
+        if not segments or segments == ("artifactory",):
+            raise UsageError(
+                f"{target.text} names no repository", hint=f"write it like {target.base()}/artifactory/REPOSITORY"
+            )
+        base = len(segments) - 1
+        if segments[base - 2 : base] == ("api", "conda"):  # the URL from which conda reads
+            base -= 2
+        return cls(target.base(base), segments[-1])
+
+    def open(self, session: Session) -> None:
+        """See :class:`Channel`."""
+        access = self._access(session)
+        assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that are usable are
+        self._client = session.client
+        self._source = access.source
+        self._auth = access.credential
+        self._index = IndexReader(self._client, self.url, self._auth)
+
+    def _access(self, session: Session) -> Access:
+        """A pair or a token given with the command, then either from the variables, then what the stores have."""
+        given, environ = session.given, session.environ
+        if given.username is not None or given.password is not None:
+            username = given.username or environ.get("ARTIFACTORY_USERNAME")
+            password = given.password or _secret(environ.get("ARTIFACTORY_PASSWORD"))
+            return _pair(username, password, given.source)
+        if given.api_key is None:
+            username, password = environ.get("ARTIFACTORY_USERNAME"), _secret(environ.get("ARTIFACTORY_PASSWORD"))
+            if username or password:
+                if environ.get("ARTIFACTORY_TOKEN"):
+                    raise UsageError(
+                        "ARTIFACTORY_TOKEN and ARTIFACTORY_USERNAME are both set", hint="unset one of them"
+                    )
+                source = "the variables ARTIFACTORY_USERNAME and ARTIFACTORY_PASSWORD"
+                return _pair(username, password, source)
+        token = given_token(session, self._server, BearerToken, "ARTIFACTORY_TOKEN")
+        return token or stored_access(
+            session,
+            self._server,
+            server="Artifactory",
+            usable=(BearerToken, BasicHTTP),
+            flag="--token or --username and --password",
+            variable="ARTIFACTORY_TOKEN",
+        )
+
+    def find(self, archive: PackageArchive) -> Listed | None:
+        """What ``HEAD`` of the file says: always asked first, because a ``PUT`` replaces without a word."""
+        url = self._file(archive)
+        answer = self._client.send(Request("HEAD", url, auth=self._auth))
+        if "x-artifactory-id" in answer.headers or "x-jfrog-version" in answer.headers:
+            self._is_artifactory = True
+        if answer.status == 404:
+            return None
+        expect(answer, source=self._source)
+        length = answer.headers.get("content-length", "")
+        size = int(length) if length.isascii() and length.isdigit() else None
+        sha256 = answer.headers.get("x-checksum-sha256")
+        if sha256 is None and size == archive.size:  # a plain WebDAV server: the bytes themselves have to tell
+            sha256 = self._digest(url)
+        return Listed(sha256=sha256, md5=answer.headers.get("x-checksum-md5"), size=size)
+
+    def _digest(self, url: str) -> str | None:
+        digest = hashlib.sha256()
+        request = Request("GET", url, auth=self._auth, headers={"accept-encoding": "identity"})
+        with self._client.stream(request) as (status, _headers, pieces):
+            if status != 200:
+                return None
+            for piece in pieces:
+                digest.update(piece)
+        return digest.hexdigest()
+
+    def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
+        """``PUT REPOSITORY/SUBDIR/FILE`` with its checksums, which the server compares with what arrived.
+
+        Content that the server has anywhere already is not sent (JFrog REST API, "Deploy Artifact by Checksum").
+        """
+        if self._is_artifactory and archive.size >= _DEPLOY_BY_CHECKSUM_FROM and self._deployed_by_checksum(archive):
+            return 0
+        answer = self._client.send(
+            Request(
+                "PUT",
+                self._file(archive),
+                auth=self._auth,
+                headers={"x-checksum-sha256": archive.sha256, "content-type": "application/octet-stream"},
+                body=ArchiveBody(archive, delivery.sent),
+                retried=delivery.retried,
+            )
+        )
+        if answer.status == 409 and not overwrite:
+            found = self.find(archive)
+            if found is None:
+                raise error_of(answer, source=self._source)
+            raise Refusal(answer.attempts, uncertain=answer.uncertain)
+        if answer.status == 403 and answer.uncertain:  # it arrived at first, and may not be replaced by the repetition
+            found = self.find(archive)
+            if found is not None and found.same_bytes(archive):
+                return answer.attempts
+        self._check(expect(answer, source=self._source), archive)
+        return answer.attempts
+
+    def _deployed_by_checksum(self, archive: PackageArchive) -> bool:
+        headers = {"x-checksum-deploy": "true", "x-checksum-sha256": archive.sha256, "content-length": "0"}
+        answer = self._client.send(Request("PUT", self._file(archive), auth=self._auth, headers=headers))
+        return answer.ok and _stored_sha256(answer) == archive.sha256
+
+    def _check(self, answer: Answer, archive: PackageArchive) -> None:
+        """A server that tells what it stored has to have stored what was sent."""
+        stored = _stored_sha256(answer)
+        if stored is not None and stored != archive.sha256:
+            raise error_of(answer, source=self._source)
+
+    def _file(self, archive: PackageArchive) -> str:
+        return f"{self.url}/{quote(archive.subdir)}/{quote(archive.filename, safe='+!')}"
+
+    def refresh(self) -> None:
+        """See :class:`Channel`."""
+        self._index.forget()
+
+    def listed(self, archive: PackageArchive) -> Listed | None:
+        """See :class:`Channel`; Artifactory computes its index up to half a minute after an upload."""
+        return self._index.listed(archive)
+
+
+def _pair(username: str | None, password: Secret | None, source: str) -> Access:
+    if not username or password is None:
+        raise UsageError("a user name and a password belong together", hint="give both --username and --password")
+    return Access(BasicHTTP(username, password), source)
+
+
+def _secret(value: str | None) -> Secret | None:
+    return Secret(value) if value else None
+
+
+def _stored_sha256(answer: Answer) -> str | None:
+    """The hash that the server says it stored (the ``checksums`` of its JSON answer), or ``None``."""
+    document = answer.json()
+    checksums = document.get("checksums") if isinstance(document, dict) else None
+    sha256 = checksums.get("sha256") if isinstance(checksums, dict) else None
+    return sha256.lower() if isinstance(sha256, str) else None

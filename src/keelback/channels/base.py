@@ -1,0 +1,218 @@
+"""What a channel is, to the rest of keelback."""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from keelback.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from keelback.archive import PackageArchive
+    from keelback.channels.target import Target
+    from keelback.credentials.stores import Store
+    from keelback.repodata import Listed
+    from keelback.report import Reporter
+    from keelback.secret import Secret
+    from keelback.transport import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The credential that the user gave with the command or the call, if any.
+
+    Attributes:
+        api_key: a token; what kind of token is the channel's business.
+        username, password: for servers that take those.
+        source: where they came from, as a person would say it.
+    """
+
+    api_key: Secret | None = None
+    username: str | None = None
+    password: Secret | None = None
+    source: str = "--api-key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a channel works with during one run.
+
+    Attributes:
+        client: sends the requests.
+        stores: where credentials are looked up, in this order.
+        given: the credential that goes before all others.
+        environ: where the server's own variables are.
+    """
+
+    client: Client
+    stores: Sequence[Store]
+    given: Given = field(default_factory=Given)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+class Refusal(Exception):
+    """The channel has a file of that name already, and keeps it.
+
+    Attributes:
+        attempts: how often the bytes were sent until the channel said so.
+        uncertain: whether one of these attempts may itself have put the file there.
+    """
+
+    def __init__(self, attempts: int = 1, *, uncertain: bool = False) -> None:
+        super().__init__("the channel has a file of that name")
+        self.attempts = attempts
+        self.uncertain = uncertain
+
+
+class Delivery:
+    """One archive on its way: what a channel tells about it while it goes out.
+
+    Args:
+        archive: what is sent.
+        reporter: who is told.
+        stop: set when the user has stopped the run.
+    """
+
+    def __init__(self, archive: PackageArchive, reporter: Reporter, stop: threading.Event | None = None) -> None:
+        self.archive = archive
+        self._reporter = reporter
+        self._stop = stop
+        self._begun = False
+
+    def sent(self, count: int) -> None:
+        """*count* more bytes are out; raises :class:`~keelback.errors.Interrupted` where that is enough."""
+        if self._stop is not None and self._stop.is_set():
+            raise Interrupted("stopped while it was being sent")
+        if not self._begun:
+            self._begun = True
+            self._reporter.started(self.archive)
+        self._reporter.sent(self.archive, count)
+
+    def retried(self, seconds: float, why: str) -> None:
+        """It is tried again in *seconds*, because of *why*."""
+        self._begun = False
+        self._reporter.waiting(self.archive, seconds, why)
+
+
+class Channel(ABC):
+    """A place that takes archives and serves them.
+
+    A run goes: :meth:`open`, then :meth:`find` and :meth:`send` from several threads at once, then :meth:`finish`.
+
+    Attributes:
+        kind: the word for this kind of channel in ``--to KIND+https://...`` and in messages.
+        needs_md5: whether the MD5 of an archive is asked for, which takes longer than its SHA-256.
+        url: how the channel is called towards people and in JSON; never holds a secret.
+    """
+
+    kind: ClassVar[str]
+    needs_md5: ClassVar[bool] = False
+    url: str
+
+    @classmethod
+    @abstractmethod
+    def from_target(cls, target: Target) -> Channel | None:
+        """The channel that *target* names, or ``None`` where it is no business of this kind.
+
+        Raises:
+            UsageError: it is, but names no channel.
+        """
+
+    @abstractmethod
+    def open(self, session: Session) -> None:
+        """Find the credential and whatever else could go wrong before anything is sent.
+
+        Raises:
+            CredentialError: there is no credential, or none of a kind that this server takes.
+            ChannelError: the channel does not exist, or cannot be written.
+        """
+
+    def asks_first(self, archive: PackageArchive) -> bool:  # noqa: ARG002 - for the channels that look at it
+        """Whether :meth:`find` is to be asked before *archive* is sent."""
+        return True
+
+    @abstractmethod
+    def find(self, archive: PackageArchive) -> Listed | None:
+        """What the channel has under the name of *archive*, or ``None`` where it has nothing, as far as it can say."""
+
+    @abstractmethod
+    def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
+        """Put *archive* into the channel, and return how often its bytes were sent until it had them.
+
+        Args:
+            archive: what to send.
+            overwrite: whether a file of that name is replaced.
+            delivery: told what happens meanwhile.
+
+        Raises:
+            Refusal: the channel has a file of that name, and *overwrite* is false.
+            KeelbackError: it did not work.
+        """
+
+    def keep(self, archive: PackageArchive) -> None:
+        """The channel has the bytes of *archive* already: see that they are where they should be; nothing by default.
+
+        Raises:
+            KeelbackError: they could not be put there.
+        """
+
+    def url_of(self, archive: PackageArchive) -> str:
+        """Where readers of the channel get *archive*."""
+        return f"{self.url}/{archive.relative_path}"
+
+    def begin(self, archives: Sequence[PackageArchive]) -> None:
+        """Do what is to be done once before *archives* are sent; nothing by default."""
+
+    def finish(self) -> None:
+        """Do what is to be done once after the last archive, whatever became of them; nothing by default."""
+
+    def close(self) -> None:
+        """Give back what :meth:`open` or :meth:`begin` took, whatever became of the run; nothing by default."""
+
+    @abstractmethod
+    def listed(self, archive: PackageArchive) -> Listed | None:
+        """What the channel's own index says of *archive* to its readers; ``None`` where it has no such file."""
+
+    def refresh(self) -> None:
+        """Read the index afresh at the next :meth:`listed`; nothing where it is never kept."""
+
+    def check_credential(self) -> None:
+        """Ask the server whether it takes the credential, where there is a cheap way; nothing by default.
+
+        Raises:
+            CredentialRefused: it does not.
+        """
+
+
+class Once:
+    """Runs a piece of work once for each key, whoever comes first; the others wait for its end, or its error."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[object, threading.Lock] = {}
+        self._done: dict[object, Exception | None] = {}
+
+    def do(self, key: object, work: Callable[[], None]) -> None:
+        """Run *work* unless that was done for *key*; raises what it raised, for everyone that asks."""
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._done:
+                self._done[key] = None
+                try:
+                    work()
+                except Exception as error:
+                    self._done[key] = error
+                    raise
+            elif (before := self._done[key]) is not None:
+                raise before
+
+    def done(self, key: object) -> bool:
+        """Whether the work for *key* has been done, without an error."""
+        with self._lock:
+            return key in self._done and self._done[key] is None

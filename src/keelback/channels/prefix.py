@@ -1,0 +1,136 @@
+"""Channels on prefix.dev, and on servers that speak its upload protocol (``POST /api/v1/upload/CHANNEL``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+from urllib.parse import quote
+
+import httpx2
+
+from keelback.channels.access import token_access
+from keelback.channels.answers import expect
+from keelback.channels.base import Channel, Delivery, Refusal, Session
+from keelback.channels.reading import IndexReader
+from keelback.channels.target import check_name, check_server
+from keelback.credentials.kinds import BearerToken, OAuth
+from keelback.errors import CredentialRefused, UsageError
+from keelback.transport import ArchiveBody, MultipartBody, Request, disposition
+
+if TYPE_CHECKING:
+    from keelback.archive import PackageArchive
+    from keelback.channels.target import Target
+    from keelback.repodata import Listed
+
+SERVER: Final = "https://prefix.dev"
+_REPOSITORY: Final = "https://repo.prefix.dev"
+_ASK_FIRST_FROM: Final = 4 << 20
+"""From this size on a look into the index costs less than sending the bytes for nothing."""
+
+
+class PrefixChannel(Channel):
+    """A channel on prefix.dev, or on a server like it.
+
+    Args:
+        url: the server's.
+        channel: the channel's name, which may have slashes in it.
+    """
+
+    kind: ClassVar[str] = "prefix"
+
+    def __init__(self, channel: str, url: str = SERVER) -> None:
+        self._server = check_server(url)
+        self._channel = "/".join(check_name(part, "the channel") for part in channel.split("/"))
+        self.url = f"{self._server}/{quote(self._channel)}"
+        repository = _REPOSITORY if self._server == SERVER else self._server
+        self._readable = f"{repository}/{quote(self._channel)}"
+
+    @classmethod
+    def from_target(cls, target: Target) -> PrefixChannel | None:
+        """``https://prefix.dev/CHANNEL`` (or ``repo.prefix.dev``), or ``prefix+https://HOST/CHANNEL``."""
+        own = target.host == "prefix.dev" or target.host.endswith(".prefix.dev")
+        if target.kind != cls.kind and (target.kind or not own):
+            return None
+        if not target.segments:
+            raise UsageError(f"{target.text} names no channel", hint=f"write it like {target.base()}/CHANNEL")
+        server = SERVER if target.base() == _REPOSITORY else target.base()
+        return cls("/".join(target.segments), server)
+
+    def open(self, session: Session) -> None:
+        """See :class:`Channel`."""
+        access = token_access(
+            session,
+            self._server,
+            server="prefix.dev",
+            kind=BearerToken,
+            usable=(BearerToken, OAuth),
+            variable="PREFIX_API_KEY",
+        )
+        assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - what usable says
+        self._client = session.client
+        self._source = access.source
+        self._auth = access.credential
+        self._index = IndexReader(self._client, self._readable, self._auth)
+
+    def check_credential(self) -> None:
+        """Ask GraphQL for ``viewer { login }``, as ``rattler auth login`` does; ``null`` means a bad token."""
+        answer = self._client.send(
+            Request(
+                "POST",
+                f"{self._server}/api/graphql",
+                auth=self._auth,
+                headers={"content-type": "application/json"},
+                body=b'{"query":"query { viewer { login } }"}',
+            )
+        )
+        if answer.status == 404:  # a server that speaks the upload protocol only
+            return
+        document = expect(answer, source=self._source).json()
+        data = document.get("data") if isinstance(document, dict) else None
+        if isinstance(data, dict) and data.get("viewer", ...) is None:
+            raise CredentialRefused(
+                f"{self._server} does not know the token from {self._source}", hint="make a new one in its settings"
+            )
+
+    def asks_first(self, archive: PackageArchive) -> bool:
+        """A small file is sent at once: the server says 409 where it has one."""
+        return archive.size >= _ASK_FIRST_FROM
+
+    def find(self, archive: PackageArchive) -> Listed | None:
+        """What the channel's index has, read afresh: the upload interface itself tells no hash."""
+        self._index.forget()
+        return self._index.listed(archive)
+
+    def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
+        """``POST /api/v1/upload/CHANNEL`` with the file as first part, its name and hash as headers of that part."""
+        part = [
+            disposition("file", archive.filename),
+            ("content-type", "application/octet-stream"),
+            ("content-length", str(archive.size)),
+            ("x-file-name", archive.filename),
+            ("x-file-sha256", archive.sha256),
+        ]
+        answer = self._client.send(
+            Request(
+                "POST",
+                f"{self._server}/api/v1/upload/{quote(self._channel)}" + ("?force=true" if overwrite else ""),
+                auth=self._auth,
+                body=MultipartBody([(part, ArchiveBody(archive, delivery.sent))]),
+                retried=delivery.retried,
+            )
+        )
+        if answer.status == 409 and not overwrite:
+            raise Refusal(answer.attempts, uncertain=answer.uncertain)
+        expect(answer, source=self._source)
+        return answer.attempts
+
+    def url_of(self, archive: PackageArchive) -> str:
+        """See :class:`Channel`; packages are read from another host than the one they are sent to."""
+        return f"{self._readable}/{archive.relative_path}"
+
+    def refresh(self) -> None:
+        """See :class:`Channel`."""
+        self._index.forget()
+
+    def listed(self, archive: PackageArchive) -> Listed | None:
+        """See :class:`Channel`."""
+        return self._index.listed(archive)

@@ -1,0 +1,115 @@
+"""Channels of a Quetz server (Quetz 0.10: ``main.py``, the routes under ``/api/channels``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import quote, urlencode
+
+from keelback.channels.access import token_access
+from keelback.channels.answers import expect
+from keelback.channels.base import Channel, Delivery, Refusal, Session
+from keelback.channels.reading import IndexReader
+from keelback.channels.target import check_name, check_server
+from keelback.credentials.kinds import CondaToken
+from keelback.errors import ServerError, UsageError
+from keelback.repodata import Listed
+from keelback.transport import ArchiveBody, Request
+
+if TYPE_CHECKING:
+    from keelback.archive import PackageArchive
+    from keelback.channels.target import Target
+
+_ASK_FIRST_FROM: Final = 4 << 20
+"""From this size on a question costs less than sending the bytes for nothing."""
+
+
+class QuetzChannel(Channel):
+    """A channel of a Quetz server.
+
+    Args:
+        url: the server's, with any path in front of ``/api``.
+        channel: the channel's name.
+    """
+
+    kind: ClassVar[str] = "quetz"
+
+    def __init__(self, url: str, channel: str) -> None:
+        self._server = check_server(url)
+        self._channel = check_name(channel, "the channel")
+        self._api = f"{self._server}/api/channels/{quote(channel)}"
+        self.url = f"{self._server}/get/{quote(channel)}"
+
+    @classmethod
+    def from_target(cls, target: Target) -> QuetzChannel | None:
+        """``quetz+https://HOST[/BASE][/get]/CHANNEL``, or any URL of a host with ``quetz`` in its name."""
+        if target.kind != cls.kind and (target.kind or "quetz" not in target.host):
+            return None
+        segments = target.segments
+        if not segments:
+            raise UsageError(f"{target.text} names no channel", hint=f"write it like {target.base()}/CHANNEL")
+        base = len(segments) - 1
+        if base and segments[base - 1] == "get":
+            base -= 1
+        return cls(target.base(base), segments[-1])
+
+    def open(self, session: Session) -> None:
+        """See :class:`Channel`; asks for the channel, as an upload to one that is not there is answered with 500."""
+        access = token_access(
+            session, self._server, server="Quetz", kind=CondaToken, usable=(CondaToken,), variable="QUETZ_API_KEY"
+        )
+        assert isinstance(access.credential, CondaToken)  # noqa: S101 - what usable says
+        self._client = session.client
+        self._source = access.source
+        self._auth = access.credential.header("X-API-Key")
+        self._index = IndexReader(self._client, self.url, self._auth)
+        answer = self._client.send(Request("GET", self._api, auth=self._auth))
+        if answer.status == 404:
+            raise ServerError(
+                f"{self._server} has no channel {self._channel!r}",
+                status=404,
+                code="no-channel",
+                hint="create it on the server first, or check how it is spelled",
+            )
+        if answer.status != 403:  # a key that may upload one package, but not look at the channel
+            expect(answer, source=self._source)
+
+    def asks_first(self, archive: PackageArchive) -> bool:
+        """A small file is sent at once: Quetz says 409 where it has one."""
+        return archive.size >= _ASK_FIRST_FROM
+
+    def find(self, archive: PackageArchive) -> Listed | None:
+        """What the server's catalogue has (``GET .../packages/P/versions/PLATFORM/FILE``), or else its index."""
+        place = "/".join(quote(part) for part in (archive.name, "versions", archive.subdir, archive.filename))
+        answer = self._client.send(Request("GET", f"{self._api}/packages/{place}", auth=self._auth))
+        if answer.status == 404:
+            return None
+        info: Any = (expect(answer, source=self._source).json() or {}).get("info")
+        if isinstance(info, dict) and isinstance(info.get("sha256"), str):
+            return Listed(sha256=info["sha256"])
+        return self._index.listed(archive) or Listed()
+
+    def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
+        """``POST /api/channels/CHANNEL/upload/FILE?force=...&sha256=...`` with the bytes as they are."""
+        query = urlencode({"force": "true" if overwrite else "false", "sha256": archive.sha256})
+        answer = self._client.send(
+            Request(
+                "POST",
+                f"{self._api}/upload/{quote(archive.filename, safe='+!')}?{query}",
+                auth=self._auth,
+                headers={"content-type": "application/octet-stream"},
+                body=ArchiveBody(archive, delivery.sent),
+                retried=delivery.retried,
+            )
+        )
+        if answer.status == 409 and not overwrite:
+            raise Refusal(answer.attempts, uncertain=answer.uncertain)
+        expect(answer, source=self._source)
+        return answer.attempts
+
+    def refresh(self) -> None:
+        """See :class:`Channel`."""
+        self._index.forget()
+
+    def listed(self, archive: PackageArchive) -> Listed | None:
+        """See :class:`Channel`."""
+        return self._index.listed(archive)

@@ -1,0 +1,46 @@
+"""Which kind of channel a destination is."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from keelback.channels.target import parse_target
+from keelback.errors import UsageError
+from keelback.secret import redact
+
+if TYPE_CHECKING:
+    from keelback.channels.base import Channel
+
+KINDS: Final = {
+    "local": "keelback.channels.local:LocalChannel",
+    "prefix": "keelback.channels.prefix:PrefixChannel",
+    "anaconda": "keelback.channels.anaconda:AnacondaChannel",
+    "quetz": "keelback.channels.quetz:QuetzChannel",
+    "artifactory": "keelback.channels.artifactory:ArtifactoryChannel",
+}
+"""Every kind of channel, in the order in which they are asked whether a URL is theirs."""
+
+
+def channel_class(kind: str) -> type[Channel]:
+    """The class of the channels of *kind*, a key of :data:`KINDS`."""
+    module, _, name = KINDS[kind].partition(":")
+    found: type[Channel] = getattr(import_module(module), name)
+    return found
+
+
+def channel_for(destination: str) -> Channel:
+    """The channel that *destination* names: a folder, or a URL.
+
+    Raises:
+        UsageError: it names none, or it cannot be told which kind of server that is.
+    """
+    target = parse_target(destination, frozenset(KINDS) - {"local"})
+    for kind in [target.kind] if target.kind else KINDS:
+        channel = channel_class(kind).from_target(target)
+        if channel is not None:
+            return channel
+    examples = ", ".join(f"{kind}+{target.scheme}://{target.netloc}/..." for kind in KINDS if kind != "local")
+    raise UsageError(
+        f"{redact(destination)}: which kind of server is {target.host}?", hint=f"say it in the URL: {examples}"
+    )

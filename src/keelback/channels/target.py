@@ -1,0 +1,129 @@
+"""A destination as a user writes it, taken apart: ``KIND+https://host/path``, ``https://host/path``, a folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from keelback.errors import UsageError
+from keelback.secret import redact
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._~-]+")
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9.+-]+):")  # two letters at least: C:\channel is a folder
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A destination.
+
+    Attributes:
+        text: as it was written.
+        kind: the kind that was named outright (``quetz+https://``, ``quetz://``), or ``None``.
+        scheme: ``https``, ``http`` or ``file``.
+        host: lower-case, without port; empty for a folder.
+        netloc: host and port.
+        segments: the path's, decoded; each is a legal name.
+        folder: for ``file``, the folder.
+    """
+
+    text: str
+    kind: str | None
+    scheme: str
+    host: str = ""
+    netloc: str = ""
+    segments: tuple[str, ...] = ()
+    folder: Path | None = None
+
+    def base(self, count: int = 0) -> str:
+        """The URL of the server, with the first *count* segments of the path."""
+        return "/".join([f"{self.scheme}://{self.netloc}", *self.segments[:count]])
+
+
+def parse_target(text: str, kinds: frozenset[str]) -> Target:
+    """Take *text* apart.
+
+    Args:
+        text: what the user wrote.
+        kinds: the words that may stand before ``+https://`` or ``://``.
+
+    Raises:
+        UsageError: unknown scheme, no host, a user name or password in it, or a name that no channel can have.
+    """
+    if not text.strip():
+        raise UsageError("the destination is empty", hint="name a folder or the URL of a channel")
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return Target(text, None, "file", folder=Path(text).expanduser())
+    kind, protocol = _kind_and_protocol(text, scheme[1].lower(), kinds)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{redact(text)} is no URL: {error}") from error
+    if protocol == "file":
+        return _folder(text, parts.netloc, parts.path)
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(
+            f"{redact(text)} has a user name or password in it, where it ends up in logs",
+            hint="put it into the auth file, or give it by the server's variables or options",
+        )
+    if not parts.hostname:
+        raise UsageError(f"{redact(text)} names no host", hint="write it like https://HOST/CHANNEL")
+    if parts.query or parts.fragment:
+        raise UsageError(f"{redact(text)} has a query or a fragment; a channel's URL has neither")
+    segments = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
+    for segment in segments:
+        check_name(segment, "the path of the destination")
+    host = parts.hostname.lower()
+    shown = f"[{host}]" if ":" in host else host
+    return Target(text, kind, protocol, host, shown if port is None else f"{shown}:{port}", segments)
+
+
+def check_name(name: str, what: str) -> str:
+    """*name* itself, if a channel, owner, label or repository can be called so.
+
+    Raises:
+        UsageError: it is empty, is ``.`` or ``..``, or has other characters than letters, digits and ``._~-``.
+    """
+    if "://" in name:
+        raise UsageError(f"{what} is a name, not a URL: {redact(name)!r}", hint="give the server with --url")
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        raise UsageError(f"{what}: {redact(name)!r} is no name", hint="letters, digits and . _ ~ - make a name")
+    return name
+
+
+def check_server(url: str, what: str = "--url") -> str:
+    """*url* without a slash at its end, if it can be the address of a server.
+
+    Raises:
+        UsageError: another scheme than https or http, no host, or anything secret in it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in ("https", "http"):
+        raise UsageError(f"{what}: {redact(url)!r} is no http(s) URL", hint="write it like https://HOST")
+    target = parse_target(url, frozenset())
+    return target.base(len(target.segments))
+
+
+def _kind_and_protocol(text: str, scheme: str, kinds: frozenset[str]) -> tuple[str | None, str]:
+    kind, plus, protocol = scheme.rpartition("+")
+    if scheme in ("https", "http", "file"):
+        return None, scheme
+    if plus and kind in kinds and protocol in ("https", "http"):
+        return kind, protocol
+    if scheme in kinds:
+        return scheme, "https"
+    raise UsageError(
+        f"{redact(text)}: unknown scheme {scheme!r}",
+        hint="use a folder, https://, or one of " + ", ".join(f"{kind}+https://" for kind in sorted(kinds)),
+    )
+
+
+def _folder(text: str, netloc: str, path: str) -> Target:
+    if netloc not in ("", "localhost"):
+        raise UsageError(f"{text} names a folder of another machine", hint="write it like file:///folder")
+    return Target(text, None, "file", folder=Path(url2pathname(path)))

@@ -1,0 +1,195 @@
+"""What a person sees: progress while it runs, a line for each outcome, a summary."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import click
+
+from keelback.archive import Severity
+from keelback.report import Silence, Status
+from keelback.secret import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from keelback.archive import Finding, PackageArchive
+    from keelback.cli.progress import Bars
+    from keelback.report import Outcome, Problem, Report
+
+_COLOURS: Final = {
+    Status.UPLOADED: "green",
+    Status.REPLACED: "yellow",
+    Status.IDENTICAL: "blue",
+    Status.SKIPPED: "blue",
+    Status.FAILED: "red",
+    Status.NOT_ATTEMPTED: "magenta",
+}
+_WIDTH: Final = max(len(status) for status in Status)
+
+
+class Console(Silence):
+    """The reporter for a terminal or a log, to be used as a context while a run goes on.
+
+    Outcomes go to standard output, or to standard error where a JSON document goes to standard output; everything
+    else goes to standard error.
+
+    Args:
+        as_json: whether standard output belongs to a document.
+        quiet: whether only what went wrong gets a line.
+        verbose: 0; 1 for where credentials come from and what is tried again; 2 for every request.
+        progress: whether there may be bars.
+        dry_run: whether outcomes are only what would be.
+    """
+
+    def __init__(self, *, as_json: bool, quiet: bool, verbose: int, progress: bool, dry_run: bool) -> None:
+        self._as_json = as_json
+        self._quiet = quiet
+        self._would = "would be " if dry_run else ""
+        self._lock = threading.Lock()
+        self._lines: list[str] = []
+        self._bars: Bars | None = None
+        self._progress = progress and not quiet and sys.stderr.isatty()
+        _log_to_stderr(verbose)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end_bars()
+
+    # --- the reporter -----------------------------------------------------------------------------------------------
+
+    def checked(self, findings: Sequence[Finding]) -> None:
+        """A line for each finding."""
+        for finding in findings:
+            if finding.severity is Severity.ERROR or not self._quiet:
+                show_finding(finding)
+
+    def channel(self, url: str, archives: Sequence[PackageArchive]) -> None:
+        """Bars for the channel at *url*, on a terminal."""
+        self._end_bars()
+        if self._progress:
+            from keelback.cli.progress import Bars  # noqa: PLC0415 - rich is for terminals only
+
+            self._bars = Bars(url, archives)
+
+    def started(self, archive: PackageArchive) -> None:
+        """The bar of *archive* starts from zero."""
+        if self._bars is not None:
+            self._bars.started(archive)
+
+    def sent(self, archive: PackageArchive, count: int) -> None:
+        """The bar of *archive* moves."""
+        if self._bars is not None:
+            self._bars.sent(archive, count)
+
+    def waiting(self, archive: PackageArchive, seconds: float, why: str) -> None:
+        """A line that says what is tried again."""
+        if not self._quiet:
+            self.note(f"{archive.filename}: {why}; trying again in {seconds:.1f} s")
+
+    def finished(self, outcome: Outcome) -> None:
+        """A line for the outcome; on a terminal when the bars are gone."""
+        lines = self._outcome_lines(outcome)
+        if self._bars is None:
+            self._print(lines)
+        else:
+            self._bars.finished(outcome)
+            with self._lock:
+                self._lines += lines
+
+    def note(self, text: str) -> None:
+        """A line on standard error."""
+        if self._bars is None:
+            click.echo(redact(text), err=True)
+        else:
+            self._bars.note(redact(text))
+
+    # --- afterwards -------------------------------------------------------------------------------------------------
+
+    def summary(self, report: Report) -> None:
+        """What became of the run, channel by channel."""
+        for channel in report.channels:
+            for outcome in channel.outcomes:
+                if outcome.status is Status.NOT_ATTEMPTED or not outcome.name:
+                    self._print(self._outcome_lines(outcome))
+                if outcome.visible is False:
+                    name = f"{outcome.subdir}/{outcome.filename}"
+                    self._print([f"{'not visible':{_WIDTH}}  {name}: accepted, but not in the index yet"])
+            if channel.error is not None:
+                _show_problem(channel.error)
+            counts = ", ".join(f"{count} {self._would}{status}" for status, count in channel.summary.items())
+            click.echo(f"{redact(channel.channel)}: {counts or 'nothing to do'}")
+        if report.error is not None:
+            _show_problem(report.error)
+
+    def _outcome_lines(self, outcome: Outcome) -> list[str]:
+        failed = outcome.status in (Status.FAILED, Status.NOT_ATTEMPTED)
+        if self._quiet and not failed:
+            return []
+        status = click.style(f"{outcome.status:{_WIDTH}}", fg=_COLOURS[outcome.status])
+        name = f"{outcome.subdir}/{outcome.filename}" if outcome.subdir else str(outcome.file)
+        detail = "" if failed else f"  {size_text(outcome.size)}"
+        if outcome.status in (Status.UPLOADED, Status.REPLACED) and not self._would:
+            detail += f" in {outcome.seconds:.1f} s"
+        if outcome.attempts > 1:
+            detail += f", {outcome.attempts} attempts"
+        lines = [f"{status}  {self._would and '(dry run) '}{name}{detail}"]
+        if outcome.error is not None:
+            lines.append(f"{'':{_WIDTH}}  {redact(outcome.error.message)}")
+            if outcome.error.hint and outcome.status is Status.FAILED:
+                lines.append(f"{'':{_WIDTH}}  {click.style('hint:', fg='cyan')} {redact(outcome.error.hint)}")
+        return lines
+
+    def _print(self, lines: Sequence[str]) -> None:
+        with self._lock:
+            for line in lines:
+                click.echo(line, err=self._as_json)
+
+    def _end_bars(self) -> None:
+        if self._bars is not None:
+            self._bars.end()
+            self._bars = None
+        lines, self._lines = self._lines, []
+        self._print(lines)
+
+
+def show_finding(finding: Finding) -> None:
+    """A finding for a person, on standard error."""
+    colour = "red" if finding.severity is Severity.ERROR else "yellow"
+    where = f"{finding.file}: " + (f"{finding.field}: " if finding.field else "")
+    click.echo(f"{click.style(f'{finding.severity}:', fg=colour)} {redact(where + finding.message)}", err=True)
+    if finding.hint:
+        click.echo(f"  {click.style('hint:', fg='cyan')} {redact(finding.hint)}", err=True)
+
+
+def size_text(size: float) -> str:
+    """*size* in bytes as a person reads it: ``12.3 MB``."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+def _show_problem(problem: Problem) -> None:
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {problem.message}", err=True)
+    if problem.hint:
+        click.echo(f"{click.style('hint:', fg='cyan')}  {problem.hint}", err=True)
+
+
+class _Redacting(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+def _log_to_stderr(verbose: int) -> None:
+    handler: logging.StreamHandler[Any] = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacting("%(message)s"))
+    logger = logging.getLogger("keelback")
+    logger.handlers = [handler]
+    logger.setLevel([logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])

@@ -1,0 +1,169 @@
+"""Options that several commands share, and the run that they describe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from keelback.errors import KeelbackError, UsageError
+from keelback.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from keelback.channels.base import Channel
+    from keelback.report import Report
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def run_options(command: F) -> F:
+    """What every command that sends archives understands."""
+    for option in reversed(
+        [
+            click.option("-n", "--dry-run", is_flag=True, help="Do everything but send."),
+            click.option("-s", "--skip-existing", is_flag=True, help="Files that are there with other bytes are left."),
+            click.option(
+                "-j", "--jobs", type=click.IntRange(1, 64), default=8, show_default=True, help="Uploads at once."
+            ),
+            click.option("--verify", is_flag=True, help="Wait until the channel's own index serves every file."),
+            click.option(
+                "--verify-timeout",
+                type=click.FloatRange(0),
+                default=300,
+                show_default=True,
+                metavar="SECONDS",
+                help="How long --verify waits.",
+            ),
+            click.option("--subdir", metavar="SUBDIR", help="Where packages belong that do not say it themselves."),
+            click.option("--auth-file", metavar="FILE", help="Look for credentials in this file and nowhere else."),
+            click.option(
+                "--allow-insecure-host",
+                "insecure_hosts",
+                multiple=True,
+                metavar="HOST",
+                help="Credentials may go there over plain HTTP, and its certificate is not verified.",
+            ),
+            click.option(
+                "--timeout",
+                type=click.FloatRange(0, min_open=True),
+                default=120,
+                show_default=True,
+                metavar="SECONDS",
+                help="Without progress for so long, a try has failed.",
+            ),
+            click.option(
+                "--retries", type=click.IntRange(0, 20), default=4, show_default=True, help="Tries after the first."
+            ),
+            click.option(
+                "--retry-delay",
+                type=click.FloatRange(0),
+                default=1,
+                show_default=True,
+                metavar="SECONDS",
+                help="Upper bound of the first wait between tries; it doubles.",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output."),
+            click.option("--no-progress", is_flag=True, help="Plain lines, even on a terminal."),
+            click.option("-q", "--quiet", is_flag=True, help="Only the summary, and what went wrong."),
+            click.option("-v", "--verbose", count=True, help="Say which credential is used, and what is tried again."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def force_option(*names: str, envvar: str | None = None) -> Callable[[F], F]:
+    """``--force``."""
+    text = "Files that are there with other bytes are replaced."
+    return click.option(*names, "--force", is_flag=True, envvar=envvar, show_envvar=envvar is not None, help=text)
+
+
+def secret_options(name: str, *short: str, variable: str, what: str) -> Callable[[F], F]:
+    """``--NAME VALUE`` and ``--NAME-file FILE``, which become one argument: the secret and where it came from."""
+    parameter = name.replace("-", "_")
+
+    def decorate(command: F) -> F:
+        @click.option(
+            f"--{name}-file",
+            f"{parameter}_file",
+            metavar="FILE",
+            help=f"Read the {what} from a file; - is standard input.",
+        )
+        @click.option(
+            *short,
+            f"--{name}",
+            parameter,
+            metavar="SECRET",
+            help=f"The {what}; safer by file or variable.  [env var: {variable}]",
+        )
+        @wraps(command)
+        def with_secret(*args: Any, **kwargs: Any) -> Any:
+            value, file = kwargs.pop(parameter), kwargs.pop(f"{parameter}_file")
+            if value is not None and file is not None:
+                raise UsageError(f"--{name} and --{name}-file are both given", hint="give one of them")
+            source = f"--{name}" if file is None else f"--{name}-file"
+            secret = Secret(value) if value is not None else None if file is None else _read_secret(file, source)
+            kwargs[parameter] = secret
+            kwargs["key_source"] = source if secret is not None else kwargs.get("key_source", f"--{name}")
+            return command(*args, **kwargs)
+
+        return cast("F", with_secret)
+
+    return decorate
+
+
+def _read_secret(file: str, source: str) -> Secret:
+    """The first line of *file*, or of standard input."""
+    try:
+        text = sys.stdin.read(65536) if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise UsageError(f"{source}: {file} cannot be read: {reason}") from None
+    secret = text.removesuffix("\n").removesuffix("\r")
+    if not secret:
+        raise UsageError(f"{source}: {'standard input' if file == '-' else file} is empty")
+    return Secret(secret)
+
+
+def carry_out(paths: Sequence[str], to: Sequence[str | Channel], **options: Any) -> None:
+    """Publish *paths* with the *options* of the command line, show what became of it, and exit with its status."""
+    from keelback.cli.console import Console  # noqa: PLC0415 - not for --help
+    from keelback.publishing import publish  # noqa: PLC0415 - not for --help
+    from keelback.report import Problem, Report  # noqa: PLC0415 - not for --help
+    from keelback.transport import Retry  # noqa: PLC0415 - not for --help
+
+    as_json, dry_run = options.pop("as_json"), options["dry_run"]
+    verify, verify_timeout = options.pop("verify"), options.pop("verify_timeout")
+    retry = Retry(attempts=options.pop("retries") + 1, base=options.pop("retry_delay"))
+    console = Console(
+        as_json=as_json,
+        quiet=options.pop("quiet"),
+        verbose=options.pop("verbose"),
+        progress=not options.pop("no_progress"),
+        dry_run=dry_run,
+    )
+    try:
+        with console:
+            report = publish(
+                paths, to, retry=retry, verify=verify_timeout if verify else None, reporter=console, **options
+            )
+    except KeelbackError as error:
+        if not as_json:
+            raise
+        report = Report(dry_run=dry_run, error=Problem.of(error))
+    finish(report, console if not as_json else None)
+
+
+def finish(report: Report, console: Any | None) -> None:
+    """Print *report*, as JSON where there is no *console*, and exit with its status."""
+    if console is None:
+        click.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        console.summary(report)
+    sys.exit(int(report.exit_status))

@@ -1,0 +1,54 @@
+"""``keelback publish``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from keelback.cli.options import carry_out, force_option, run_options, secret_options
+
+
+@click.command("publish")
+@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
+@click.option(
+    "--to", "to", multiple=True, required=True, metavar="CHANNEL", help="Where to; may be given more than once."
+)
+@force_option()
+@secret_options("api-key", "-a", variable="PREFIX_API_KEY, ...", what="token")
+@run_options
+def command(paths: tuple[str, ...], to: tuple[str, ...], **options: Any) -> None:
+    r"""Put packages into a channel, or several.
+
+    PATHS are packages (.conda, .tar.bz2), folders with packages in them, or patterns. All of them are read and checked,
+    and the credentials found, before anything is sent. What the channel has already is left alone: running the same
+    command again does only what is left.
+
+    \b
+    CHANNEL is one of
+      ./folder  or  file:///folder             a local channel: made, filled, indexed
+      https://prefix.dev/CHANNEL
+      https://anaconda.org/OWNER[/LABEL]
+      quetz+https://HOST/CHANNEL
+      artifactory+https://HOST/artifactory/REPOSITORY
+      prefix+https://HOST/CHANNEL, anaconda+https://HOST/api/OWNER[/label/LABEL]
+
+    \b
+    Tokens are found in
+      --api-key, --api-key-file;
+      PREFIX_API_KEY, ANACONDA_API_KEY, QUETZ_API_KEY, ARTIFACTORY_TOKEN
+      (or ARTIFACTORY_USERNAME and ARTIFACTORY_PASSWORD);
+      the file in RATTLER_AUTH_FILE; ~/.rattler/credentials.json
+
+    \b
+    Examples:
+      keelback publish --to ./my-channel dist/
+      keelback publish --to https://prefix.dev/my-channel 'dist/*.conda'
+      keelback publish --to https://anaconda.org/my-org/dev --verify output/
+      keelback publish --to quetz+https://quetz.example.com/ch --dry-run dist/
+
+    \b
+    Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 no or refused
+    credential, 4 accepted but not visible yet (--verify), 130 stopped.
+    """
+    carry_out(paths, to, **options)

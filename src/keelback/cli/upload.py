@@ -1,0 +1,132 @@
+"""``keelback upload prefix|anaconda|quetz|artifactory``: the options and variables of ``rattler-build upload``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keelback.cli.options import carry_out, force_option, run_options, secret_options
+from keelback.errors import UsageError
+
+if TYPE_CHECKING:
+    from keelback.secret import Secret
+
+
+def _files(function: Any) -> Any:
+    return click.argument("paths", nargs=-1, required=True, metavar="FILES...")(function)
+
+
+@click.group("upload")
+def command() -> None:
+    """Put packages into a channel, with the options and variables of rattler-build.
+
+    The same as 'keelback publish', for those who have scripts with 'rattler-build upload' in them.
+    """
+
+
+@command.command("prefix")
+@_files
+@click.option(
+    "-u", "--url", envvar="PREFIX_SERVER_URL", show_envvar=True, default="https://prefix.dev", show_default=True
+)
+@click.option("-c", "--channel", envvar="PREFIX_CHANNEL", show_envvar=True, required=True, help="The channel.")
+@force_option()
+@secret_options("api-key", "-a", variable="PREFIX_API_KEY", what="token")
+@run_options
+def _prefix(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> None:
+    r"""Put packages into a channel on prefix.dev.
+
+    \b
+    Example:
+      keelback upload prefix -c my-channel output/noarch/*.conda
+    """
+    from keelback.channels.prefix import PrefixChannel  # noqa: PLC0415 - not for --help
+
+    carry_out(paths, [PrefixChannel(channel, url)], **options)
+
+
+@command.command("anaconda")
+@_files
+@click.option(
+    "-u", "--url", envvar="ANACONDA_SERVER_URL", show_envvar=True, default="https://api.anaconda.org", show_default=True
+)
+@click.option(
+    "-o", "--owner", envvar="ANACONDA_OWNER", show_envvar=True, required=True, help="The user or organisation."
+)
+@click.option(
+    "-c",
+    "--channel",
+    "labels",
+    envvar="ANACONDA_CHANNEL",
+    show_envvar=True,
+    multiple=True,
+    default=["main"],
+    show_default=True,
+    metavar="LABEL",
+    help="The label; may be given more than once.",
+)
+@force_option("-f", envvar="ANACONDA_FORCE")
+@secret_options("api-key", "-a", variable="ANACONDA_API_KEY", what="token")
+@run_options
+def _anaconda(paths: tuple[str, ...], url: str, owner: str, labels: tuple[str, ...], **options: Any) -> None:
+    r"""Put packages under a label of an owner on anaconda.org.
+
+    \b
+    Example:
+      keelback upload anaconda -o my-org -c dev output/noarch/*.conda
+    """
+    from keelback.channels.anaconda import AnacondaChannel  # noqa: PLC0415 - not for --help
+
+    carry_out(paths, [AnacondaChannel(owner, labels, url)], **options)
+
+
+@command.command("quetz")
+@_files
+@click.option("-u", "--url", envvar="QUETZ_SERVER_URL", show_envvar=True, required=True, help="The server.")
+@click.option("-c", "--channel", envvar="QUETZ_CHANNEL", show_envvar=True, required=True, help="The channel.")
+@force_option()
+@secret_options("api-key", "-a", variable="QUETZ_API_KEY", what="API key")
+@run_options
+def _quetz(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> None:
+    r"""Put packages into a channel of a Quetz server.
+
+    \b
+    Example:
+      keelback upload quetz -u https://quetz.example.com -c my-channel output/noarch/*.conda
+    """
+    from keelback.channels.quetz import QuetzChannel  # noqa: PLC0415 - not for --help
+
+    carry_out(paths, [QuetzChannel(url, channel)], **options)
+
+
+@command.command("artifactory")
+@_files
+@click.option(
+    "-u",
+    "--url",
+    envvar="ARTIFACTORY_SERVER_URL",
+    show_envvar=True,
+    required=True,
+    help="The server, with /artifactory.",
+)
+@click.option(
+    "-c", "--channel", envvar="ARTIFACTORY_CHANNEL", show_envvar=True, required=True, help="The key of the repository."
+)
+@force_option()
+@click.option("--username", metavar="NAME", help="The user, with a password.  [env var: ARTIFACTORY_USERNAME]")
+@secret_options("password", variable="ARTIFACTORY_PASSWORD", what="password")
+@secret_options("token", "-t", variable="ARTIFACTORY_TOKEN", what="token")
+@run_options
+def _artifactory(paths: tuple[str, ...], url: str, channel: str, token: Secret | None, **options: Any) -> None:
+    r"""Put packages into a conda repository of an Artifactory server.
+
+    \b
+    Example:
+      keelback upload artifactory -u https://example.com/artifactory -c conda-local output/noarch/*.conda
+    """
+    from keelback.channels.artifactory import ArtifactoryChannel  # noqa: PLC0415 - not for --help
+
+    if token is not None and (options["username"] or options["password"]):
+        raise UsageError("--token, and --username with --password, are both given", hint="give one of them")
+    carry_out(paths, [ArtifactoryChannel(url, channel)], api_key=token, **options)

@@ -1,0 +1,136 @@
+"""Many archives into one channel, or several: everything checked first, then sent side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keelback.channels.base import Channel, Given, Session
+from keelback.channels.registry import channel_for
+from keelback.checking import Checked, Hasher, check
+from keelback.credentials.lookup import default_stores
+from keelback.errors import UsageError
+from keelback.report import INTERRUPTED, ChannelReport, Outcome, Problem, Report, Reporter, Silence, Status
+from keelback.running import ASKING, JOBS, Options, Run, outcome_of
+from keelback.secret import Secret
+from keelback.transport import Client, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+
+def publish(  # noqa: PLR0913 - the public door: each of these is an option of the command
+    paths: Iterable[str | Path],
+    to: str | Channel | Sequence[str | Channel],
+    *,
+    force: bool = False,
+    skip_existing: bool = False,
+    dry_run: bool = False,
+    verify: float | None = None,
+    jobs: int = JOBS,
+    subdir: str | None = None,
+    api_key: str | Secret | None = None,
+    username: str | None = None,
+    password: str | Secret | None = None,
+    key_source: str = "the call",
+    auth_file: Path | str | None = None,
+    retry: Retry | None = None,
+    timeout: float = 120.0,
+    insecure_hosts: Collection[str] = (),
+    reporter: Reporter | None = None,
+) -> Report:
+    """Put archives into channels.
+
+    All archives are read and checked, and all credentials found, before the first byte goes out. Publishing again what
+    is there already is harmless, and after a failure does only what is left.
+
+    Args:
+        paths: files, folders and patterns.
+        to: the channels: folders, URLs, or :class:`~keelback.channels.base.Channel` objects.
+        force: replace files of the same name and other bytes.
+        skip_existing: leave files of the same name and other bytes as they are, and call that a success.
+        dry_run: do everything but send.
+        verify: wait up to so many seconds until the channels' own indexes serve everything.
+        jobs: how many archives are sent at once.
+        subdir: where archives belong that do not say it themselves.
+        api_key: a token that goes before any other credential; for one channel only.
+        username: the same for servers that take a user and a password.
+        password: see *username*.
+        key_source: where those three came from, as a person would say it in a message.
+        auth_file: the only place to look for credentials; otherwise ``RATTLER_AUTH_FILE``, then the default file.
+        retry: how often and how patiently a request is tried.
+        timeout: seconds without any progress after which a try has failed.
+        insecure_hosts: hosts that may be spoken to without (verified) TLS.
+        reporter: who is told what happens; nobody by default.
+
+    Returns:
+        What became of every archive in every channel. What failed is in it, not raised.
+
+    Raises:
+        UsageError: no archives, or no such channel.
+        CredentialError: no credential for one of the channels; nothing was sent to any.
+        ChannelError, TransportError: one of the channels cannot be written; nothing was sent to any.
+        SourceChanged: an archive vanished or changed after it was checked; nothing was sent.
+    """
+    options = Options(force=force, skip_existing=skip_existing, dry_run=dry_run, verify=verify, jobs=jobs)
+    given = Given(_secret(api_key), username, _secret(password), key_source)
+    reporter = reporter or Silence()
+    hasher = Hasher()
+    try:
+        checked = check(paths, subdir=subdir)
+        reporter.checked(checked.findings)
+        if checked.ok:
+            hasher.sha256(checked.archives)
+        channels = _channels(to, given)
+        if not checked.ok:
+            return _unsent(checked, channels, options)
+        if any(channel.needs_md5 for channel in channels):
+            hasher.md5(checked.archives)
+        stores = default_stores(None if auth_file is None else Path(auth_file))
+        connections = max(ASKING, jobs)
+        with Client(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts, connections=connections) as client:
+            session = Session(client=client, stores=stores, given=given)
+            for channel in channels:
+                channel.open(session)
+            hasher.wait()
+            runs = [Run(channel, checked.archives, options, client, reporter) for channel in channels]
+            return _carry_out(runs, checked, options)
+    finally:
+        hasher.close()
+
+
+def _secret(value: str | Secret | None) -> Secret | None:
+    return Secret(value) if isinstance(value, str) else value
+
+
+def _channels(to: str | Channel | Sequence[str | Channel], given: Given) -> list[Channel]:
+    items = [to] if isinstance(to, str | Channel) else to
+    if not items:
+        raise UsageError("no destination", hint="name one with --to")
+    if len(items) > 1 and (given.api_key or given.password):
+        raise UsageError(
+            f"{given.source} would go to {len(items)} channels",
+            hint="keep the credentials of several servers in the auth file, or in each server's variable",
+        )
+    return [channel_for(item) if isinstance(item, str) else item for item in items]
+
+
+def _unsent(checked: Checked, channels: Sequence[Channel], options: Options) -> Report:
+    """The report of a run that ends with its checks."""
+    others = Problem("not-attempted", "another archive did not pass its checks")
+    outcomes = [outcome_of(archive, Status.NOT_ATTEMPTED, hashed=False, error=others) for archive in checked.archives]
+    for path, finding in checked.broken:
+        problem = Problem(finding.code, finding.message, finding.hint)
+        outcomes.append(Outcome.of_file(path, Status.FAILED, problem))
+    outcomes.sort(key=lambda outcome: outcome.file)
+    reports = [ChannelReport(channel.url, list(outcomes)) for channel in channels]
+    return Report(reports, options.dry_run, findings=checked.findings)
+
+
+def _carry_out(runs: Sequence[Run], checked: Checked, options: Options) -> Report:
+    report = Report(dry_run=options.dry_run, findings=checked.findings)
+    stopped = False
+    for run in runs:
+        report.channels.append(run.report(INTERRUPTED) if stopped else run.carry_out())
+        stopped = stopped or run.stopped
+    return report

@@ -1,0 +1,107 @@
+"""Strings that never print.
+
+A :class:`Secret` shows itself as ``****`` wherever text is made of it, and remembers its value for :func:`redact`,
+which takes every known secret, and everything that looks like one, out of text that somebody else wrote: a server's
+answer, a redirect's target, an exception of a library.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+MASK: Final = "****"
+
+_SHORTEST_REDACTED = 4
+_known: dict[str, int] = {}
+_pattern: re.Pattern[str] | None = None
+_lock = threading.Lock()
+
+_LOOKS_SECRET: Final = re.compile(
+    r"""
+      (?P<path>/t/)[^/\s"'<>?\#]+                                              # conda's /t/<token>/ in a URL path
+    | (?P<userinfo>\b[a-z][a-z0-9+.-]*://)[^/\s@"'<>]+(?=@)                    # user:password@ in a URL
+    | (?P<scheme>\b(?:Bearer|Basic|token)[ ]+)(?=[^\s"',;]*[0-9_.~+/=-])[A-Za-z0-9._~+/=-]{8,}
+    | (?P<field>["']?\b(?:x-api-key|authorization|api[_-]?key|access[_-]?token|refresh[_-]?token|password|secret
+        |x-amz-signature|x-amz-security-token|sig)["']?\s*[:=]\s*["']?)(?!(?:Bearer|Basic|token)\b)[^\s"'&,;<>{}]+
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+class Secret:
+    """A string that prints as ``****``.
+
+    Args:
+        value: the secret itself. Every form of it that could turn up in text from outside is from then on known to
+            :func:`redact`, for the life of the process.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+        remember(value)
+
+    def reveal(self) -> str:
+        """The secret itself; call it where it is put on the wire, and nowhere else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK!r})"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
+        raise TypeError("a Secret is not written anywhere by itself; reveal() it on purpose")
+
+
+def remember(value: str) -> None:
+    """Make *value* known to :func:`redact` in every spelling in which it may come back.
+
+    Values of fewer than four characters are not redacted by value: replacing every ``a`` would destroy the message
+    and give the secret away.
+    """
+    global _pattern  # noqa: PLW0603 - one compiled pattern for the process, guarded by the lock
+    spellings = {
+        value,
+        quote(value, safe=""),
+        quote(value),
+        quote_plus(value),
+        json.dumps(value)[1:-1],
+        base64.b64encode(value.encode(errors="surrogatepass")).decode(),
+    }
+    with _lock:
+        before = len(_known)
+        for spelling in spellings:
+            if len(spelling) >= _SHORTEST_REDACTED:
+                _known.setdefault(spelling, len(spelling))
+        if len(_known) != before:
+            longest_first = sorted(_known, key=len, reverse=True)
+            _pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+
+def redact(text: str) -> str:
+    """*text* without any secret known to this process, and without anything that has the shape of one."""
+    pattern = _pattern
+    if pattern is not None:
+        text = pattern.sub(MASK, text)
+    return _LOOKS_SECRET.sub(_mask_value, text)
+
+
+def _mask_value(match: re.Match[str]) -> str:
+    return (match["path"] or match["userinfo"] or match["scheme"] or match["field"] or "") + MASK

@@ -1,0 +1,23 @@
+"""HTTP: one client, with retries, progress and redaction."""
+
+from __future__ import annotations
+
+from keelback.transport.body import ArchiveBody, Body, MultipartBody, disposition
+from keelback.transport.client import Answer, Client, Request
+from keelback.transport.explain import servers_words
+from keelback.transport.pools import is_loopback
+from keelback.transport.retry import Retry, is_temporary
+
+__all__ = [
+    "Answer",
+    "ArchiveBody",
+    "Body",
+    "Client",
+    "MultipartBody",
+    "Request",
+    "Retry",
+    "disposition",
+    "is_loopback",
+    "is_temporary",
+    "servers_words",
+]

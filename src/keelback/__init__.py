@@ -6,12 +6,12 @@ Python itself.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from keelback._version import __version__
 
+TYPE_CHECKING = False  # as typing has it; importing typing takes longer than starting Python
 if TYPE_CHECKING:
+    from typing import Any
+
     from keelback.archive import Finding, PackageArchive, Severity, discover, inspect
     from keelback.checking import check
     from keelback.credentials.lookup import Match, credential_for
@@ -71,6 +71,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - see above
+
     return getattr(import_module(f"{__name__}.{home}"), name)
 
 

@@ -45,6 +45,8 @@ def discover(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _archives_of(given: str) -> Iterator[Path]:
+    if not given:
+        raise UsageError("no such file: an empty name was given", hint="Perhaps a shell variable is not set.")
     mode = _mode(given)
     if mode is None:
         yield from _matches(given)

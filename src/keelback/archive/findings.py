@@ -48,7 +48,7 @@ class Finding:
     hint: str
 
 
-class BadArchive(ArchiveError):  # noqa: N818 - as the errors around it, named after what happened
+class BadArchive(ArchiveError):
     """An archive that is not published; ``code`` and ``hint`` are those of its first error.
 
     Attributes:
@@ -63,7 +63,7 @@ class BadArchive(ArchiveError):  # noqa: N818 - as the errors around it, named a
         self.findings = findings
 
 
-class Problem(Exception):  # noqa: N818 - never leaves this package
+class Problem(Exception):
     """Inside this package: the reason why reading an archive goes no further."""
 
     def __init__(self, code: str, message: str, *, field: str = "", hint: str = "") -> None:

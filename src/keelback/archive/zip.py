@@ -180,8 +180,8 @@ def _find_end(tail: bytes) -> int:
     """Where in the *tail* of a zip its end record is: with its comment, it reaches to the last byte."""
     found = tail.rfind(_END_MAGIC)
     while found >= 0:
-        rest = tail[found:]
-        if len(rest) >= _END.size and len(rest) == _END.size + _END.unpack_from(rest)[-1]:
+        rest = len(tail) - found
+        if rest >= _END.size and rest == _END.size + _END.unpack_from(tail, found)[-1]:
             return found
         found = tail.rfind(_END_MAGIC, 0, found)
     raise Problem(

@@ -59,20 +59,16 @@ class AnacondaChannel(Channel):
         """``https://anaconda.org/OWNER[/LABEL]``, or ``anaconda+https://HOST/BASE/OWNER[/label/LABEL]``."""
         if target.kind != cls.kind and (target.kind or target.host not in _SITES):
             return None
-        segments: tuple[str, ...] = target.segments
-        labels: tuple[str, ...] = (MAIN,)
-        *before, word, last = ("", "", *segments)
-        if word == "label" and len(before) > 2:
-            segments, labels = segments[:-2], (last,)
-        if target.host in _SITES:
-            if len(segments) == 2 and labels == (MAIN,):
-                segments, labels = segments[:1], (segments[1],)
-            if len(segments) == 1:
-                return cls(segments[0], labels)
-            raise UsageError(f"{target.text} names no owner", hint="write it like https://anaconda.org/OWNER/LABEL")
-        if not segments:
-            raise UsageError(f"{target.text} names no owner", hint=f"write it like {target.base()}/OWNER")
-        return cls(segments[-1], labels, target.base(len(segments) - 1))
+        segments, label = list(target.segments), MAIN
+        if len(segments) > 2 and segments[-2] == "label":
+            *segments, _, label = segments
+        own = target.host in _SITES
+        if own and len(segments) == 2 and label == MAIN:
+            segments, label = segments[:1], segments[1]
+        if not segments or (own and len(segments) > 1):
+            example = "https://anaconda.org" if own else target.base()
+            raise UsageError(f"{target.text} names no owner", hint=f"write it like {example}/OWNER")
+        return cls(segments[-1], [label], SERVER if own else target.base(len(segments) - 1))
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""

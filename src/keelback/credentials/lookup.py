@@ -527,7 +527,7 @@ def _why_no_host(name: str, host: str) -> str:
         (not host, "it is not the name of a host"),
         ("/" in name, "a key is a host, without a path"),
         (not name.isascii(), "hosts are compared in their ASCII form (punycode)"),
-        (name != name.lower(), "hosts are compared in lower case"),
+        (name.lower() == host, "hosts are compared in lower case"),
         (host.startswith("["), "IPv6 addresses are compared in brackets and in their shortest form, without a port"),
         (":" in name, "a key is a host, without a port; it serves all ports"),
     )

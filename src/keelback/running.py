@@ -168,9 +168,11 @@ class Run:
         return self._options.dry_run or self._options.force or self._channel.asks_first(archive)
 
     def _ask(self, archive: PackageArchive) -> None:
-        """Find what the channel has; where even that fails, the archive has its outcome with it."""
+        """Find what the channel has, and announce what it has not; an archive for which that fails has its outcome."""
         try:
-            self._found[archive.relative_path] = self._channel.find(archive)
+            there = self._found[archive.relative_path] = self._channel.find(archive)
+            if not self._options.dry_run and not self._stays(archive, there):
+                self._channel.announce(archive)
         except KeelbackError as error:
             self._settle(self._failure(archive, error))
 
@@ -196,7 +198,7 @@ class Run:
     def _decide(self, archive: PackageArchive) -> Outcome:
         """Send *archive*, unless the channel has something of that name that is to stay."""
         there = self._found.get(archive.relative_path)
-        if there is not None and (not self._options.force or there.same_bytes(archive)):
+        if there is not None and self._stays(archive, there):
             return self._compare(archive, there)
         status = Status.UPLOADED if there is None else Status.REPLACED
         if self._options.dry_run:
@@ -210,6 +212,10 @@ class Run:
 
     def _there(self, archive: PackageArchive, status: Status, attempts: int = 0) -> Outcome:
         return outcome_of(archive, status, url=self._channel.url_of(archive), attempts=attempts)
+
+    def _stays(self, archive: PackageArchive, there: Listed | None) -> bool:
+        """Whether what the channel has under the name of *archive* is kept."""
+        return there is not None and (not self._options.force or there.same_bytes(archive) is True)
 
     def _after_refusal(self, archive: PackageArchive, refusal: Refusal) -> Outcome:
         """The server has a file of that name: the same one? Perhaps an answer got lost, and it is the one just sent."""

@@ -17,7 +17,7 @@ from keelback.credentials.kinds import CondaToken
 from keelback.credentials.lookup import find
 from keelback.errors import ServerError, UsageError
 from keelback.repodata import Listed
-from keelback.transport import ArchiveBody, MultipartBody, Request, disposition
+from keelback.transport import ArchiveBody, MultipartBody, Request, disposition, servers_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,10 +97,6 @@ class AnacondaChannel(Channel):
         """Ask who the token belongs to (``GET /user``)."""
         expect(self._call("GET", "user"), source=self._source)
 
-    def asks_first(self, archive: PackageArchive) -> bool:  # noqa: ARG002 - the same for all
-        """No: staging asks, before any bytes go out."""
-        return False
-
     def find(self, archive: PackageArchive) -> Listed | None:
         """What ``GET /dist/OWNER/NAME/VERSION/SUBDIR/FILE`` says."""
         document = self._dist(archive)
@@ -126,8 +122,7 @@ class AnacondaChannel(Channel):
                 expect(self._call("POST", f"channels/{quote(self._owner)}/{quote(label)}", place), source=self._source)
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
-        """Package, release, stage, form, commit; the first two once a run for all files of a package and release."""
-        self._describe(archive)
+        """Stage, form, commit."""
         staged = self._stage(archive)
         if staged is None and overwrite:
             self._delete(archive)
@@ -140,7 +135,8 @@ class AnacondaChannel(Channel):
 
     # --- package and release --------------------------------------------------------------------------------------
 
-    def _describe(self, archive: PackageArchive) -> None:
+    def announce(self, archive: PackageArchive) -> None:
+        """Create or update package and release, once in a run for all files of them."""
         package = archive.name.lower()
         self._once.do(package, lambda: self._describe_package(archive))
         self._once.do((package, archive.version), lambda: self._describe_release(archive))
@@ -223,6 +219,11 @@ class AnacondaChannel(Channel):
                 "POST", url, headers={"accept": "application/json"}, body=MultipartBody(parts), retried=delivery.retried
             )
         )
+        if answer.status in (401, 403):  # the storage got no token of ours that it could refuse
+            words = servers_words(answer)
+            raise ServerError(
+                f"the storage of {self._api} refused the file ({answer.status}): {words}", status=answer.status
+            )
         expect(answer)
         return answer.attempts
 

@@ -102,7 +102,8 @@ class Delivery:
 class Channel(ABC):
     """A place that takes archives and serves them.
 
-    A run goes: :meth:`open`, then :meth:`find` and :meth:`send` from several threads at once, then :meth:`finish`.
+    A run goes: :meth:`open`, :meth:`begin`; :meth:`find` and :meth:`announce` from many threads at once; :meth:`send`
+    from several; :meth:`finish`, :meth:`close`.
 
     Attributes:
         kind: the word for this kind of channel in ``--to KIND+https://...`` and in messages.
@@ -139,6 +140,12 @@ class Channel(ABC):
     @abstractmethod
     def find(self, archive: PackageArchive) -> Listed | None:
         """What the channel has under the name of *archive*, or ``None`` where it has nothing, as far as it can say."""
+
+    def announce(self, archive: PackageArchive) -> None:
+        """Do what has to be done before *archive* is sent, as far as that takes small requests; nothing by default.
+
+        It is called after a :meth:`find` that came first, and only for an archive that is going to be sent.
+        """
 
     @abstractmethod
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:

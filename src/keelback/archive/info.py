@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -92,7 +93,7 @@ def _check_member(member: Member, report: Report, *, inside: bool) -> None:
     if member.is_hardlink:
         target = member.link
     elif member.is_symlink and inside:
-        target = f"{_normal(member.name).rpartition('/')[0]}/{member.link}" if member.link[:1] != "/" else member.link
+        target = posixpath.join(posixpath.dirname(_normal(member.name)), member.link)
     else:
         return
     if _leads_out(target):

@@ -79,10 +79,10 @@ def read_directory(file: BinaryIO, size: int) -> list[ZipEntry]:
     if directory_at + directory_size > directory_end:
         raise _damaged("its zip directory lies outside the file")
     directory = _read_at(file, directory_at, directory_size)
-    entries = [_check_local(file, entry) for entry in _parse_directory(directory, count)]
+    entries = [_check_local(file, entry, directory_at) for entry in _parse_directory(directory, count)]
     entries.sort(key=lambda entry: entry.header)
     ends = [(entry.start + entry.packed, entry.name) for entry in entries]
-    starts = [entry.header for entry in entries[1:]] + [directory_at]
+    starts = [*(entry.header for entry in entries), directory_at][1:]
     for (end, name), start in zip(ends, starts, strict=True):
         if end > start:
             raise _damaged(f"its entry {quoted(name)} runs into what follows it")
@@ -207,8 +207,10 @@ def _parse_directory(directory: bytes, count: int) -> list[ZipEntry]:
     return entries
 
 
-def _check_local(file: BinaryIO, entry: ZipEntry) -> ZipEntry:
-    """*entry* with the place of its bytes, after its local header was found to agree with it."""
+def _check_local(file: BinaryIO, entry: ZipEntry, end: int) -> ZipEntry:
+    """*entry* with the place of its bytes, after its local header was found before *end* and to agree with it."""
+    if entry.header >= end:
+        raise _damaged(f"its entry {quoted(entry.name)} lies outside the file")
     header = _read_at(file, entry.header, _LOCAL.size)
     if not header.startswith(_LOCAL_MAGIC):
         raise _damaged(f"its entry {quoted(entry.name)} is not where the directory says")

@@ -62,6 +62,7 @@ class Listed:
 def record_of(archive: PackageArchive) -> Record:
     """The record of *archive*: its index.json, with subdir, size and hashes (CEP 36, package records)."""
     return {
+        "depends": [],
         **archive.index,
         "subdir": archive.subdir,
         "size": archive.size,

@@ -25,9 +25,9 @@ _LOOKS_SECRET: Final = re.compile(
     r"""
       (?P<path>/t/)[^/\s"'<>?\#]+                                              # conda's /t/<token>/ in a URL path
     | (?P<userinfo>\b[a-z][a-z0-9+.-]*://)[^/\s@"'<>]+(?=@)                    # user:password@ in a URL
-    | (?P<scheme>\b(?:Bearer|Basic|token)[ ]+)(?=[^\s"',;]*[0-9_.~+/=-])[A-Za-z0-9._~+/=-]{8,}
+    | (?P<scheme>\b(?:Bearer|Basic|token)[ ]+)(?=[^\s"',;]*[0-9_~+/=])[A-Za-z0-9._~+/=-]{8,}   # not "token expired."
     | (?P<field>["']?\b(?:x-api-key|authorization|api[_-]?key|access[_-]?token|refresh[_-]?token|password|secret
-        |x-amz-signature|x-amz-security-token|sig)["']?\s*[:=]\s*["']?)(?!(?:Bearer|Basic|token)\b)[^\s"'&,;<>{}]+
+        |x-amz-signature|x-amz-security-token|sig)["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic|token)[ ]+)?)[^\s"'&,;<>{}]+
     """,
     re.VERBOSE | re.IGNORECASE,
 )

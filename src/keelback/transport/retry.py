@@ -53,7 +53,8 @@ class Retry:
         asked = parse_retry_after(retry_after)
         if asked is not None:
             return asked if asked <= self.patience else None
-        return random.uniform(0, min(self.cap, self.base * 2 ** (attempt - 2)))  # noqa: S311 - jitter, no secret
+        doubled = self.base * 2.0 ** min(attempt - 2, 64)  # far beyond any cap, and no overflow
+        return random.uniform(0, min(self.cap, doubled))  # noqa: S311 - jitter, no secret
 
 
 def parse_retry_after(value: str | None, now: float | None = None) -> float | None:
@@ -64,7 +65,7 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     if value.isascii() and value.isdigit():
         return float(value)
     try:
-        date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        date = email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError, OSError):  # no date; one that no calendar has; one that no clock has (Windows)
         return None
-    return max(0.0, date.timestamp() - (time.time() if now is None else now))
+    return max(0.0, date - (time.time() if now is None else now))

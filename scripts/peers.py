@@ -1,0 +1,67 @@
+"""Makes the environments of the programs that keelback is tested against, in `.peers/`.
+
+    python scripts/peers.py
+
+Today that is Quetz: a real server whose dependencies are too old to share an environment with anything else. What
+cannot be made is said, with the reason, and its tests are skipped; with ``KEELBACK_REQUIRE_PEERS`` set it is a failure.
+nginx is not made here: it comes from the system (see CONTRIBUTING.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "tests" / "peers" / "quetz-requirements.txt"
+PEERS = ROOT / ".peers"
+
+
+def make_quetz() -> str:
+    """Make `.peers/quetz`, unless it is there and up to date; returns why that failed, or an empty string."""
+    home = PEERS / "quetz"
+    stamp = home / "ready"
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
+        return ""
+    shutil.rmtree(home, ignore_errors=True)
+    print("quetz: making .peers/quetz (a minute, once)", flush=True)
+    python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
+    log = PEERS / "quetz.log"
+    PEERS.mkdir(exist_ok=True)
+    with log.open("wb") as output:
+        for command in (
+            [sys.executable, "-m", "venv", home],
+            # Wheels only: compiling the old pins would take a toolchain that nobody was promised to need.
+            [python, "-m", "pip", "install", "--only-binary", ":all:", "--requirement", REQUIREMENTS],
+        ):
+            done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
+            if done.returncode != 0:
+                return _last_line(log)
+    stamp.write_text(wanted, encoding="ascii")
+    return ""
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    told = [line.strip() for line in lines if line.startswith("ERROR")] or [
+        line.strip() for line in lines if line.strip()
+    ]
+    return f"{told[-1] if told else 'it said nothing'} (all of it in {log.relative_to(ROOT)})"
+
+
+def main() -> int:
+    """Make every peer; returns 1 where one is missing and none may be."""
+    why_not = make_quetz()
+    if not why_not:
+        return 0
+    print(f"quetz: not available, its tests will be skipped: {why_not}", file=sys.stderr)
+    return 1 if os.environ.get("KEELBACK_REQUIRE_PEERS") else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

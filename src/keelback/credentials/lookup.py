@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, unquote_to_bytes
 
-from keelback.errors import CredentialError
+from keelback.errors import CredentialError, UsageError
 from keelback.secret import Secret, redact
 
 if TYPE_CHECKING:
@@ -284,7 +284,11 @@ def find(url: str, stores: Sequence[Store]) -> Match | None:
 
     Raises:
         CredentialError: a store has a credential under the key, but it cannot be used.
+        UsageError: the URL has a backslash in it.
     """
+    if "\\" in url and _split(url)[0] in _SPECIAL_SCHEMES:
+        # In http://a\@b WHATWG's host is a and httpx2's is b: what was found for one would be sent to the other.
+        raise UsageError(f"The URL for {host_of(url)} has a backslash in it.", hint="Write '/' in its place.")
     stores = [*_store_of_url(url), *stores]
     for key in _keys(url):
         for store in stores:
@@ -332,6 +336,7 @@ def credential_for(url: str, *, auth_file: Path | str | None = None) -> Match | 
 
     Raises:
         CredentialFileError: an auth file that was named is missing, or one cannot be read or is malformed.
+        UsageError: the URL has a backslash in it.
     """
     return find(url, default_stores(None if auth_file is None else Path(auth_file)))
 

@@ -24,7 +24,7 @@ _lock = threading.Lock()
 _LOOKS_SECRET: Final = re.compile(
     r"""
       (?P<path>/t/)[^/\s"'<>?\#]+                                              # conda's /t/<token>/ in a URL path
-    | (?P<userinfo>\b[a-z][a-z0-9+.-]*://)[^/\s@"'<>]+(?=@)                    # user:password@ in a URL
+    | (?P<userinfo>\b[a-z][a-z0-9+.-]*://)[^/\s"'<>?\#]+(?=@)                   # user:password@ in a URL
     | (?P<scheme>\b(?:Bearer|Basic|token)[ ]+)(?=[^\s"',;]*[0-9_~+/=])[A-Za-z0-9._~+/=-]{8,}   # not "token expired."
     | (?P<field>["']?\b(?:x-api-key|authorization|api[_-]?key|access[_-]?token|refresh[_-]?token|password|secret
         |x-amz-signature|x-amz-security-token|sig)["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic|token)[ ]+)?)[^\s"'&,;<>{}]+
@@ -79,9 +79,9 @@ def remember(value: str) -> None:
     global _pattern  # noqa: PLW0603 - one compiled pattern for the process, guarded by the lock
     spellings = {
         value,
-        quote(value, safe=""),
-        quote(value),
-        quote_plus(value),
+        quote(value, safe="", errors="surrogatepass"),  # a variable's bytes need not be text
+        quote(value, errors="surrogatepass"),
+        quote_plus(value, errors="surrogatepass"),
         json.dumps(value)[1:-1],
         base64.b64encode(value.encode(errors="surrogatepass")).decode(),
     }

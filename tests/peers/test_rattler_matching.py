@@ -27,7 +27,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from keelback.credentials.lookup import candidate_keys, default_stores, find, host_of, service_keys
+from keelback.credentials.hosts import host_of
+from keelback.credentials.keys import candidate_keys, service_keys
+from keelback.credentials.lookup import default_stores, find
 from keelback.errors import CredentialError, UsageError
 
 if TYPE_CHECKING:

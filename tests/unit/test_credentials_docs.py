@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from keelback.credentials.deadkeys import dead_keys
+from keelback.credentials.keys import candidate_keys, service_keys
 from keelback.credentials.kinds import KINDS, BearerToken
-from keelback.credentials.lookup import candidate_keys, dead_keys, service_keys
 from keelback.credentials.stores import FileStore
 from keelback.secret import Secret
 

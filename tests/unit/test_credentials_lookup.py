@@ -14,17 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keelback.credentials import lookup
+from keelback.credentials.deadkeys import dead_keys
+from keelback.credentials.hosts import host_of
+from keelback.credentials.keys import candidate_keys, service_keys
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, OAuth, S3Credentials
-from keelback.credentials.lookup import (
-    candidate_keys,
-    credential_for,
-    dead_keys,
-    default_stores,
-    find,
-    host_of,
-    require,
-    service_keys,
-)
+from keelback.credentials.lookup import credential_for, default_stores, find, require
 from keelback.errors import CredentialError, CredentialFileError, ExitStatus, UsageError
 from keelback.secret import Secret
 
@@ -202,9 +196,9 @@ def test_no_text_at_all_is_an_error(url: str) -> None:
 
 
 def test_asking_for_keys_costs_no_http_client() -> None:
-    """Importing the lookup and asking for keys loads neither httpx2 nor idna, which would be felt at every start."""
+    """Importing the keys and asking for some loads neither httpx2 nor idna, which would be felt at every start."""
     code = (
-        "import sys\nfrom keelback.credentials.lookup import candidate_keys\n"
+        "import sys\nfrom keelback.credentials.keys import candidate_keys\n"
         "candidate_keys('https://repo.prefix.dev/x')\nprint({'httpx2', 'idna'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

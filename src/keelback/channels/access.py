@@ -6,8 +6,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keelback.credentials.hosts import host_of
 from keelback.credentials.kinds import BearerToken, CondaToken, Credential, check_token
-from keelback.credentials.lookup import find, host_of, require
+from keelback.credentials.lookup import find, require
 from keelback.secret import Secret
 
 if TYPE_CHECKING:

@@ -9,10 +9,12 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from keelback.credentials.hosts import host_of
 from keelback.errors import UsageError
 from keelback.secret import redact
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._~-]+")
+_AMBIGUOUS: Final = re.compile(r"[\x00-\x20\x7f\\]")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9.+-]+):")  # two letters at least: C:\channel is a folder
 
 
@@ -24,7 +26,7 @@ class Target:
         text: as it was written.
         kind: the kind that was named outright (``quetz+https://``, ``quetz://``), or ``None``.
         scheme: ``https``, ``http`` or ``file``.
-        host: lower-case, without port; empty for a folder.
+        host: as WHATWG normalises it, without port; empty for a folder.
         netloc: host and port.
         segments: the path's, decoded; each is a legal name.
         folder: for ``file``, the folder.
@@ -58,6 +60,10 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
     scheme = _SCHEME.match(text)
     if scheme is None:
         return Target(text, None, "file", folder=Path(text).expanduser())
+    if _AMBIGUOUS.search(
+        text
+    ):  # parsers differ in what they make of these, and so in who is spoken to
+        raise UsageError(f"{redact(text)!r} has a space, a backslash or a control character in it")
     kind, protocol = _kind_and_protocol(text, scheme[1].lower(), kinds)
     try:
         parts = urlsplit(text)
@@ -71,16 +77,15 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
             f"{redact(text)} has a user name or password in it, where it ends up in logs",
             hint="put it into the auth file, or give it by the server's variables or options",
         )
-    if not parts.hostname:
+    host = host_of(f"{protocol}://{parts.netloc}")
+    if not host:
         raise UsageError(f"{redact(text)} names no host", hint="write it like https://HOST/CHANNEL")
     if parts.query or parts.fragment:
         raise UsageError(f"{redact(text)} has a query or a fragment; a channel's URL has neither")
     segments = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
     for segment in segments:
         check_name(segment, "the path of the destination")
-    host = parts.hostname.lower()
-    shown = f"[{host}]" if ":" in host else host
-    return Target(text, kind, protocol, host, shown if port is None else f"{shown}:{port}", segments)
+    return Target(text, kind, protocol, host, host if port is None else f"{host}:{port}", segments)
 
 
 def check_name(name: str, what: str) -> str:
@@ -102,8 +107,7 @@ def check_server(url: str, what: str = "--url") -> str:
     Raises:
         UsageError: another scheme than https or http, no host, or anything secret in it.
     """
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in ("https", "http"):
+    if not url.lower().startswith(("https://", "http://")):
         raise UsageError(f"{what}: {redact(url)!r} is no http(s) URL", hint="write it like https://HOST")
     target = parse_target(url, frozenset())
     return target.base(len(target.segments))

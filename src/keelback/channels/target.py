@@ -14,7 +14,8 @@ from keelback.errors import UsageError
 from keelback.secret import redact
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._~-]+")
-_AMBIGUOUS: Final = re.compile(r"[\x00-\x20\x7f\\]")
+_HOST: Final = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+_AMBIGUOUS: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9.+-]+):")  # two letters at least: C:\channel is a folder
 
 
@@ -60,10 +61,8 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
     scheme = _SCHEME.match(text)
     if scheme is None:
         return Target(text, None, "file", folder=Path(text).expanduser())
-    if _AMBIGUOUS.search(
-        text
-    ):  # parsers differ in what they make of these, and so in who is spoken to
-        raise UsageError(f"{redact(text)!r} has a space, a backslash or a control character in it")
+    if _AMBIGUOUS.search(text):  # parsers differ in what they make of these, and so in who is spoken to
+        raise UsageError(f"{redact(text)!r} has a line break, a backslash or another control character in it")
     kind, protocol = _kind_and_protocol(text, scheme[1].lower(), kinds)
     try:
         parts = urlsplit(text)
@@ -78,7 +77,7 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
             hint="put it into the auth file, or give it by the server's variables or options",
         )
     host = host_of(f"{protocol}://{parts.netloc}")
-    if not host:
+    if "%" in parts.netloc or not _HOST.fullmatch(host):
         raise UsageError(f"{redact(text)} names no host", hint="write it like https://HOST/CHANNEL")
     if parts.query or parts.fragment:
         raise UsageError(f"{redact(text)} has a query or a fragment; a channel's URL has neither")

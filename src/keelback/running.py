@@ -174,7 +174,11 @@ class Run:
             if not self._options.dry_run and not self._stays(archive, there):
                 self._channel.announce(archive)
         except KeelbackError as error:
-            self._settle(self._failure(archive, error))
+            fatal = isinstance(error, CredentialRefused | Interrupted)
+            if fatal or self._options.dry_run or not self._channel.find_may_fail:
+                self._settle(self._failure(archive, error))
+            else:
+                self._reporter.note(f"{archive.filename}: sent without knowing what the channel has: {error}")
 
     def _deliver(self, archive: PackageArchive) -> None:
         if archive.relative_path in self._outcomes:
@@ -243,20 +247,19 @@ class Run:
     def _look(self, archive: PackageArchive, *, patient: bool) -> Listed:
         """What the server has, as far as it says so; with *patient*, its index may lag behind for a while."""
         deadline = time.monotonic() + (self._options.patience if patient else 0)
-        pause = 0.25
-        while True:
-            try:
-                found = self._channel.find(archive)
-            except (CredentialRefused, Interrupted):
-                raise
-            except KeelbackError as error:
-                self._reporter.note(f"{archive.filename}: what the channel has could not be read: {error}")
-                return Listed()
-            if found is not None:
-                return found
-            if time.monotonic() + pause > deadline or self._stop.wait(pause):
-                return Listed()
-            pause = min(pause * 2, 4.0)
+        pause = 0.0
+        try:
+            while (found := self._channel.find(archive)) is None:
+                if (pause and time.monotonic() + pause > deadline) or self._stop.wait(pause):
+                    return Listed()
+                pause = min(pause * 2, 4.0) or 0.25
+                self._channel.refresh()
+        except (CredentialRefused, Interrupted):
+            raise
+        except KeelbackError as error:
+            self._reporter.note(f"{archive.filename}: what the channel has could not be read: {error}")
+            return Listed()
+        return found
 
     # --- verifying --------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from keelback.channels.access import token_access
 from keelback.channels.answers import expect
-from keelback.channels.base import Channel, Delivery, Once, Refusal, Session
+from keelback.channels.base import Channel, Delivery, Refusal, Session
+from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
 from keelback.channels.target import Target, check_name, check_server
 from keelback.credentials.kinds import CondaToken
@@ -52,7 +53,7 @@ class AnacondaChannel(Channel):
         self._labels = [check_name(label, "the label") for label in labels] or [MAIN]
         first = self._labels[0]
         self.url = f"{_reading_url(self._api)}/{quote(owner)}" + ("" if first == MAIN else f"/label/{quote(first)}")
-        self._once = Once()
+        self._announced: Memo[bool] = Memo()
 
     @classmethod
     def from_target(cls, target: Target) -> AnacondaChannel | None:
@@ -138,26 +139,31 @@ class AnacondaChannel(Channel):
     def announce(self, archive: PackageArchive) -> None:
         """Create or update package and release, once in a run for all files of them."""
         package = archive.name.lower()
-        self._once.do(package, lambda: self._describe_package(archive))
-        self._once.do((package, archive.version), lambda: self._describe_release(archive))
+        is_new = self._announced.get(package, lambda: self._describe_package(archive))
+        self._announced.get((package, archive.version), lambda: self._describe_release(archive, of_new=is_new))
 
-    def _describe_package(self, archive: PackageArchive) -> None:
+    def _describe_package(self, archive: PackageArchive) -> bool:
+        """Create or update the package; returns whether it is new."""
         path = self._path("package", archive, depth=1)
         about = {"package_types": ["conda"], "name": archive.name.lower(), **archive.about}
-        if self._exists(path):
+        exists = self._exists(path)
+        if exists:
             # without "public": sending it, as others do, would turn a private package public
             self._change("PATCH", path, {"public_attrs": about})
         else:
             self._change("POST", path, {"public": True, "publish": False, "public_attrs": about})
-            self._once.do(("new", archive.name.lower()), lambda: None)
+        return not exists
 
-    def _describe_release(self, archive: PackageArchive) -> None:
+    def _describe_release(self, archive: PackageArchive, *, of_new: bool) -> bool:
+        """Create or update the release, which a package that is *of_new* cannot have yet; returns whether it is new."""
         path = self._path("release", archive, depth=2)
-        if not self._once.done(("new", archive.name.lower())) and self._exists(path):
+        exists = not of_new and self._exists(path)
+        if exists:
             self._change("PATCH", path, {"public_attrs": dict(archive.about)})
         else:
             body = {"requirements": [], "announce": False, "description": None, **archive.about}
             self._change("POST", path, body)
+        return not exists
 
     def _exists(self, path: str) -> bool:
         answer = self._call("GET", path)
@@ -198,7 +204,7 @@ class AnacondaChannel(Channel):
         if not self._exists(self._path("package", archive, depth=1)):
             self._describe_package(archive)
         if not self._exists(self._path("release", archive, depth=2)):
-            self._describe_release(archive)
+            self._describe_release(archive, of_new=True)
 
     def _post_form(self, archive: PackageArchive, staged: Mapping[str, Any], delivery: Delivery) -> int:
         """Send the bytes to where they were told to go, without the token; returns how often they were sent.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from keelback.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    import threading
+    from collections.abc import Mapping, Sequence
 
     from keelback.archive import PackageArchive
     from keelback.channels.target import Target
@@ -108,11 +108,14 @@ class Channel(ABC):
     Attributes:
         kind: the word for this kind of channel in ``--to KIND+https://...`` and in messages.
         needs_md5: whether the MD5 of an archive is asked for, which takes longer than its SHA-256.
+        find_may_fail: whether an archive is sent although :meth:`find` failed, because the server itself will refuse it
+            where it has one of that name.
         url: how the channel is called towards people and in JSON; never holds a secret.
     """
 
     kind: ClassVar[str]
     needs_md5: ClassVar[bool] = False
+    find_may_fail: ClassVar[bool] = False
     url: str
 
     @classmethod
@@ -139,7 +142,10 @@ class Channel(ABC):
 
     @abstractmethod
     def find(self, archive: PackageArchive) -> Listed | None:
-        """What the channel has under the name of *archive*, or ``None`` where it has nothing, as far as it can say."""
+        """What the channel has under the name of *archive*, or ``None`` where it has nothing, as far as it can say.
+
+        Where that comes from an index, it may be as old as the last :meth:`refresh`.
+        """
 
     def announce(self, archive: PackageArchive) -> None:
         """Do what has to be done before *archive* is sent, as far as that takes small requests; nothing by default.
@@ -186,7 +192,7 @@ class Channel(ABC):
         """What the channel's own index says of *archive* to its readers; ``None`` where it has no such file."""
 
     def refresh(self) -> None:
-        """Read the index afresh at the next :meth:`listed`; nothing where it is never kept."""
+        """Read the index afresh at the next :meth:`find` or :meth:`listed`; nothing where it is never kept."""
 
     def check_credential(self) -> None:
         """Ask the server whether it takes the credential, where there is a cheap way; nothing by default.
@@ -194,32 +200,3 @@ class Channel(ABC):
         Raises:
             CredentialRefused: it does not.
         """
-
-
-class Once:
-    """Runs a piece of work once for each key, whoever comes first; the others wait for its end, or its error."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._locks: dict[object, threading.Lock] = {}
-        self._done: dict[object, Exception | None] = {}
-
-    def do(self, key: object, work: Callable[[], None]) -> None:
-        """Run *work* unless that was done for *key*; raises what it raised, for everyone that asks."""
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._done:
-                self._done[key] = None
-                try:
-                    work()
-                except Exception as error:
-                    self._done[key] = error
-                    raise
-            elif (before := self._done[key]) is not None:
-                raise before
-
-    def done(self, key: object) -> bool:
-        """Whether the work for *key* has been done, without an error."""
-        with self._lock:
-            return key in self._done and self._done[key] is None

@@ -36,6 +36,7 @@ class PrefixChannel(Channel):
     """
 
     kind: ClassVar[str] = "prefix"
+    find_may_fail: ClassVar[bool] = True
 
     def __init__(self, channel: str, url: str = SERVER) -> None:
         self._server = check_server(url)
@@ -96,8 +97,7 @@ class PrefixChannel(Channel):
         return archive.size >= _ASK_FIRST_FROM
 
     def find(self, archive: PackageArchive) -> Listed | None:
-        """What the channel's index has, read afresh: the upload interface itself tells no hash."""
-        self._index.forget()
+        """What the channel's index has: the upload interface itself tells no hash."""
         return self._index.listed(archive)
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 import httpx2
 
 from keelback.channels.answers import error_of
+from keelback.channels.memo import Memo
 from keelback.errors import ChannelError
 from keelback.repodata import (
     LARGEST,
@@ -49,14 +49,12 @@ class IndexReader:
         self._client = client
         self._base = base.rstrip("/")
         self._auth = auth
-        self._lock = threading.Lock()
-        self._subdirs: dict[str, ShardIndex | Mapping[str, Listed]] = {}
-        self._shards: dict[str, Mapping[str, Listed]] = {}
+        self._subdirs: Memo[ShardIndex | Mapping[str, Listed]] = Memo()
+        self._shards: Memo[Mapping[str, Listed]] = Memo()
 
     def forget(self) -> None:
-        """Read everything afresh from now on."""
-        with self._lock:
-            self._subdirs.clear()
+        """Read the indexes afresh from now on; a shard never changes."""
+        self._subdirs.forget()
 
     def listed(self, archive: PackageArchive) -> Listed | None:
         """What the index says of the file named as *archive*; ``None`` where it has none of that name.
@@ -64,12 +62,9 @@ class IndexReader:
         Raises:
             CredentialRefused, Forbidden, ChannelError, TransportError: the index cannot be read.
         """
-        with self._lock:
-            if archive.subdir not in self._subdirs:
-                self._subdirs[archive.subdir] = self._load(archive.subdir)
-            found = self._subdirs[archive.subdir]
-            if isinstance(found, ShardIndex):
-                found = self._shard(archive.subdir, found, archive.name)
+        found = self._subdirs.get(archive.subdir, lambda: self._load(archive.subdir))
+        if isinstance(found, ShardIndex):
+            found = self._shard(archive.subdir, found, archive.name)
         return found.get(archive.filename)
 
     def _load(self, subdir: str) -> ShardIndex | Mapping[str, Listed]:
@@ -86,14 +81,15 @@ class IndexReader:
         digest = index.shards.get(name)
         if digest is None:
             return {}
-        if digest not in self._shards:
-            folder = urljoin(f"{self._base}/{subdir}/", index.base_url)
-            url = urljoin(folder if folder.endswith("/") else f"{folder}/", f"{digest}.msgpack.zst")
-            content = self._fetch(url)
-            if content is None or hashlib.sha256(content).hexdigest() != digest:
-                raise ChannelError(f"{redact(url)} is not the shard that the index names", code="bad-index")
-            self._shards[digest] = decode_shard(content)
-        return self._shards[digest]
+        folder = urljoin(f"{self._base}/{subdir}/", index.base_url)
+        url = urljoin(folder if folder.endswith("/") else f"{folder}/", f"{digest}.msgpack.zst")
+        return self._shards.get(url, lambda: self._load_shard(url, digest))
+
+    def _load_shard(self, url: str, digest: str) -> Mapping[str, Listed]:
+        content = self._fetch(url)
+        if content is None or hashlib.sha256(content).hexdigest() != digest:
+            raise ChannelError(f"{redact(url)} is not the shard that the index names", code="bad-index")
+        return decode_shard(content)
 
     def _fetch(self, url: str) -> bytes | None:
         same = _origin(url) == _origin(self._base)

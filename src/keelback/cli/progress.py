@@ -33,7 +33,7 @@ class Bars:
 
     def __init__(self, url: str, archives: Sequence[PackageArchive]) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),

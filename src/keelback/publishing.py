@@ -107,12 +107,16 @@ def _channels(to: str | Channel | Sequence[str | Channel], given: Given) -> list
     items = [to] if isinstance(to, str | Channel) else to
     if not items:
         raise UsageError("no destination", hint="name one with --to")
-    if len(items) > 1 and (given.api_key or given.password):
+    by_hand = given.api_key is not None or given.username is not None or given.password is not None
+    if len(items) > 1 and by_hand:
         raise UsageError(
             f"{given.source} would go to {len(items)} channels",
             hint="keep the credentials of several servers in the auth file, or in each server's variable",
         )
-    return [channel_for(item) if isinstance(item, str) else item for item in items]
+    channels = [channel_for(item) if isinstance(item, str) else item for item in items]
+    if by_hand and not channels[0].takes_credential:
+        raise UsageError(f"{channels[0].url} takes no credential", hint=f"leave {given.source} out")
+    return channels
 
 
 def _unsent(checked: Checked, channels: Sequence[Channel], options: Options) -> Report:

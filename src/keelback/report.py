@@ -67,7 +67,7 @@ class Outcome:
     """What became of one archive in one channel.
 
     Attributes:
-        file: the path of the archive, as it was given.
+        file: where the archive is, absolute.
         name, version, build, subdir: what the archive says of itself.
         size: in bytes.
         sha256: hex, or ``None`` where the run stopped before it was computed.

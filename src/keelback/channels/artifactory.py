@@ -14,7 +14,7 @@ from keelback.channels.base import Channel, Delivery, Refusal, Session
 from keelback.channels.reading import IndexReader
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BasicHTTP, BearerToken
-from keelback.errors import UsageError
+from keelback.errors import ServerError, UsageError
 from keelback.repodata import Listed
 from keelback.secret import Secret
 from keelback.transport import ArchiveBody, Request
@@ -158,7 +158,12 @@ class ArtifactoryChannel(Channel):
         """A server that tells what it stored has to have stored what was sent."""
         stored = _stored_sha256(answer)
         if stored is not None and stored != archive.sha256:
-            raise error_of(answer, source=self._source)
+            raise ServerError(
+                f"{self._server} stored other bytes under {archive.relative_path} than were sent",
+                status=answer.status,
+                hint="something on the way changes what is uploaded; run it again with --force",
+                code="damaged",
+            )
 
     def _file(self, archive: PackageArchive) -> str:
         return f"{self.url}/{quote(archive.subdir)}/{quote(archive.filename, safe='+!')}"
@@ -174,7 +179,10 @@ class ArtifactoryChannel(Channel):
 
 def _pair(username: str | None, password: Secret | None, source: str) -> Access:
     if not username or password is None:
-        raise UsageError("a user name and a password belong together", hint="give both --username and --password")
+        raise UsageError(
+            "a user name and a password belong together",
+            hint="give both --username and --password, or set both variables",
+        )
     return Access(BasicHTTP(username, password), source)
 
 

@@ -107,6 +107,7 @@ class Channel(ABC):
 
     Attributes:
         kind: the word for this kind of channel in ``--to KIND+https://...`` and in messages.
+        takes_credential: whether there is anything to log in to.
         needs_md5: whether the MD5 of an archive is asked for, which takes longer than its SHA-256.
         find_may_fail: whether an archive is sent although :meth:`find` failed, because the server itself will refuse it
             where it has one of that name.
@@ -114,6 +115,7 @@ class Channel(ABC):
     """
 
     kind: ClassVar[str]
+    takes_credential: ClassVar[bool] = True
     needs_md5: ClassVar[bool] = False
     find_may_fail: ClassVar[bool] = False
     url: str

@@ -45,7 +45,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", message="keelback %(version)s")
 def keelback() -> None:
-    r"""Conda packages into channels, with the right credentials, from any machine.
+    """Conda packages into channels, with the right credentials, from any machine.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--subdir", metavar="SUBDIR", help="Where packages belong that do not say it themselves.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
 def command(paths: tuple[str, ...], subdir: str | None, *, as_json: bool) -> None:
-    r"""Say what is wrong with packages, without sending anything.
+    """Say what is wrong with packages, without sending anything.
 
     PATHS are packages (.conda, .tar.bz2), folders with packages in them, or patterns. Errors would stop 'keelback
     publish'; warnings would not.

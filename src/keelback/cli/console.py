@@ -139,7 +139,7 @@ class Console(Silence):
         if outcome.attempts > 1:
             detail += f", {outcome.attempts} attempts"
         lines = [f"{status}  {self._would and '(dry run) '}{name}{detail}"]
-        if outcome.error is not None:
+        if outcome.error is not None and outcome.name:  # what is wrong with a file that has no name was said before
             lines.append(f"{'':{_WIDTH}}  {redact(outcome.error.message)}")
             if outcome.error.hint and outcome.status is Status.FAILED:
                 lines.append(f"{'':{_WIDTH}}  {click.style('hint:', fg='cyan')} {redact(outcome.error.hint)}")

@@ -84,7 +84,7 @@ def force_option(*names: str, envvar: str | None = None) -> Callable[[F], F]:
     return click.option(*names, "--force", is_flag=True, envvar=envvar, show_envvar=envvar is not None, help=text)
 
 
-def secret_options(name: str, *short: str, variable: str, what: str) -> Callable[[F], F]:
+def secret_options(name: str, *short: str, what: str, variable: str = "") -> Callable[[F], F]:
     """``--NAME VALUE`` and ``--NAME-file FILE``, which become one argument: the secret and where it came from."""
     parameter = name.replace("-", "_")
 
@@ -100,7 +100,7 @@ def secret_options(name: str, *short: str, variable: str, what: str) -> Callable
             f"--{name}",
             parameter,
             metavar="SECRET",
-            help=f"The {what}; safer by file or variable.  [env var: {variable}]",
+            help=f"The {what}; safer by file or variable." + (variable and f"  [env var: {variable}]"),
         )
         @wraps(command)
         def with_secret(*args: Any, **kwargs: Any) -> Any:

@@ -15,10 +15,12 @@ from keelback.cli.options import carry_out, force_option, run_options, secret_op
     "--to", "to", multiple=True, required=True, metavar="CHANNEL", help="Where to; may be given more than once."
 )
 @force_option()
-@secret_options("api-key", "-a", variable="PREFIX_API_KEY, ...", what="token")
+@click.option("--username", metavar="NAME", help="The user, with a password, for Artifactory.")
+@secret_options("password", what="password")
+@secret_options("api-key", "-a", what="token")
 @run_options
 def command(paths: tuple[str, ...], to: tuple[str, ...], **options: Any) -> None:
-    r"""Put packages into a channel, or several.
+    """Put packages into a channel, or several.
 
     PATHS are packages (.conda, .tar.bz2), folders with packages in them, or patterns. All of them are read and checked,
     and the credentials found, before anything is sent. What the channel has already is left alone: running the same

@@ -35,7 +35,7 @@ def command() -> None:
 @secret_options("api-key", "-a", variable="PREFIX_API_KEY", what="token")
 @run_options
 def _prefix(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> None:
-    r"""Put packages into a channel on prefix.dev.
+    """Put packages into a channel on prefix.dev.
 
     \b
     Example:
@@ -70,7 +70,7 @@ def _prefix(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> N
 @secret_options("api-key", "-a", variable="ANACONDA_API_KEY", what="token")
 @run_options
 def _anaconda(paths: tuple[str, ...], url: str, owner: str, labels: tuple[str, ...], **options: Any) -> None:
-    r"""Put packages under a label of an owner on anaconda.org.
+    """Put packages under a label of an owner on anaconda.org.
 
     \b
     Example:
@@ -89,7 +89,7 @@ def _anaconda(paths: tuple[str, ...], url: str, owner: str, labels: tuple[str, .
 @secret_options("api-key", "-a", variable="QUETZ_API_KEY", what="API key")
 @run_options
 def _quetz(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> None:
-    r"""Put packages into a channel of a Quetz server.
+    """Put packages into a channel of a Quetz server.
 
     \b
     Example:
@@ -119,7 +119,7 @@ def _quetz(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> No
 @secret_options("token", "-t", variable="ARTIFACTORY_TOKEN", what="token")
 @run_options
 def _artifactory(paths: tuple[str, ...], url: str, channel: str, token: Secret | None, **options: Any) -> None:
-    r"""Put packages into a conda repository of an Artifactory server.
+    """Put packages into a conda repository of an Artifactory server.
 
     \b
     Example:

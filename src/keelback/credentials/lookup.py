@@ -171,14 +171,14 @@ def require(
     if match is None:
         keys = redact(", ".join(keys_for(url)))
         raise CredentialError(
-            f"No credential for {server} at {host}: none of the keys {keys} is in {_listed(looked)}.",
+            f"No credential for {_named(server, host)}: none of the keys {keys} is in {_listed(looked)}.",
             hint=_how_to_give_one(url, usable, looked, flag, env),
         )
     if not isinstance(match.credential, tuple(usable)):
         kinds = " or ".join(kind.kind for kind in usable)
         raise CredentialError(
-            f"{server} at {host} cannot use the {match.credential.kind} under key {match.key!r} of {match.store.name}; "
-            f"it takes {kinds}.",
+            f"{_named(server, host)} cannot use the {match.credential.kind} under key {match.key!r} of "
+            f"{match.store.name}; it takes {kinds}.",
             hint=_how_to_give_one(url, usable, (), flag, env),
             code="wrong-kind",
         )
@@ -211,6 +211,10 @@ _EXAMPLES: Final = {
     "OAuth": '{"BearerToken": "..."}',
 }
 """What a person would write by hand; an OAuth entry comes of a login only."""
+
+
+def _named(server: str, host: str) -> str:
+    return host if server == host else f"{server} at {host}"
 
 
 def _listed(stores: Sequence[Store]) -> str:

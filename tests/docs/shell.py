@@ -1,0 +1,219 @@
+"""As much of a shell as the documentation needs: it runs the ``keelback`` commands of a block, and compares.
+
+``keelback ...``, ``printf %s "$NAME" | keelback ...``, ``... > FILE``, ``export NAME=value``, ``echo $?`` and Python
+blocks are run. Everything else has to be in :data:`NOT_RUN`, with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import leaks
+from cli_runner import run_keelback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from docs.pages import Block
+    from docs.stage import Stage
+
+NOT_RUN: Final = {
+    "pip install": "needs the network",
+    "make demo": "CI runs it by itself; that the target exists is tested",
+    "make test": "is what runs this",
+    "rattler-build upload": "another program, shown beside keelback's command",
+    "anaconda upload": "another program, shown beside keelback's command",
+    "pixi": "another program, which is in no Python package",
+    "conda": "another program, which is in no Python package",
+}
+"""Commands that are shown and not run, by their first words, and why."""
+
+_RUNNERS: Final = ("console", "sh")
+_STEP: Final = re.compile(r"\s*(?:- )?(?:run: )?(?P<command>keelback .*)")
+_VARIABLE: Final = re.compile(r"\s*(?P<name>[A-Z][A-Z_]+): ")
+_SIZE: Final = re.compile(r"\b\d+(?:\.\d)? (?:bytes|kB|MB|GB)\b")
+_SECONDS: Final = re.compile(r"\bin \d+\.\d s\b|(?<=\"seconds\": )[\d.]+")
+
+
+@dataclass
+class Command:
+    """A command, and what the page says that it prints; ``None`` where it says nothing."""
+
+    text: str
+    expected: list[str] | None
+
+
+@dataclass
+class Shell:
+    """Runs blocks, one after the other, on one stage.
+
+    Attributes:
+        commands: how many commands were run.
+    """
+
+    stage: Stage
+    commands: int = 0
+    _variables: dict[str, str] = field(default_factory=dict)
+    _status: int = 0
+
+    def run(self, block: Block) -> None:
+        """Run what *block* shows.
+
+        Raises:
+            AssertionError: a command fails unannounced, prints something else, or is not known.
+        """
+        for scene in block.scenes:
+            self.stage.set_scene(scene)
+        self._variables = {}
+        if block.file is not None:
+            self.stage.write(block.file, block.text)
+        if block.language == "python":
+            self._run_python(block.text)
+        elif block.language == "yaml":
+            self._run_steps(block)
+        elif block.language in _RUNNERS:
+            for command in commands_in(block):
+                self._run_one(command, checked=block.language == "console")
+            assert self._status == 0, "the last command fails, and the page does not show it with: echo $?"
+        else:
+            shown = [line for line in block.lines if re.match(r"\s*\$?\s*keelback\b", line)]
+            assert not shown, f"commands in a block of the language {block.language!r} are not run: {shown}"
+
+    def _run_one(self, command: Command, *, checked: bool) -> None:
+        if command.text == "echo $?":
+            assert command.expected == [str(self._status)], f"the exit status is {self._status}"
+            self._status = 0
+            return
+        assert self._status == 0, "the command before fails, and the page does not show it with: echo $?"
+        if command.text.startswith("export "):
+            self._export(command.text.removeprefix("export "))
+        elif not command.text.startswith(tuple(NOT_RUN)):
+            shown = self._keelback(command.text)
+            if checked:
+                compare(command.expected or [], shown)
+
+    def _export(self, text: str) -> None:
+        name, _, value = text.partition("=")
+        self._set(name, shlex.split(self.stage.cast(value))[0])
+
+    def _set(self, name: str, value: str) -> None:
+        """Set a variable for the rest of the block; one that holds a token gets the token of the scripted server."""
+        self._variables[name] = self.stage.variables.get(name, re.sub(r"^~(?=/)", str(self.stage.home), value))
+
+    def _keelback(self, text: str) -> list[str]:
+        """Run a command with ``keelback`` in it; returns what it prints, and keeps its status."""
+        if completion := re.fullmatch(r'eval "\$\((keelback .*)\)"', text):
+            text = completion[1]
+        source, _, text = text.rpartition(" | ")
+        text, _, target = text.partition(" > ")
+        words = [self._expanded(word) for word in shlex.split(self.stage.cast(text), comments=True)]
+        assert words[:1] == ["keelback"], f"not known: {text}"
+        arguments = words[1:]
+        done = run_keelback(
+            [*arguments, *self.stage.default_url(arguments)],
+            env=self._variables,
+            input=self._input(source),
+            cwd=self.stage.project,
+            home=self.stage.home,
+        )
+        self.commands += 1
+        self._status = done.returncode
+        stdout = done.stdout
+        if target:
+            (self.stage.project / target.strip()).write_text(stdout, encoding="utf-8")
+            stdout = ""
+        return self.stage.as_shown(done.stderr + stdout).splitlines()
+
+    def _input(self, source: str) -> str | None:
+        if not source:
+            return None
+        printed = re.fullmatch(r'printf %s "(\$[A-Z_]+)"', source)
+        assert printed, f"not known: {source}"
+        return self._expanded(printed[1])
+
+    def _expanded(self, word: str) -> str:
+        known = self.stage.variables | self._variables
+        return re.sub(r"\$([A-Z][A-Z_]*)", lambda name: known[name[1]], word)
+
+    def _run_steps(self, block: Block) -> None:
+        """Run the keelback commands of a CI service's file, with every variable that the file sets."""
+        for line in block.lines:
+            if (variable := _VARIABLE.match(line)) and variable["name"] in self.stage.variables:
+                self._set(variable["name"], "")
+        for line in block.lines:
+            if step := _STEP.fullmatch(line):
+                self._keelback(step["command"])
+                assert self._status == 0, f"fails: {step['command']}"
+
+    def _run_python(self, text: str) -> None:
+        """Run *text* as a program; ``os._exit`` because py-rattler can crash while the interpreter shuts down."""
+        program = f"{self.stage.cast(text)}\nimport os, sys\nsys.stdout.flush()\nos._exit(0)\n"
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.stage.home), **self.stage.variables}
+        done = subprocess.run(
+            [sys.executable, "-P", "-W", "error", "-c", program],
+            env=environment,
+            cwd=self.stage.project,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+        self.commands += 1
+        leaks.check(done.stdout + done.stderr, "the output of a Python block")
+        assert done.returncode == 0, done.stderr
+
+
+def commands_in(block: Block) -> Iterator[Command]:
+    """The commands of *block*: its lines, in ``console`` those behind ``$``; continued lines are joined."""
+    text = re.sub(r"\\\n\s*", "", block.text)
+    if block.language == "sh":
+        for line in text.splitlines():
+            if line.strip() and not line.startswith("#"):
+                yield Command(line.partition(" #")[0].rstrip(), None)
+        return
+    command: Command | None = None
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            if command:
+                yield command
+            command = Command(line[2:].partition(" #")[0].rstrip(), [])
+        else:
+            assert command is not None, f"output without a command: {line}"
+            assert command.expected is not None
+            command.expected.append(line)
+    if command:
+        yield command
+
+
+def compare(expected: list[str], shown: list[str]) -> None:
+    """Fail unless *shown* is what the page shows.
+
+    Sizes and times may differ; ``...`` stands for anything within a line, and alone for any number of lines. The order
+    of the lines is not compared: archives are sent side by side.
+    """
+    left = [line for line in shown if line.strip()]
+    missing = []
+    for line in expected:
+        if not line.strip() or line.strip() == "...":
+            continue
+        pattern = ".*".join(map(re.escape, _levelled(line).split("...")))
+        match = next((found for found in left if re.fullmatch(pattern, _levelled(found))), None)
+        if match is None:
+            missing.append(line)
+        else:
+            left.remove(match)
+    if any(line.strip() == "..." for line in expected):
+        left = []
+    assert not missing, "\n".join(["not printed:", *missing, "printed:", *shown])
+    assert not left, "\n".join(["not in the page:", *left])
+
+
+def _levelled(line: str) -> str:
+    return _SECONDS.sub("TIME", _SIZE.sub("SIZE", line)).rstrip()

@@ -1,0 +1,219 @@
+"""The tables of the reference documentation are complete, and name nothing that is not there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+
+from docs.pages import DOCS, ROOT, codes_in, first_cells, sections_of
+from keelback.archive import Finding, Severity
+from keelback.cli.app import keelback
+from keelback.errors import ExitStatus
+from keelback.report import ChannelReport, Outcome, Problem, Report, Status, finding_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = ROOT / "src" / "keelback"
+REFERENCE = DOCS / "reference"
+SHARED = "Options of every upload"
+
+STANDARD_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_DIR"}
+"""Variables that Python's own modules read for keelback."""
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command that does something, by how it is called."""
+    found: dict[str, click.Command] = {"keelback": keelback}
+    waiting = [("keelback", keelback)]
+    while waiting:
+        name, group = waiting.pop()
+        context = click.Context(group)
+        for word in group.list_commands(context):
+            command = group.get_command(context, word)
+            assert command is not None
+            if isinstance(command, click.Group):
+                waiting.append((f"{name} {word}", command))
+            else:
+                found[f"{name} {word}"] = command
+    return found
+
+
+def options_of(command: click.Command) -> set[str]:
+    """The options of *command* as they are typed, without ``--help``."""
+    options = (parameter for parameter in command.params if isinstance(parameter, click.Option))
+    return {spelling for option in options for spelling in [*option.opts, *option.secondary_opts]}
+
+
+def documented(section: str) -> set[str]:
+    """The options in the tables of a section of ``cli.md``."""
+    cells = first_cells(sections_of(REFERENCE / "cli.md")[section])
+    return {code.split()[0] for cell in cells for code in codes_in(cell) if code.startswith("-")}
+
+
+def trees() -> Iterator[tuple[Path, ast.Module]]:
+    """Every module of keelback, parsed."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """Every call in *tree*, with the last part of the name of what is called."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            yield name, node
+
+
+def text_of(node: ast.AST | None) -> str | None:
+    """The text of a constant."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def finding_codes() -> dict[str, set[str]]:
+    """The codes of all findings in the source, each with its severities."""
+    found: dict[str, set[str]] = {"duplicate": {"error", "warning"}}  # decided by the bytes, in checking.py
+    for path, tree in trees():
+        if "archive" not in path.parts:
+            continue
+        for name, call in calls(tree):
+            code = text_of(call.args[0]) if call.args else None
+            if name in {"Problem", "error", "warning"} and code is not None:
+                found.setdefault(code, set()).add("warning" if name == "warning" else "error")
+    return found
+
+
+def error_codes() -> set[str]:
+    """The codes of all errors in the source that are not findings."""
+    found = set(
+        re.findall(r'^    code = "([a-z-]+)"$', (SOURCE / "errors.py").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    for path, tree in trees():
+        for name, call in calls(tree):
+            found |= {text_of(word.value) or "" for word in call.keywords if word.arg == "code"} - {""}
+            if name == "Problem" and "archive" not in path.parts and call.args:
+                found |= {text_of(call.args[0]) or ""} - {""}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "_CODES":
+                assert isinstance(node.value, ast.Dict)
+                found |= {text_of(value) or "" for value in node.value.values}
+    return found
+
+
+def variables() -> set[str]:
+    """The environment variables that the source reads or hands to click."""
+    pattern = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
+    prefixes = ("PREFIX_", "ANACONDA_", "QUETZ_", "ARTIFACTORY_", "RATTLER_", "SSL_", "REQUESTS_", "CURL_", "KEELBACK_")
+    found = set()
+    for _, tree in trees():
+        for node in ast.walk(tree):
+            text = text_of(node)
+            if text and pattern.fullmatch(text) and text.startswith(prefixes):
+                found.add(text)
+    return found
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_option_of_a_command_is_documented(name: str) -> None:
+    """The section of a command has its options, and no others; those that all uploads share have their own section."""
+    options = options_of(commands()[name]) - {"-h", "--help"}
+    shared = documented(SHARED)
+    if name.startswith(("keelback publish", "keelback upload")):
+        assert shared - options == set(), "not every upload has these"
+        options -= shared
+    assert documented(name) - {"-h", "--help"} == options
+
+
+def test_no_command_is_missing_and_none_is_invented() -> None:
+    """``cli.md`` has a section for each command."""
+    assert set(sections_of(REFERENCE / "cli.md")) - {SHARED} == set(commands())
+
+
+def test_the_defaults_in_the_table_are_those_of_the_options() -> None:
+    """Where the table of shared options has a number as the default, it is the option's."""
+    command = commands()["keelback publish"]
+    defaults = {name: option.default for option in command.params for name in option.opts}
+    rows = [
+        row.split("|")
+        for row in sections_of(REFERENCE / "cli.md")[SHARED].splitlines()
+        if re.search(r"\| \d+ \|$", row)
+    ]
+    shown = {codes_in(row[1])[-1].split()[0]: float(row[3]) for row in rows}
+    assert shown == {name: float(defaults[name]) for name in shown}
+    assert len(shown) == 5
+
+
+def test_every_exit_status_is_documented() -> None:
+    """The table has every status with its name, and no other."""
+    section = sections_of(REFERENCE / "outcomes-and-exit-status.md")["Exit statuses"]
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", section, re.MULTILINE)
+    assert [(int(number), name) for number, name in rows] == [(status.value, status.name) for status in ExitStatus]
+
+
+def test_every_outcome_is_documented() -> None:
+    """The table has every outcome, and no other, and says rightly which are successes."""
+    section = sections_of(REFERENCE / "outcomes-and-exit-status.md")["Outcomes"]
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| .* \| (yes|no) \|$", section, re.MULTILINE))
+    bad = {Status.FAILED, Status.NOT_ATTEMPTED}
+    assert rows == {status.value: "no" if status in bad else "yes" for status in Status}
+
+
+def test_every_finding_is_documented() -> None:
+    """``checks.md`` has the code of every finding with its severity, and no other."""
+    text = (REFERENCE / "checks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| ([a-z, ]+) \|", text, re.MULTILINE)
+    assert {code: set(severities.split(", ")) for code, severities in rows} == finding_codes()
+    assert len(rows) == len(finding_codes())
+
+
+def test_every_error_code_is_documented() -> None:
+    """``json.md`` has every code of an error, and no other."""
+    section = sections_of(REFERENCE / "json.md")["Errors"]
+    _, _, codes = section.partition("| code |")
+    assert {codes_in(cell)[0] for cell in first_cells(f"| code |{codes}")} == error_codes()
+
+
+def test_every_variable_is_documented() -> None:
+    """``environment.md`` has every variable that the source reads, and no other."""
+    text = (REFERENCE / "environment.md").read_text(encoding="utf-8")
+    assert {code for cell in first_cells(text) for code in codes_in(cell)} == variables() | STANDARD_VARIABLES
+
+
+def test_every_variable_of_an_option_is_the_documented_one() -> None:
+    """The variables in ``cli.md`` are those of the options beside them."""
+    for name, command in commands().items():
+        if not name.startswith("keelback upload"):
+            continue
+        rows = [
+            row.split("|") for row in sections_of(REFERENCE / "cli.md")[name].splitlines() if row.startswith("| `-")
+        ]
+        shown = {codes_in(row[1])[-1].split()[0]: codes_in(row[3]) for row in rows}
+        for option in command.params:
+            if isinstance(option, click.Option) and isinstance(option.envvar, str):
+                assert shown[option.opts[-1]] == [option.envvar], f"{name} {option.opts[-1]}"
+
+
+def test_every_member_of_the_documents_is_documented() -> None:
+    """``json.md`` has every member that ``--json`` can print, and no other."""
+    finding = Finding(Severity.WARNING, "code", Path("a.conda"), "field", "message", "hint")
+    problem = Problem("code", "message", "hint")
+    outcome = Outcome(
+        file=Path("a.conda"), name="a", version="1", build="0", subdir="noarch", size=1, sha256="0",
+        status=Status.FAILED, error=problem, visible=False,
+    )  # fmt: skip
+    report = Report([ChannelReport("file:///a", [outcome], problem)], error=problem, findings=[finding])
+    document: dict[str, Any] = report.to_json()
+    (channel,) = document["channels"]
+    sections = sections_of(REFERENCE / "json.md")
+    tables = [
+        set(codes_in("".join(first_cells(part)))) for part in sections["The document of publish"].split("Each of ")
+    ]
+    assert tables == [set(document), set(channel), set(channel["outcomes"][0])]
+    assert set(codes_in("".join(first_cells(sections["Findings"])))) == set(finding_to_json(finding))
+    errors, _, _ = sections["Errors"].partition("| code |")
+    assert set(codes_in("".join(first_cells(errors)))) == set(problem.to_json())

@@ -9,6 +9,7 @@ import pickle
 import httpx2
 import pytest
 
+import leaks
 from keelback.credentials.kinds import (
     KINDS,
     BasicHTTP,
@@ -24,7 +25,7 @@ from keelback.credentials.kinds import (
 from keelback.errors import CredentialError
 from keelback.secret import Secret, redact
 
-TOKEN = "kbt-5Wq9.token_x~1"
+TOKEN = leaks.watch("kbt-5Wq9.token_x~1", "kinds")
 SHOWN = "kbt-5Wq9"
 
 OAUTH = {"access_token": TOKEN, "token_endpoint": "https://id.example/token", "client_id": "rattler"}

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import leaks
 from keelback.credentials import lookup
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.hosts import host_of
@@ -25,7 +26,7 @@ from keelback.secret import Secret
 if TYPE_CHECKING:
     from keelback.credentials.stores import Store
 
-TOKEN = "kbt-3Zp8-lookup"
+TOKEN = leaks.watch("kbt-3Zp8-lookup", "lookup")
 
 
 class Memory:
@@ -65,7 +66,7 @@ def write(path: Path, **values: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values))
     path.chmod(0o600)
-    return path
+    return leaks.holds_secrets(path)
 
 
 # --- hosts ------------------------------------------------------------------------------------------------------------

@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
+import leaks
 from keelback.credentials.kinds import BasicHTTP, BearerToken
 from keelback.credentials.stores import FileStore
 from keelback.errors import CredentialFileError
 from keelback.secret import Secret
 
-TOKEN = "kbt-7Hs2-filetoken"
+TOKEN = leaks.watch("kbt-7Hs2-filetoken", "stores")
 
 
 def write(path: Path, content: str | bytes) -> Path:
     """An auth file that only its owner can read."""
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     path.chmod(0o600)
-    return path
+    return leaks.holds_secrets(path)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 import cli_runner
 import leaks
@@ -45,7 +46,9 @@ class NetworkBlockedError(BaseException):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Bring in the leak check."""
+    """Bring in the leak check; property tests try the same examples everywhere, and are not timed."""
+    settings.register_profile("keelback", derandomize=True, deadline=None)
+    settings.load_profile("keelback")
     config.pluginmanager.register(leaks.LeakCheck(), "keelback-leak-check")
 
 

@@ -7,13 +7,14 @@ rattler, conda and mamba read. Equal records give equal bytes, whatever the orde
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
 import zstandard
 
 from keelback.errors import ChannelError
+from keelback.secret import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,12 @@ SHARDS_FOLDER: Final = "shards"
 LARGEST: Final = 1 << 30
 """No index is unpacked beyond this many bytes: conda-forge's largest has a third of it."""
 
-_LEVEL_REPODATA: Final = 16
-_LEVEL_SHARD: Final = 9
+_BLOCK: Final = 1 << 20
+_LEVEL: Final = 9
+"""Of compression: the levels above it take ten times as long for a tenth of the size."""
+
+_LATEST_VERSION: Final = 2
+"""Of ``repodata.json``: with ``info.base_url`` (CEP 15)."""
 
 Record = dict[str, Any]
 T = TypeVar("T")
@@ -71,39 +76,99 @@ def record_of(archive: PackageArchive) -> Record:
     }
 
 
-def encode_repodata(subdir: str, records: Mapping[str, Record]) -> bytes:
-    """``repodata.json`` of *subdir*, from file name to record."""
-    packages, conda = _by_format(records)
+def same_file(one: Record, other: Record) -> bool:
+    """Whether two records are of the same bytes: by the SHA-256, or by the MD5 where old records have no other."""
+    algorithm = next((name for name in ("sha256", "md5") if one.get(name) and other.get(name)), None)
+    return algorithm is not None and str(one[algorithm]).lower() == str(other[algorithm]).lower()
+
+
+@dataclass(slots=True)
+class Repodata:
+    """What the index of a subdir says.
+
+    Attributes:
+        records: from file name to record.
+        others: what else is in the document, as somebody else wrote it: signatures, names of removed files.
+    """
+
+    records: dict[str, Record] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
+
+    def put(self, filename: str, record: Record) -> None:
+        """Have *record* as that of *filename*, which is not among the removed ones any more."""
+        self.records[filename] = record
+        if filename in self.others.get("removed", ()):
+            self.others["removed"] = [name for name in self.others["removed"] if name != filename]
+
+
+def encode_repodata(subdir: str, repodata: Repodata) -> bytes:
+    """``repodata.json`` of *subdir*; ``ChannelError`` where a record cannot be written."""
+    packages, conda = _by_format(repodata.records)
     document = {
-        "info": {"subdir": subdir},
-        "packages": packages,
-        "packages.conda": conda,
         "removed": [],
         "repodata_version": 1,
+        **repodata.others,
+        "info": {**repodata.others.get("info", {}), "subdir": subdir},
+        "packages": packages,
+        "packages.conda": conda,
     }
-    return msgspec.json.encode(document, order="sorted")
-
-
-def decode_repodata(content: bytes) -> dict[str, Record]:
-    """The records of a ``repodata.json``, from file name to record; ``ChannelError`` where it is malformed."""
     try:
-        document = msgspec.json.decode(content, type=_Repodata)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ChannelError(f"malformed {REPODATA}: {error}", code="bad-index") from error
-    return document.packages | document.conda
+        return msgspec.json.encode(document, order="sorted")
+    except (OverflowError, TypeError, ValueError, RecursionError) as error:
+        raise ChannelError(f"{REPODATA} cannot be written: {error}", code="bad-index") from error
+
+
+def check_repodata(content: bytes) -> None:
+    """See that keelback can add to this ``repodata.json``, without building what is in it.
+
+    Raises:
+        ChannelError: it is malformed, has its files elsewhere (``info.base_url``, CEP 15), or records of a kind that
+            keelback does not write yet (``v3``, CEP 48).
+    """
+    document = _decode(content, _Repodata)
+    if document.info.base_url not in (None, "", ".", "./"):
+        raise ChannelError(
+            f"{REPODATA} says that its files are at {redact(str(document.info.base_url))}",
+            hint="publish to where that is, or take base_url out of it",
+            code="bad-index",
+        )
+    if document.v3 or document.repodata_version > _LATEST_VERSION:
+        raise ChannelError(
+            f"{REPODATA} has records of a kind that keelback does not write yet",
+            hint="publish with the tool that wrote it",
+            code="bad-index",
+        )
+
+
+def decode_repodata(content: bytes) -> Repodata:
+    """All that a ``repodata.json`` says; an empty file says nothing (CEP 36).
+
+    Raises:
+        ChannelError: as for :func:`check_repodata`.
+    """
+    check_repodata(content)
+    others = _decode(content, dict[str, Any])
+    records = others.pop("packages", {}) | others.pop("packages.conda", {})
+    return Repodata(records, others)
 
 
 def compress_repodata(content: bytes) -> bytes:
     """``repodata.json.zst`` from ``repodata.json``."""
-    return zstandard.ZstdCompressor(level=_LEVEL_REPODATA).compress(content)
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(content)
 
 
 def encode_shards(records: Mapping[str, Record]) -> dict[str, tuple[str, bytes]]:
-    """The shard of each package name: ``{name: (hex sha256 of the shard, the shard)}`` (CEP 16, shard format)."""
+    """The shard of each package name: ``{name: (hex sha256 of the shard, the shard)}`` (CEP 16, shard format).
+
+    Clients look for names in lower case, whatever the record says.
+
+    Raises:
+        ChannelError: a record cannot be written.
+    """
     by_name: dict[str, dict[str, Record]] = {}
     for filename, record in records.items():
-        by_name.setdefault(str(record["name"]), {})[filename] = record
-    compressor = zstandard.ZstdCompressor(level=_LEVEL_SHARD)
+        by_name.setdefault(record["name"].lower(), {})[filename] = record
+    compressor = zstandard.ZstdCompressor(level=_LEVEL)
     shards = {}
     for name, members in by_name.items():
         packages, conda = _by_format({filename: _binary(record) for filename, record in members.items()})
@@ -121,7 +186,7 @@ def encode_shard_index(subdir: str, hashes: Mapping[str, str]) -> bytes:
         "version": 1,
         "shards": {name: bytes.fromhex(digest) for name, digest in hashes.items()},
     }
-    return zstandard.ZstdCompressor(level=_LEVEL_SHARD).compress(_pack(document, SHARD_INDEX))
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(_pack(document, SHARD_INDEX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +223,7 @@ def decode_shard(content: bytes) -> dict[str, Listed]:
 
 def decode_listing(content: bytes) -> dict[str, Listed]:
     """What a ``repodata.json`` says of hashes and sizes, from file name, leaving everything else unread."""
-    try:
-        document = msgspec.json.decode(content or b"{}", type=_Listing)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ChannelError(f"malformed {REPODATA}: {error}", code="bad-index") from error
+    document = _decode(content, _Listing)
     return {
         filename: Listed(entry.sha256, entry.md5, entry.size)
         for filename, entry in (document.packages | document.conda).items()
@@ -170,14 +232,16 @@ def decode_listing(content: bytes) -> dict[str, Listed]:
 
 def decompress(content: bytes, what: str) -> bytes:
     """*content* without its Zstandard compression, of at most :data:`LARGEST` bytes; ``ChannelError`` otherwise."""
+    plain = bytearray()
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(content) as reader:
-            plain = reader.read(LARGEST + 1)
+            while len(plain) <= LARGEST and (block := reader.read(_BLOCK)):
+                plain += block
     except zstandard.ZstdError as error:
         raise ChannelError(f"malformed {what}: {error}", code="bad-index") from error
     if len(plain) > LARGEST:
         raise ChannelError(f"{what} is larger than {LARGEST} bytes", code="bad-index")
-    return plain
+    return bytes(plain)
 
 
 def _by_format(records: Mapping[str, Record]) -> tuple[dict[str, Record], dict[str, Record]]:
@@ -195,8 +259,18 @@ def _binary(record: Record) -> Record:
 def _pack(document: object, what: str) -> bytes:
     try:
         return msgspec.msgpack.encode(document, order="sorted")
-    except (OverflowError, TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError, RecursionError) as error:
         raise ChannelError(f"{what} cannot be written: {error}", code="bad-index") from error
+
+
+def _decode(content: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(content or b"{}", type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        hint = (
+            "make it anew with the tool that wrote it, or move it away: it is then made from the files that are there"
+        )
+        raise ChannelError(f"malformed {REPODATA}: {error}", hint=hint, code="bad-index") from error
 
 
 def _unpack(content: bytes, kind: type[T], what: str) -> T:
@@ -206,9 +280,24 @@ def _unpack(content: bytes, kind: type[T], what: str) -> T:
         raise ChannelError(f"malformed {what}: {error}", code="bad-index") from error
 
 
+class _Checked(msgspec.Struct):
+    name: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9A-Fa-f]{64}$")] | None = None
+    md5: Annotated[str, msgspec.Meta(pattern="^[0-9A-Fa-f]{32}$")] | None = None
+    size: int | None = None
+
+
+class _Info(msgspec.Struct):
+    base_url: str | None = None
+
+
 class _Repodata(msgspec.Struct):
-    packages: dict[str, Record] = {}
-    conda: dict[str, Record] = msgspec.field(name="packages.conda", default_factory=dict)
+    info: _Info = msgspec.field(default_factory=_Info)
+    packages: dict[str, _Checked] = {}
+    conda: dict[str, _Checked] = msgspec.field(name="packages.conda", default_factory=dict)
+    removed: list[str] = []
+    repodata_version: int = 1
+    v3: dict[str, Any] = {}
 
 
 class _Entry(msgspec.Struct):

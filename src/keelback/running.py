@@ -96,7 +96,7 @@ class Run:
             try:
                 self._deliver_all()
                 if not self._options.dry_run and not self.stopped:
-                    self._channel.finish()
+                    self._finish()
                     self._verify()
             finally:
                 self._channel.close()
@@ -260,6 +260,16 @@ class Run:
             self._reporter.note(f"{archive.filename}: what the channel has could not be read: {error}")
             return Listed()
         return found
+
+    def _finish(self) -> None:
+        """Let the channel finish; where it cannot, nothing that was sent has really arrived for its readers."""
+        try:
+            self._channel.finish()
+        except KeelbackError as error:
+            for path, outcome in self._outcomes.items():
+                if outcome.status in (Status.UPLOADED, Status.REPLACED):
+                    self._outcomes[path] = replace(outcome, status=Status.FAILED, error=Problem.of(error))
+            raise
 
     # --- verifying --------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _HINTS: Final = {
     404: "check the server, the channel and how they are spelled in the URL",
+    407: "a proxy wants a name and a password: put them into its variable, as in http://NAME:PASSWORD@PROXY",
     413: "the server, or a proxy in front of it, limits the size of a request",
     429: "the server limits how often it is asked; try again later, or with fewer --jobs",
 }

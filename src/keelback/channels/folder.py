@@ -7,8 +7,10 @@ Any number of keelbacks may work in one folder at once, and each may be killed a
 - Names are given, and the index is written, under one lock for the channel.
 - The index of a subdir is made from what stands in its folder. So a file that was placed by a run which then died is
   in the index that the next run writes.
-- Files that are about to be replaced are named in ``.keelback/replacing.json`` until the index agrees with them again;
-  the next run after a death reads those anew instead of believing the old index.
+- Files that replace others get their names when the new index is on the disk and lacks only its own names, too. What
+  remains is the time of these renames, in which a reader may find a new file where the index has the hash of the old
+  one: no file system renames several files at once. The files concerned are named in ``.keelback/replacing.json`` until
+  the index agrees with them again; the next run after a death reads those anew instead of believing the old index.
 """
 
 from __future__ import annotations
@@ -19,38 +21,30 @@ import logging
 import os
 import secrets
 import shutil
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from filelock import FileLock, Timeout
 
 from keelback.archive import SUBDIRS, inspect
+from keelback.archive.source import Stamp
+from keelback.channels.durable import sync_folder, write_synced
+from keelback.channels.indexing import NewIndex, read_file, read_index
 from keelback.errors import ChannelError, KeelbackError
-from keelback.repodata import (
-    REPODATA,
-    REPODATA_ZST,
-    SHARD_INDEX,
-    SHARDS_FOLDER,
-    Record,
-    compress_repodata,
-    decode_repodata,
-    encode_repodata,
-    encode_shard_index,
-    encode_shards,
-    record_of,
-)
+from keelback.repodata import record_of, same_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
     from keelback.archive import PackageArchive
+    from keelback.repodata import Record, Repodata
 
 logger = logging.getLogger(__name__)
 
 _LOCK_SECONDS: Final = 600.0
+_POLL_SECONDS: Final = 0.01
 _ARCHIVES: Final = (".conda", ".tar.bz2")
-_OUTDATED: Final = ("current_repodata.json", "repodata.json.bz2", "repodata_from_packages.json")
-"""What other indexers write beside the index; once it has changed, a reader that took one of them would miss files."""
 
 
 class Folder:
@@ -64,103 +58,162 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._room = root / self.ROOM
-        self.incoming = self._room / secrets.token_hex(8)
-        self._held = FileLock(self.incoming.with_suffix(".lock"), thread_local=False)
+        self._common = root / self.ROOM
+        self._room = self._common / secrets.token_hex(8)
+        self._held = FileLock(self._room.with_suffix(".lock"), thread_local=False)
+        self._between_threads = threading.Lock()
+        self._standing: dict[str, tuple[PackageArchive, Stamp]] = {}
+        self._replacing: dict[str, tuple[PackageArchive, Path]] = {}
 
     def path(self, relative_path: str) -> Path:
         """Where ``SUBDIR/FILE`` stands."""
         return self.root / relative_path
 
+    def other_spelling(self, relative_path: str) -> str | None:
+        """The name in other case under which a file system that does not tell case apart has *relative_path*."""
+        if not (self.root / self.ROOM.upper()).exists():
+            return None
+        name = self.path(relative_path).name
+        names = (path.name for path in self.path(relative_path).parent.iterdir())
+        return next((other for other in names if other != name and other.lower() == name.lower()), None)
+
+    def subdirs(self) -> list[str]:
+        """The subdirs that are there."""
+        return [subdir for subdir in SUBDIRS if (self.root / subdir).is_dir()]
+
     def prepare(self, subdirs: Collection[str]) -> None:
         """Make the folders, clear away what dead runs left, and hold a room for this one."""
-        for subdir in {*subdirs, "noarch"}:
-            (self.root / subdir).mkdir(parents=True, exist_ok=True)
-        self._room.mkdir(exist_ok=True)
+        if not self._common.is_dir():
+            # the first of all: until there is an index, it tells a channel that was cut short from a foreign folder
+            self._common.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.root)
         with self._lock():
-            for lock in self._room.glob("*.lock"):
-                if lock.stem != "channel":
-                    _clear_if_dead(lock)
+            self._clear_dead_rooms()
             self._held.acquire(timeout=_LOCK_SECONDS)
-            self.incoming.mkdir()
+            self._room.mkdir()
+        missing = [subdir for subdir in sorted({*subdirs, "noarch"}) if not (self.root / subdir).is_dir()]
+        for subdir in missing:
+            (self.root / subdir).mkdir(exist_ok=True)
+        if missing:
+            sync_folder(self.root)
 
     def close(self) -> None:
         """Give the room of this run back."""
         if self._held.is_locked:
-            shutil.rmtree(self.incoming, ignore_errors=True)
+            shutil.rmtree(self._room, ignore_errors=True)
             self._held.release()
-            Path(self._held.lock_file).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # then the next run does it
+                Path(self._held.lock_file).unlink(missing_ok=True)
 
-    def place(self, incoming: Path, relative_path: str) -> bool:
-        """Give *incoming* its name, unless there is a file of that name; returns whether it got it."""
-        final = self.path(relative_path)
+    def new_file(self) -> Path:
+        """A path, in the room of this run, for a file on its way."""
+        return self._room / secrets.token_hex(8)
+
+    def place(self, file: Path, archive: PackageArchive) -> bool:
+        """Give *file*, which is on the disk, the name of *archive*, unless that is taken; returns whether it got it."""
+        final = self.path(archive.relative_path)
         with self._lock():
             if final.exists():
                 return False
-            incoming.replace(final)
-            _sync_folder(final.parent)
+            file.replace(final)
+            self.found(archive, Stamp.of(final.stat()))
         return True
 
-    def finish(
-        self, *, added: Mapping[str, PackageArchive], replacing: Mapping[str, tuple[Path, PackageArchive]]
-    ) -> None:
-        """Put the replacing files into place, then write the index of every subdir that changed.
+    def found(self, archive: PackageArchive, stamp: Stamp) -> None:
+        """The bytes of *archive* stand under its name, in the file with that *stamp*."""
+        self._standing[archive.relative_path] = archive, stamp
 
-        Args:
-            added: archives that stand in the folder, by their relative path.
-            replacing: where the bytes wait, and which archive they are, by the relative path that they will take.
-        """
-        known = dict(added) | {path: archive for path, (_, archive) in replacing.items()}
+    def replace_later(self, file: Path, archive: PackageArchive) -> None:
+        """Have *file* replace what stands under the name of *archive* when :meth:`finish` writes the index."""
+        self._replacing[archive.relative_path] = archive, file
+
+    def finish(self) -> None:
+        """Put the replacing files into place, and the index of every subdir that changed."""
         with self._lock():
-            unsure = self._unsure() | set(replacing)
-            if unsure:
-                write_durably(self._journal, json.dumps(sorted(unsure)).encode())
-            for relative_path, (incoming, _) in replacing.items():
-                incoming.replace(self.path(relative_path))
-            for subdir in self._subdirs():
-                self._index(subdir, known, unsure)
+            unsure = self._read_journal()
+            indexes = {}
+            for subdir in self.subdirs():
+                folder = self.root / subdir
+                sync_folder(folder)  # once for all files that were placed: no index names one that may be lost
+                indexes[subdir] = NewIndex.prepare(folder, self._repodata(subdir, unsure), self._room)
+            if self._replacing:
+                self._write_journal({*unsure, *self._replacing})
+            for subdir, index in indexes.items():
+                self._replace(subdir)
+                index.publish()
             self._journal.unlink(missing_ok=True)
+            for index in indexes.values():
+                index.sweep()
 
-    # --- the index ------------------------------------------------------------------------------------------------
+    # --- what the index is to say -----------------------------------------------------------------------------------
 
-    def _index(self, subdir: str, known: Mapping[str, PackageArchive], unsure: Collection[str]) -> None:
-        """Write the index of *subdir* if it does not say what stands there; ``repodata.json`` last."""
-        folder = self.root / subdir
-        before = self._records(folder)
-        records = dict(before)
-        for entry in _archives(folder):
+    def _repodata(self, subdir: str, unsure: Collection[str]) -> Repodata:
+        """The index of *subdir* as it has to be: the one that is there, and everything that stands in the folder."""
+        repodata = read_index(self.root / subdir)
+        for entry in _archives(self.root / subdir):
             relative_path = f"{subdir}/{entry.name}"
-            record = before.get(entry.name)
-            if relative_path in known:
-                records[entry.name] = _updated(record, record_of(known[relative_path]))
-            elif record is None or relative_path in unsure or record.get("size") != entry.stat().st_size:
-                read = _read_record(Path(entry.path), subdir)
-                if read is not None:
-                    records[entry.name] = read
-        complete = all((folder / name).exists() for name in (REPODATA, REPODATA_ZST, SHARD_INDEX))
-        if records != before or not complete:
-            _write_index(folder, subdir, records)
+            if relative_path not in self._replacing:
+                record = self._record(
+                    entry, relative_path, repodata.records.get(entry.name), sure=relative_path not in unsure
+                )
+                if record is not None:
+                    repodata.put(entry.name, record)
+        for archive, _ in self._replacing.values():
+            if archive.subdir == subdir:
+                repodata.put(archive.filename, _merged(repodata.records.get(archive.filename), record_of(archive)))
+        return repodata
 
-    def _records(self, folder: Path) -> dict[str, Record]:
-        """What the index says now; a malformed one is made anew from the files."""
+    def _record(
+        self, entry: os.DirEntry[str], relative_path: str, before: Record | None, *, sure: bool
+    ) -> Record | None:
+        """The record of the file *entry*; ``None`` where it is no package and the index does not know it, either."""
+        path = Path(entry.path)
+        if relative_path in self._standing:
+            archive, stamp = self._standing[relative_path]
+            if Stamp.of(path.stat()) == stamp:
+                return _merged(before, record_of(archive))
+            sure = False  # another run has replaced it meanwhile
+        if before is not None and sure and before.get("size") in (None, entry.stat().st_size):
+            return before
         try:
-            return decode_repodata((folder / REPODATA).read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ChannelError as error:
-            logger.warning("%s: %s; it is made anew", folder, error)
-            return {}
+            return _merged(before, record_of(inspect(path, subdir=path.parent.name)))
+        except KeelbackError as error:
+            logger.warning("the index says nothing new of it: %s", error)
+            return before
 
-    def _subdirs(self) -> list[str]:
-        return [subdir for subdir in SUBDIRS if (self.root / subdir).is_dir()]
+    # --- files that replace others ----------------------------------------------------------------------------------
 
-    # --- locks and the journal ------------------------------------------------------------------------------------
+    def _replace(self, subdir: str) -> None:
+        for relative_path, (archive, file) in self._replacing.items():
+            if archive.subdir == subdir:
+                file.replace(self.path(relative_path))
+
+    def _write_journal(self, relative_paths: Collection[str]) -> None:
+        journal = self.new_file()
+        write_synced(journal, json.dumps(sorted(relative_paths)).encode())
+        journal.replace(self._journal)
+        sync_folder(self._common)
+
+    @property
+    def _journal(self) -> Path:
+        return self._common / "replacing.json"
+
+    def _read_journal(self) -> set[str]:
+        """The files that a run which died was about to replace."""
+        content = read_file(self._journal)
+        try:
+            return set() if content is None else set(json.loads(content))
+        except (ValueError, TypeError):  # nobody who writes it dies halfway
+            raise ChannelError(f"{self._journal} is malformed", hint="remove it", code="bad-index") from None
+
+    # --- locks ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         """Hold the channel; the system lets go of it when the process dies."""
+        lock = FileLock(self._common / "channel.lock", timeout=_LOCK_SECONDS, poll_interval=_POLL_SECONDS)
         try:
-            with FileLock(self._room / "channel.lock", timeout=_LOCK_SECONDS):
+            with self._between_threads, lock:
                 yield
         except Timeout:
             raise ChannelError(
@@ -169,53 +222,17 @@ class Folder:
                 code="locked",
             ) from None
 
-    @property
-    def _journal(self) -> Path:
-        return self._room / "replacing.json"
-
-    def _unsure(self) -> set[str]:
-        """The files that a run which died was about to replace."""
-        try:
-            names = json.loads(self._journal.read_bytes())
-        except FileNotFoundError:
-            return set()
-        except ValueError:  # it died while writing this, so it had not replaced anything yet
-            return set()
-        return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Give *path* the *content*, at once and for good: temporary name, sync, rename, sync of the folder."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _write_index(folder: Path, subdir: str, records: Mapping[str, Record]) -> None:
-    """Shards before the index that names them; ``repodata.json``, from which the next run starts, after all others."""
-    shards = encode_shards(records)
-    shards_folder = folder / SHARDS_FOLDER
-    shards_folder.mkdir(exist_ok=True)
-    for digest, content in shards.values():
-        shard = shards_folder / f"{digest}.msgpack.zst"
-        if not shard.exists():
-            write_durably(shard, content)
-    repodata = encode_repodata(subdir, records)
-    write_durably(
-        folder / SHARD_INDEX, encode_shard_index(subdir, {name: digest for name, (digest, _) in shards.items()})
-    )
-    write_durably(folder / REPODATA_ZST, compress_repodata(repodata))
-    for name in _OUTDATED:
-        (folder / name).unlink(missing_ok=True)
-    write_durably(folder / REPODATA, repodata)
+    def _clear_dead_rooms(self) -> None:
+        """Remove the rooms of runs that no longer hold them; rooms are only made and taken under the channel's lock."""
+        rooms = {path.with_suffix("") for path in self._common.iterdir() if path.is_dir() or path.suffix == ".lock"}
+        for room in rooms - {self._common / "channel"}:
+            lock = room.with_suffix(".lock")
+            try:
+                with FileLock(lock, timeout=0):
+                    shutil.rmtree(room, ignore_errors=True)
+            except Timeout:
+                continue
+            lock.unlink(missing_ok=True)
 
 
 def _archives(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -225,36 +242,6 @@ def _archives(folder: Path) -> Iterator[os.DirEntry[str]]:
                 yield entry
 
 
-def _read_record(path: Path, subdir: str) -> Record | None:
-    """The record of a file that the index does not know; ``None``, and a warning, where it is no package."""
-    try:
-        return record_of(inspect(path, subdir=subdir))
-    except KeelbackError as error:
-        logger.warning("left out of the index: %s", error)
-        return None
-
-
-def _updated(before: Record | None, now: Record) -> Record:
+def _merged(before: Record | None, now: Record) -> Record:
     """The record *before*, which may have been patched, where it is still of the same bytes; else the one of *now*."""
-    return before if before is not None and before.get("sha256") == now["sha256"] else now
-
-
-def _clear_if_dead(lock: Path) -> None:
-    """Remove the room of a run that no longer holds it."""
-    try:
-        with FileLock(lock, timeout=0):
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-            lock.unlink(missing_ok=True)
-    except Timeout:
-        pass
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last; only POSIX systems let one sync a folder."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return before if before is not None and same_file(before, now) else now

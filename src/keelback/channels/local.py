@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
-import secrets
 import shutil
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from keelback.archive import SUBDIRS
+from keelback.archive.source import Stamp
 from keelback.channels.base import Channel, Delivery, Refusal, Session
 from keelback.channels.folder import Folder
-from keelback.errors import ChannelError, SourceChanged, UsageError
+from keelback.channels.indexing import check_index, read_file
+from keelback.errors import ChannelError, ConflictError, SourceChanged, UsageError
 from keelback.repodata import REPODATA, Listed, decode_listing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from keelback.archive import PackageArchive
     from keelback.channels.target import Target
 
-_BLOCK = 1 << 20
+_BLOCK: Final = 1 << 20
+_ALLOW: Final = "see that you may write there, or name another folder"
+_HINTS: Final = {
+    errno.EACCES: _ALLOW,
+    errno.EPERM: _ALLOW,
+    errno.EROFS: _ALLOW,
+    errno.EXDEV: "keep all of a channel on one file system",
+}
 
 
 class LocalChannel(Channel):
@@ -36,13 +45,14 @@ class LocalChannel(Channel):
     """
 
     kind: ClassVar[str] = "local"
+    takes_credential: ClassVar[bool] = False
     needs_md5: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = Folder(folder.absolute())
         self.url = self._folder.root.as_uri()
-        self._replacing: dict[str, tuple[Path, PackageArchive]] = {}
-        self._added: dict[str, PackageArchive] = {}
+        self._found: dict[str, Stamp] = {}
+        self._listings: dict[str, Mapping[str, Listed]] = {}
 
     @classmethod
     def from_target(cls, target: Target) -> LocalChannel | None:
@@ -50,35 +60,43 @@ class LocalChannel(Channel):
         return None if target.folder is None else cls(target.folder)
 
     def open(self, session: Session) -> None:  # noqa: ARG002 - a folder needs none of it
-        """See :class:`Channel`; refuses a folder that holds something else than a channel."""
+        """See :class:`Channel`; refuses what is no channel, and a channel that could not be written or indexed."""
         root = self._folder.root
-        if root.exists() and not root.is_dir():
-            raise UsageError(f"{root} is a file, not a folder")
-        if root.is_dir() and not is_channel(root) and any(root.iterdir()):
-            raise UsageError(
-                f"{root} is a folder, but not a channel: it has no {REPODATA} in any subdir",
-                hint="name an empty or a new folder, or a channel",
-            )
+        with self._explained():
+            if root.exists() and not root.is_dir():
+                raise UsageError(f"{root} is a file, not a folder", hint="name a folder")
+            if root.is_dir() and not is_channel(root) and any(root.iterdir()):
+                raise UsageError(
+                    f"{root} is a folder, but not a channel: it has no {REPODATA} in any subdir",
+                    hint="name an empty or a new folder, or a channel",
+                )
+            _require_writable(root)
+            for subdir in self._folder.subdirs():
+                check_index(root / subdir)
 
     def begin(self, archives: Sequence[PackageArchive]) -> None:
         """Make the folder, and clear away what runs that were killed have left."""
-        try:
+        with self._explained():
             self._folder.prepare({archive.subdir for archive in archives})
-        except OSError as error:
-            raise _disk(error, self._folder.root) from error
 
     def find(self, archive: PackageArchive) -> Listed | None:
         """What the folder has; the file itself is hashed, whatever the index says of it."""
-        try:
-            with self._folder.path(archive.relative_path).open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                same_size = size == archive.size
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest() if same_size else None
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise _disk(error, self._folder.root) from error
-        return Listed(sha256=sha256, size=size)
+        with self._explained():
+            try:
+                file = self._folder.path(archive.relative_path).open("rb")
+            except FileNotFoundError:
+                return None
+            with file:
+                stamp = Stamp.of(os.fstat(file.fileno()))
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest() if stamp.size == archive.size else None
+            other = self._folder.other_spelling(archive.relative_path)
+        if other is not None:
+            raise ConflictError(
+                f"{self._folder.root} has {archive.subdir}/{other}, which its file system takes for {archive.filename}",
+                hint="give the package a name that differs by more than upper and lower case",
+            )
+        self._found[archive.relative_path] = stamp
+        return Listed(sha256=sha256, size=stamp.size)
 
     def asks_first(self, archive: PackageArchive) -> bool:
         """See :class:`Channel`."""
@@ -86,35 +104,29 @@ class LocalChannel(Channel):
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
         """Copy by a temporary name in the same file system, sync, and rename."""
-        incoming = self._folder.incoming / secrets.token_hex(8)
+        file = self._folder.new_file()
         try:
-            _copy(archive, incoming, delivery)
-            if overwrite:
-                self._replacing[archive.relative_path] = (incoming, archive)
-            elif self._folder.place(incoming, archive.relative_path):
-                self._added[archive.relative_path] = archive
-            else:
-                incoming.unlink()
-                raise Refusal
-        except OSError as error:
-            incoming.unlink(missing_ok=True)
-            raise _disk(error, self._folder.root) from error
-        except SourceChanged:
-            incoming.unlink(missing_ok=True)
+            with self._explained():
+                _copy(archive, file, delivery)
+                placed = self._folder.place(file, archive)
+        except BaseException:
+            _drop(file)
             raise
+        if not placed and not overwrite:
+            _drop(file)
+            raise Refusal
+        if not placed:
+            self._folder.replace_later(file, archive)
         return 1
 
     def keep(self, archive: PackageArchive) -> None:
         """The file is there; so that it is in the index, too, if a run was killed before it wrote one."""
-        self._added[archive.relative_path] = archive
+        self._folder.found(archive, self._found[archive.relative_path])
 
     def finish(self) -> None:
         """Replace what is to be replaced, and write the index, once."""
-        try:
-            self._folder.finish(added=self._added, replacing=self._replacing)
-        except OSError as error:
-            raise _disk(error, self._folder.root) from error
-        self._replacing.clear()
+        with self._explained():
+            self._folder.finish()
 
     def close(self) -> None:
         """See :class:`Channel`."""
@@ -122,19 +134,37 @@ class LocalChannel(Channel):
 
     def listed(self, archive: PackageArchive) -> Listed | None:
         """See :class:`Channel`."""
+        if archive.subdir not in self._listings:
+            with self._explained():
+                content = read_file(self._folder.root / archive.subdir / REPODATA)
+            self._listings[archive.subdir] = decode_listing(content or b"")
+        return self._listings[archive.subdir].get(archive.filename)
+
+    def refresh(self) -> None:
+        """See :class:`Channel`."""
+        self._listings.clear()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the system says no to into an error that says what to do."""
         try:
-            content = (self._folder.root / archive.subdir / REPODATA).read_bytes()
-        except FileNotFoundError:
-            return None
+            yield
         except OSError as error:
             raise _disk(error, self._folder.root) from error
-        listing: Mapping[str, Listed] = decode_listing(content)
-        return listing.get(archive.filename)
 
 
 def is_channel(root: Path) -> bool:
     """Whether keelback, or anybody else, has made a channel of *root*: some subdir of it has an index."""
     return (root / Folder.ROOM).is_dir() or any((root / subdir / REPODATA).is_file() for subdir in SUBDIRS)
+
+
+def _require_writable(root: Path) -> None:
+    """Raise ``PermissionError`` if nothing could be made in *root*, or it could not be made itself."""
+    nearest = next(folder for folder in (root, *root.parents) if folder.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
 
 
 def _copy(archive: PackageArchive, to: Path, delivery: Delivery) -> None:
@@ -152,13 +182,19 @@ def _copy(archive: PackageArchive, to: Path, delivery: Delivery) -> None:
         )
 
 
+def _drop(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)
+
+
 def _disk(error: OSError, root: Path) -> ChannelError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(root).free if root.exists() else 0
+        nearest = next(folder for folder in (root, *root.parents) if folder.exists())
         return ChannelError(
-            f"no space left for the channel in {root} ({free} bytes free)",
-            hint="make room, and run it again",
+            f"no space left for the channel in {root} ({shutil.disk_usage(nearest).free} bytes free)",
+            hint="make room, and run it again: only what is left will be done",
             code="disk-full",
         )
     what = error.strerror or str(error)
-    return ChannelError(f"the channel in {root}: {what} ({error.filename or root})", code="disk")
+    hint = _HINTS.get(error.errno or 0, "see to that, and run it again: only what is left will be done")
+    return ChannelError(f"the channel in {root}: {what} ({error.filename or root})", hint=hint, code="disk")

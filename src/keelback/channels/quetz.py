@@ -83,7 +83,8 @@ class QuetzChannel(Channel):
         answer = self._client.send(Request("GET", f"{self._api}/packages/{place}", auth=self._auth))
         if answer.status == 404:
             return None
-        info: Any = (expect(answer, source=self._source).json() or {}).get("info")
+        document: Any = expect(answer, source=self._source).json()
+        info = document.get("info") if isinstance(document, dict) else None
         if isinstance(info, dict) and isinstance(info.get("sha256"), str):
             return Listed(sha256=info["sha256"])
         return self._index.listed(archive) or Listed()

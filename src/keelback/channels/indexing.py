@@ -1,0 +1,208 @@
+"""The index files of one subdir on disk, exchanged so that a reader finds a complete index at any moment.
+
+New shards come first: they are named by their content, so nobody sees them until an index names them. Then everything
+else is written under other names, and only renamed at the end (:meth:`NewIndex.publish`). Each file of the index is
+compared with what it has to be, so the next run finishes what was cut short, whichever of the renames were done.
+
+A reader who holds the index of a moment ago still asks for the shards that it names. So a shard that no index names any
+more stays for :data:`GRACE_SECONDS`, counted from when the last index dropped it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from keelback.channels.durable import sync_folder, write_synced
+from keelback.errors import ChannelError
+from keelback.repodata import (
+    REPODATA,
+    REPODATA_ZST,
+    SHARD_INDEX,
+    SHARDS_FOLDER,
+    check_repodata,
+    compress_repodata,
+    decode_repodata,
+    decode_shard_index,
+    decompress,
+    encode_repodata,
+    encode_shard_index,
+    encode_shards,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
+
+    from keelback.repodata import Repodata
+
+GRACE_SECONDS: Final = 24 * 3600.0
+"""How long a shard outlives the last index that named it: longer than any cache keeps an index without asking."""
+
+_SHARD: Final = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
+_WRITERS: Final = 8
+"""How many shards are synced at once: a file system writes its journal once for all that wait for it."""
+_OUTDATED: Final = (
+    "current_repodata.json",
+    "current_repodata.json.bz2",
+    "current_repodata.json.zst",
+    "repodata.json.bz2",
+    "repodata.jlap",
+    "repodata_from_packages.json",
+    "repodata_from_packages.json.bz2",
+    "repodata_from_packages.json.zst",
+)
+"""What other indexers write beside the index; once it has changed, a reader that took one of them would miss files."""
+
+
+def check_index(folder: Path) -> None:
+    """See that the index in *folder*, if there is one, can be added to.
+
+    Raises:
+        ChannelError: it is malformed, or says what keelback cannot write again.
+    """
+    content = read_file(folder / REPODATA)
+    if content is not None:
+        with _named(folder):
+            check_repodata(content)
+
+
+def read_index(folder: Path) -> Repodata:
+    """What the ``repodata.json`` in *folder* says; an empty one where there is none.
+
+    Raises:
+        ChannelError: as for :func:`check_index`.
+    """
+    content = read_file(folder / REPODATA)
+    with _named(folder):
+        return decode_repodata(content or b"")
+
+
+@contextlib.contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Say in errors which *folder* it is."""
+    try:
+        yield
+    except ChannelError as error:
+        raise ChannelError(f"{folder}: {error}", hint=error.hint, code=error.code) from error
+
+
+class NewIndex:
+    """An index of a subdir that is written, but not in force yet; made by :meth:`prepare`.
+
+    Args:
+        folder: the subdir's.
+        waiting: the new files, by the name that each will get.
+        shards: the hashes of all shards that the index names.
+    """
+
+    def __init__(self, folder: Path, waiting: Mapping[str, Path], shards: Collection[str]) -> None:
+        self._folder = folder
+        self._waiting = waiting
+        self._shards = frozenset(shards)
+
+    @classmethod
+    def prepare(cls, folder: Path, repodata: Repodata, room: Path) -> NewIndex:
+        """Write what differs from the index that stands in *folder*.
+
+        Args:
+            folder: the subdir's.
+            repodata: what the index is to say.
+            room: a folder on the same file system; nobody minds what a run that dies leaves there.
+        """
+        shards = encode_shards(repodata.records)
+        hashes = {name: digest for name, (digest, _) in shards.items()}
+        plain = encode_repodata(folder.name, repodata)
+        shard_index = encode_shard_index(folder.name, hashes)
+        contents = {}
+        before = read_file(folder / SHARD_INDEX)
+        if before != shard_index:
+            contents[SHARD_INDEX] = shard_index
+        if _plain(folder / REPODATA_ZST) != plain:
+            contents[REPODATA_ZST] = compress_repodata(plain)
+        if read_file(folder / REPODATA) != plain:
+            contents[REPODATA] = plain
+        _write_shards(folder / SHARDS_FOLDER, dict(shards.values()), room)
+        _retire(folder / SHARDS_FOLDER, _named_by(before) - set(hashes.values()))
+        waiting = {name: room / secrets.token_hex(8) for name in contents}
+        for name, file in waiting.items():
+            write_synced(file, contents[name])
+        return cls(folder, waiting, hashes.values())
+
+    def publish(self) -> None:
+        """Put it in force: a few renames and nothing between them."""
+        for name, file in self._waiting.items():
+            file.replace(self._folder / name)
+        if self._waiting:
+            for name in _OUTDATED:
+                (self._folder / name).unlink(missing_ok=True)
+        sync_folder(self._folder)
+
+    def sweep(self) -> None:
+        """Remove the shards that no reader can need any more."""
+        oldest = time.time() - GRACE_SECONDS
+        with os.scandir(self._folder / SHARDS_FOLDER) as entries:
+            for entry in entries:
+                shard = _SHARD.fullmatch(entry.name)
+                if shard and shard[1] not in self._shards and entry.stat().st_mtime < oldest:
+                    with contextlib.suppress(OSError):  # a reader on Windows has it open; there is a next time
+                        os.unlink(entry.path)  # noqa: PTH108 - a path is there already
+
+
+def _write_shards(folder: Path, shards: Mapping[str, bytes], room: Path) -> None:
+    """Write those of *shards* (from hash to content) that are not there."""
+    folder.mkdir(exist_ok=True)
+    there = {path.name for path in folder.iterdir()}
+    missing = [digest for digest in shards if _shard(folder, digest).name not in there]
+
+    def write(digest: str) -> None:
+        waiting = room / digest
+        write_synced(waiting, shards[digest])
+        waiting.replace(_shard(folder, digest))
+
+    if missing:
+        with ThreadPoolExecutor(min(_WRITERS, len(missing)), thread_name_prefix="shards") as pool:
+            for _ in pool.map(write, missing):
+                pass
+        sync_folder(folder)
+        sync_folder(folder.parent)
+
+
+def _retire(folder: Path, dropped: Collection[str]) -> None:
+    """Note on each shard in *dropped*, as its time, that until now an index named it."""
+    for digest in dropped:
+        with contextlib.suppress(OSError):  # another owner's, or gone: then its own time has to do
+            os.utime(_shard(folder, digest))
+
+
+def _named_by(shard_index: bytes | None) -> set[str]:
+    try:
+        return set() if shard_index is None else set(decode_shard_index(shard_index).shards.values())
+    except ChannelError:  # no reader got anything out of it, either
+        return set()
+
+
+def _shard(folder: Path, digest: str) -> Path:
+    return folder / f"{digest}.msgpack.zst"
+
+
+def read_file(path: Path) -> bytes | None:
+    """The content of *path*, or ``None`` where there is no such file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _plain(path: Path) -> bytes | None:
+    """The file *path* without its compression; ``None`` where there is none that could be read."""
+    content = read_file(path)
+    try:
+        return None if content is None else decompress(content, path.name)
+    except ChannelError:
+        return None

@@ -1,0 +1,213 @@
+"""The bytes of an index: a function of its records, and nothing that an archive can say breaks them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import keelback
+from keelback.archive import BadArchive
+from keelback.errors import ChannelError
+from keelback.repodata import (
+    Listed,
+    Repodata,
+    check_repodata,
+    compress_repodata,
+    decode_listing,
+    decode_repodata,
+    decode_shard,
+    decode_shard_index,
+    decompress,
+    encode_repodata,
+    encode_shard_index,
+    encode_shards,
+    record_of,
+    same_file,
+)
+from making import conda_entries, index_json, info_members, make_conda, tar, write_zip, zstd
+from reading_channels import from_document, unpacked
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+RECORDS = st.dictionaries(
+    st.from_regex(r"[a-z]{1,3}-[0-9]-[0-9](\.conda|\.tar\.bz2)", fullmatch=True),
+    st.builds(
+        lambda extra, name, digest: {**extra, "name": name, "md5": digest[:32], "sha256": digest, "size": 1},
+        st.dictionaries(TEXT, VALUES, max_size=3),
+        st.sampled_from(["a", "b", "C"]),
+        st.binary(min_size=32, max_size=32).map(bytes.hex),
+    ),
+    max_size=6,
+)
+
+
+def document(records=None, **others):
+    """A ``repodata.json``."""
+    return json.dumps({"packages": records or {}, **others}).encode()
+
+
+@given(RECORDS, st.randoms())
+def test_equal_records_give_equal_bytes(records, shuffle):
+    """Whatever the order in which they came."""
+    names = list(records)
+    shuffle.shuffle(names)
+    other = {name: dict(sorted(records[name].items(), reverse=True)) for name in names}
+    assert encode_repodata("noarch", Repodata(records)) == encode_repodata("noarch", Repodata(other))
+    assert encode_shards(records) == encode_shards(other)
+
+
+@given(RECORDS)
+def test_what_is_written_is_what_is_read(records):
+    """By this reader and, for the JSON, by Python's own; and what is read gives the same bytes again."""
+    content = encode_repodata("noarch", Repodata(records))
+    read = decode_repodata(content)
+    assert read.records == records == from_document(json.loads(content), "noarch")
+    assert encode_repodata("noarch", read) == content
+    assert decompress(compress_repodata(content), "it") == content
+    assert decode_listing(content).keys() == records.keys()
+
+
+@given(RECORDS)
+def test_shards_are_named_by_what_they_are(records):
+    """The SHA-256 of the compressed bytes; hashes are bytes in them, and each file is in that of its name."""
+    shards = encode_shards(records)
+    found = {}
+    for name, (digest, content) in shards.items():
+        assert hashlib.sha256(content).hexdigest() == digest
+        shard = msgspec.msgpack.decode(unpacked(content))
+        for filename, record in {**shard["packages"], **shard["packages.conda"]}.items():
+            assert record["name"].lower() == name
+            found[filename] = {**record, "md5": record["md5"].hex(), "sha256": record["sha256"].hex()}
+        assert all(listed.sha256 == records[filename]["sha256"] for filename, listed in decode_shard(content).items())
+    assert found == records
+    hashes = {name: digest for name, (digest, _) in shards.items()}
+    index = decode_shard_index(encode_shard_index("noarch", hashes))
+    assert (index.shards, index.base_url) == (hashes, "./shards/")
+
+
+@settings(deadline=None)
+@given(st.dictionaries(TEXT.filter(lambda key: key not in index_json()), VALUES, max_size=3))
+def test_whatever_an_archive_may_say_can_be_written(extra):
+    """An archive that passes its checks has a record that every form of the index can hold."""
+    with TemporaryDirectory() as folder:
+        archive = keelback.inspect(make_conda(Path(folder), index=extra))
+        records = {archive.filename: record_of(archive)}
+        assert decode_repodata(encode_repodata("noarch", Repodata(records))).records == records
+        assert len(encode_shards(records)) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b"18446744073709551616", id="beyond 64 bits"),
+        pytest.param(b"-9223372036854775809", id="below 64 bits"),
+        pytest.param(b"1e999", id="beyond floats"),
+        pytest.param(b"NaN", id="nan"),
+        pytest.param(b"Infinity", id="infinity"),
+        pytest.param(rb'"\ud800"', id="half a surrogate pair"),
+        pytest.param(rb'{"\udfff": 1}', id="half a surrogate pair as key"),
+        pytest.param(b"[" * 5000 + b"]" * 5000, id="nested deeply"),
+        pytest.param(b"[" * 101 + b"]" * 101, id="nested too deeply"),
+    ],
+)
+def test_what_no_index_can_hold_is_found_before_anything_is_sent(tmp_path, value):
+    """The archive that says it is refused by its check, by name; the channel is not even made."""
+    archive = with_index(tmp_path / "demo-1.0-h0_0.conda", value)
+    with pytest.raises(BadArchive, match=r"index\.json"):
+        keelback.inspect(archive)
+    report = keelback.publish([archive], str(tmp_path / "channel"))
+    assert report.exit_status == keelback.ExitStatus.FAILED
+    assert not (tmp_path / "channel").exists()
+
+
+def test_the_deepest_that_an_archive_may_say_can_be_written(tmp_path):
+    """The depth at which archives are refused is none at which encoders fail."""
+    archive = keelback.inspect(with_index(tmp_path / "demo-1.0-h0_0.conda", b"[" * 99 + b"]" * 99))
+    records = {archive.filename: record_of(archive)}
+    assert decode_repodata(encode_repodata("noarch", Repodata(records))).records == records
+    assert encode_shards(records)
+
+
+def with_index(path, value):
+    """A package at *path* whose index.json has the field ``extra`` with that *value*, spelt just so."""
+    members = info_members()
+    members["info/index.json"] = members["info/index.json"].rstrip(b"}\n") + b',"extra":' + value + b"}"
+    return write_zip(path, conda_entries("demo-1.0-h0_0", tar(members)))
+
+
+@pytest.mark.parametrize("value", [2**64, "\ud800"], ids=["an integer", "a string"])
+def test_records_that_cannot_be_written_are_an_error_of_the_channel(value):
+    """Not a traceback, wherever such a record may come from."""
+    with pytest.raises(ChannelError, match="cannot be written"):
+        encode_shards({"a-1-0.conda": {"name": "a", "value": value}})
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", document(), document(info={"base_url": "./"}, repodata_version=2)])
+def test_the_least_that_an_index_says(content):
+    """All of these have no records, and are no error."""
+    check_repodata(content)
+    assert decode_repodata(content).records == {}
+    assert decode_listing(content) == {}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"sha256": "ab"}, {"sha256": "AB"}, True),
+        ({"sha256": "ab", "md5": "1"}, {"sha256": "cd", "md5": "1"}, False),
+        ({"md5": "1", "sha256": None}, {"sha256": "cd", "md5": "1"}, True),
+        ({"md5": "1"}, {"md5": "2"}, False),
+        ({}, {"sha256": "cd"}, False),
+    ],
+)
+def test_records_of_the_same_bytes(one, other, same):
+    """The SHA-256 says it; the MD5 where an old record has no other; nothing is not the same as anything."""
+    assert same_file(one, other) is same
+
+
+@pytest.mark.parametrize(
+    ("listed", "same"),
+    [
+        (Listed(sha256="AB", size=3), True),
+        (Listed(sha256="cd", md5="12"), False),
+        (Listed(md5="12"), True),
+        (Listed(sha256="ab", size=4), False),
+        (Listed(size=3), None),
+        (Listed(), None),
+    ],
+)
+def test_whether_a_channel_has_the_same_bytes(listed, same):
+    """By the best that it says; where it says nothing that decides it, that is the answer."""
+    assert listed.same_bytes(SimpleNamespace(sha256="ab", md5="12", size=3)) is same
+
+
+@pytest.mark.parametrize("decode", [decode_shard, decode_shard_index])
+@pytest.mark.parametrize("content", [b"", b"junk", zstd(b""), zstd(b"\xc1"), zstd(msgspec.msgpack.encode([1]))])
+def test_malformed_shards_are_an_error_of_the_channel(decode, content):
+    """Whatever a server sends instead of one."""
+    with pytest.raises(ChannelError, match="malformed"):
+        decode(content)
+
+
+def test_an_index_is_not_unpacked_beyond_all_measure(monkeypatch):
+    """A few bytes that stand for gigabytes are an error before they fill the memory."""
+    monkeypatch.setattr("keelback.repodata.LARGEST", 1 << 20)
+    assert len(decompress(zstd(bytes(1 << 20)), "it")) == 1 << 20
+    with pytest.raises(ChannelError, match="larger than"):
+        decompress(zstd(bytes((1 << 20) + 1)), "it")

@@ -16,6 +16,7 @@ import httpx2
 from keelback._version import __version__
 from keelback.errors import Interrupted, TransportError
 from keelback.secret import redact
+from keelback.transport.logs import redact_logs
 from keelback.transport.pools import Pools, is_loopback
 from keelback.transport.retry import Retry, is_temporary
 
@@ -31,6 +32,16 @@ ANSWER_LIMIT: Final = 1 << 20
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
+
+_NEVER_SENT: Final = (httpcore2.ConnectError, httpcore2.ConnectTimeout, httpcore2.ProxyError)
+_BROKEN: Final = (
+    httpcore2.NetworkError,
+    httpcore2.TimeoutException,
+    httpcore2.ProtocolError,
+    httpcore2.ProxyError,
+    httpx2.DecodingError,
+)
+"""What can happen instead of an answer; the last one where an answer is not encoded as it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,7 @@ class Client:
         insecure_hosts: Collection[str] = (),
         connections: int = 64,
     ) -> None:
+        redact_logs()
         self.retry = retry or Retry()
         self._insecure = frozenset(host.lower() for host in insecure_hosts)
         self._pools = Pools(connections=connections, insecure_hosts=self._insecure)
@@ -157,14 +169,14 @@ class Client:
             attempt += 1
             try:
                 answer = self._send_once(request, attempt, uncertain=uncertain)
-            except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
+            except _BROKEN as error:
                 if self._stopped.is_set():
                     raise Interrupted("stopped while it was being sent") from None
                 problem = _describe(error)
                 wait = None if _hopeless(error) else self.retry.wait_before(attempt + 1)
                 if wait is None:
                     raise _no_answer(request, problem, attempt) from error
-                uncertain = True
+                uncertain = uncertain or not isinstance(error, _NEVER_SENT)
             else:
                 if not is_temporary(answer.status):
                     return answer
@@ -205,7 +217,7 @@ class Client:
                 yield response.status_code, response.headers, response.iter_bytes()
             finally:
                 response.close()
-        except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
+        except _BROKEN as error:
             raise _no_answer(request, _describe(error), 1) from error
 
     def _send_once(self, request: Request, attempt: int, *, uncertain: bool) -> Answer:
@@ -230,7 +242,12 @@ class Client:
 
     def _refuse_plaintext(self, request: Request) -> None:
         """No secret over plain HTTP, unless it stays on this machine or the user said so."""
-        url = httpx2.URL(request.url)
+        try:
+            url = httpx2.URL(request.url)
+        except httpx2.InvalidURL as error:  # a server may have made it
+            raise TransportError(f"{redact(request.url)!r} is no URL: {error}") from error
+        if not url.host:
+            raise TransportError(f"{redact(request.url)!r} names no host")
         if url.scheme == "https" or request.auth is None or is_loopback(url.host) or url.host in self._insecure:
             return
         raise TransportError(
@@ -273,7 +290,10 @@ def _read(response: httpx2.Response, request: Request) -> bytes:
 
 
 def _redirected(request: Request, origin: httpx2.URL, location: str) -> Request:
-    target = httpx2.URL(urljoin(request.url, location))
+    try:
+        target = httpx2.URL(urljoin(request.url, location))
+    except (ValueError, httpx2.InvalidURL) as error:
+        raise TransportError(f"{redact(request.url)} redirects to what is no URL") from error
     if target.scheme not in ("http", "https") or (origin.scheme == "https" and target.scheme != "https"):
         raise TransportError(f"{redact(request.url)} redirects to {redact(str(target.copy_with(query=None)))}: refused")
     same = (target.scheme, target.host, target.port) == (origin.scheme, origin.host, origin.port)
@@ -288,6 +308,8 @@ def _redirected(request: Request, origin: httpx2.URL, location: str) -> Request:
 
 def _hopeless(error: Exception) -> bool:
     """Whether a connection error would be the same a moment later: a certificate that is not trusted, mostly."""
+    if isinstance(error, httpcore2.ProxyError):
+        return not str(error).startswith("5")
     cause: BaseException | None = error
     while cause is not None:
         if type(cause).__name__ in ("SSLCertVerificationError", "LocalProtocolError"):
@@ -305,6 +327,8 @@ def _describe(error: Exception) -> str:
     for kind, text in kinds.items():
         if isinstance(error, kind):
             return text
+    if isinstance(error, httpcore2.ProxyError):
+        return redact(f"the proxy answered {error}")
     return redact(str(error)) or type(error).__name__
 
 

@@ -108,12 +108,20 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_for(url: httpx2.URL) -> str | None:
-    """The proxy that the environment names for *url*: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``."""
+    """The proxy that the environment names for *url*: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``.
+
+    None for this machine itself: what may go there in the clear may not leave it.
+    """
     proxies = urllib.request.getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(url.host):
+    if not proxy or is_loopback(url.host) or any(map(urllib.request.proxy_bypass, _spellings(url))):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _spellings(url: httpx2.URL) -> tuple[str, str]:
+    """The host of *url* as ``NO_PROXY`` may have it: by itself, and with its port."""
+    return url.host, f"{url.host}:{url.port or {'http': 80, 'https': 443}.get(url.scheme)}"
 
 
 def _proxy(address: str) -> httpcore2.Proxy:
@@ -124,7 +132,7 @@ def _proxy(address: str) -> httpcore2.Proxy:
     if url.username or url.password:
         auth = (url.username.encode(), Secret(url.password).reveal().encode())
     bare = url.copy_with(username=None, password=None)
-    return httpcore2.Proxy(str(bare), auth=auth)
+    return httpcore2.Proxy(str(bare), auth=auth, ssl_context=tls_context() if url.scheme == "https" else None)
 
 
 def tls_context(*, verify: bool = True) -> ssl.SSLContext:

@@ -70,6 +70,8 @@ class Stream(httpcore2.NetworkStream):
         self._inner = inner
         self._adopt = adopt
         self._socket: socket.socket = inner.get_extra_info("socket")
+        # within a TLS proxy: the socket's own TLS ends there, and what goes past *inner* is in the clear for the proxy
+        self._nested = isinstance(inner.get_extra_info("ssl_object"), ssl.SSLObject)
         self._early = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -84,6 +86,9 @@ class Stream(httpcore2.NetworkStream):
 
         *timeout* is the time without any progress, not that for the whole.
         """
+        if self._nested:
+            self._inner.write(buffer, timeout)
+            return
         view = memoryview(buffer)
         sock = self._socket
         try:
@@ -124,7 +129,8 @@ class Stream(httpcore2.NetworkStream):
     def shutdown(self) -> None:
         """Break the connection under whoever is blocked in it."""
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # not SSLSocket's own, which drops TLS first: a thread about to write would write in the clear
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def start_tls(
         self,

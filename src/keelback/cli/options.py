@@ -135,7 +135,7 @@ def carry_out(paths: Sequence[str], to: Sequence[str | Channel], **options: Any)
     """Publish *paths* with the *options* of the command line, show what became of it, and exit with its status."""
     from keelback.cli.console import Console  # noqa: PLC0415 - not for --help
     from keelback.publishing import publish  # noqa: PLC0415 - not for --help
-    from keelback.report import Problem, Report  # noqa: PLC0415 - not for --help
+    from keelback.report import INTERRUPTED, Problem, Report  # noqa: PLC0415 - not for --help
     from keelback.transport import Retry  # noqa: PLC0415 - not for --help
 
     as_json, dry_run = options.pop("as_json"), options["dry_run"]
@@ -157,6 +157,10 @@ def carry_out(paths: Sequence[str], to: Sequence[str | Channel], **options: Any)
         if not as_json:
             raise
         report = Report(dry_run=dry_run, error=Problem.of(error))
+    except KeyboardInterrupt:  # before the first channel's turn; later, the report itself says it
+        if not as_json:
+            raise
+        report = Report(dry_run=dry_run, error=INTERRUPTED)
     finish(report, console if not as_json else None)
 
 

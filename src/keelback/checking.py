@@ -6,13 +6,13 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelback.archive import BadArchive, Finding, PackageArchive, Severity, discover, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Hasher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def check(paths: Iterable[str | Path], *, subdir: str | None = None) -> Checked:
+def check(paths: str | Path | Iterable[str | Path], *, subdir: str | None = None) -> Checked:
     """Read and check archives, without sending anything.
 
     Args:
@@ -74,7 +74,7 @@ def check(paths: Iterable[str | Path], *, subdir: str | None = None) -> Checked:
     Raises:
         UsageError: a path stands for no archive.
     """
-    found = discover(paths)
+    found = discover([paths] if isinstance(paths, str | Path) else paths)
     archives: list[PackageArchive] = []
     findings: list[Finding] = []
     broken: list[tuple[Path, Finding]] = []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def publish(  # noqa: PLR0913 - the public door: each of these is an option of the command
-    paths: Iterable[str | Path],
+    paths: str | Path | Iterable[str | Path],
     to: str | Channel | Sequence[str | Channel],
     *,
     force: bool = False,

@@ -250,8 +250,9 @@ class Run:
         pause = 0.0
         try:
             while (found := self._channel.find(archive)) is None:
-                if (pause and time.monotonic() + pause > deadline) or self._stop.wait(pause):
+                if pause and time.monotonic() + pause > deadline:
                     return Listed()
+                self._rest(pause)
                 pause = min(pause * 2, 4.0) or 0.25
                 self._channel.refresh()
         except (CredentialRefused, Interrupted):
@@ -260,6 +261,10 @@ class Run:
             self._reporter.note(f"{archive.filename}: what the channel has could not be read: {error}")
             return Listed()
         return found
+
+    def _rest(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Interrupted("stopped before it was known whether it arrived")
 
     def _finish(self) -> None:
         """Let the channel finish; where it cannot, nothing that was sent has really arrived for its readers."""

@@ -15,6 +15,7 @@ from keelback.secret import redact
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._~-]+")
 _HOST: Final = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+_HOST_AND_PATH: Final = re.compile(r"(?:[a-z0-9-]+\.)+(?:com|dev|io|net|org)(?::\d+)?/", re.IGNORECASE)
 _AMBIGUOUS: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9.+-]+):")  # two letters at least: C:\channel is a folder
 
@@ -60,6 +61,7 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
         raise UsageError("the destination is empty", hint="name a folder or the URL of a channel")
     scheme = _SCHEME.match(text)
     if scheme is None:
+        _refuse_host_without_scheme(text)
         return Target(text, None, "file", folder=Path(text).expanduser())
     if _AMBIGUOUS.search(text):  # parsers differ in what they make of these, and so in who is spoken to
         raise UsageError(f"{redact(text)!r} has a line break, a backslash or another control character in it")
@@ -110,6 +112,15 @@ def check_server(url: str, what: str = "--url") -> str:
         raise UsageError(f"{what}: {redact(url)!r} is no http(s) URL", hint="write it like https://HOST")
     target = parse_target(url, frozenset())
     return target.base(len(target.segments))
+
+
+def _refuse_host_without_scheme(text: str) -> None:
+    """No folder is made of ``prefix.dev/my-channel``: whoever writes that means the server."""
+    if _HOST_AND_PATH.match(text) and not Path(text).exists():
+        raise UsageError(
+            f"{redact(text)} is a folder that is not there, and looks like a URL",
+            hint=f"write https://{redact(text)} for the server, or ./{redact(text)} for the folder",
+        )
 
 
 def _kind_and_protocol(text: str, scheme: str, kinds: frozenset[str]) -> tuple[str | None, str]:

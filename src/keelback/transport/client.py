@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import ssl
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 ANSWER_LIMIT: Final = 1 << 20
 """How much of an answer is read where nobody asked for more: enough for any API, too little to be a weapon."""
+
+_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
+"""What OpenSSL calls an answer that is no TLS: https was said to a port that speaks http."""
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
@@ -312,7 +316,9 @@ def _hopeless(error: Exception) -> bool:
         return not str(error).startswith("5")
     cause: BaseException | None = error
     while cause is not None:
-        if type(cause).__name__ in ("SSLCertVerificationError", "LocalProtocolError"):
+        if isinstance(cause, ssl.SSLCertVerificationError | httpcore2.LocalProtocolError):
+            return True
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
             return True
         cause = cause.__cause__ or cause.__context__
     return False

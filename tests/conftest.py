@@ -109,6 +109,13 @@ def _room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         pytest.fail("\n".join(wrong), pytrace=False)
 
 
+@pytest.fixture(autouse=True)
+def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test redacts its own secrets only: an ordinary word among them would spoil the texts of all that follow."""
+    monkeypatch.setattr("keelback.secret._known", {})
+    monkeypatch.setattr("keelback.secret._pattern", None)
+
+
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """The folder of real packages that others built, or a skip."""

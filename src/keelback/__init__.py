@@ -12,30 +12,68 @@ TYPE_CHECKING = False  # as typing has it; importing typing takes longer than st
 if TYPE_CHECKING:
     from typing import Any
 
-    from keelback.archive import Finding, PackageArchive, Severity, discover, inspect
-    from keelback.checking import check
+    from keelback.archive import PackageArchive, discover, inspect
+    from keelback.channels.base import Channel
+    from keelback.checking import Checked, check
+    from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, OAuth, S3Credentials
     from keelback.credentials.lookup import Match, credential_for
-    from keelback.errors import ExitStatus, KeelbackError
+    from keelback.errors import (
+        ArchiveError,
+        ChannelError,
+        ConflictError,
+        CredentialError,
+        CredentialFileError,
+        CredentialRefused,
+        ExitStatus,
+        Forbidden,
+        Interrupted,
+        KeelbackError,
+        ServerError,
+        SourceChanged,
+        TransportError,
+        UsageError,
+    )
+    from keelback.findings import Finding, Severity
     from keelback.publishing import publish
     from keelback.report import ChannelReport, Outcome, Problem, Report, Reporter, Status
     from keelback.secret import Secret
     from keelback.transport.retry import Retry
 
 _HOMES = {
+    "ArchiveError": "errors",
+    "BasicHTTP": "credentials.kinds",
+    "BearerToken": "credentials.kinds",
+    "Channel": "channels.base",
+    "ChannelError": "errors",
     "ChannelReport": "report",
+    "Checked": "checking",
+    "CondaToken": "credentials.kinds",
+    "ConflictError": "errors",
+    "Credential": "credentials.kinds",
+    "CredentialError": "errors",
+    "CredentialFileError": "errors",
+    "CredentialRefused": "errors",
     "ExitStatus": "errors",
-    "Finding": "archive",
+    "Finding": "findings",
+    "Forbidden": "errors",
+    "Interrupted": "errors",
     "KeelbackError": "errors",
     "Match": "credentials.lookup",
+    "OAuth": "credentials.kinds",
     "Outcome": "report",
     "PackageArchive": "archive",
     "Problem": "report",
     "Report": "report",
     "Reporter": "report",
     "Retry": "transport.retry",
+    "S3Credentials": "credentials.kinds",
     "Secret": "secret",
-    "Severity": "archive",
+    "ServerError": "errors",
+    "Severity": "findings",
+    "SourceChanged": "errors",
     "Status": "report",
+    "TransportError": "errors",
+    "UsageError": "errors",
     "check": "checking",
     "credential_for": "credentials.lookup",
     "discover": "archive",
@@ -44,20 +82,40 @@ _HOMES = {
 }
 
 __all__ = [
+    "ArchiveError",
+    "BasicHTTP",
+    "BearerToken",
+    "Channel",
+    "ChannelError",
     "ChannelReport",
+    "Checked",
+    "CondaToken",
+    "ConflictError",
+    "Credential",
+    "CredentialError",
+    "CredentialFileError",
+    "CredentialRefused",
     "ExitStatus",
     "Finding",
+    "Forbidden",
+    "Interrupted",
     "KeelbackError",
     "Match",
+    "OAuth",
     "Outcome",
     "PackageArchive",
     "Problem",
     "Report",
     "Reporter",
     "Retry",
+    "S3Credentials",
     "Secret",
+    "ServerError",
     "Severity",
+    "SourceChanged",
     "Status",
+    "TransportError",
+    "UsageError",
     "__version__",
     "check",
     "credential_for",

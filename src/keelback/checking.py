@@ -9,7 +9,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelback.archive import BadArchive, Finding, PackageArchive, Severity, discover, inspect
+from keelback.archive import Finding, PackageArchive, Severity, discover, inspect
+from keelback.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,7 +81,7 @@ def check(paths: str | Path | Iterable[str | Path], *, subdir: str | None = None
     broken: list[tuple[Path, Finding]] = []
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="check") as pool:
         for path, result in zip(found, pool.map(lambda path: _inspect(path, subdir), found), strict=True):
-            if isinstance(result, BadArchive):
+            if isinstance(result, ArchiveError):
                 findings += result.findings
                 broken.append((path, result.findings[0]))
             else:
@@ -90,10 +91,10 @@ def check(paths: str | Path | Iterable[str | Path], *, subdir: str | None = None
     return Checked(kept, findings, broken)
 
 
-def _inspect(path: Path, subdir: str | None) -> PackageArchive | BadArchive:
+def _inspect(path: Path, subdir: str | None) -> PackageArchive | ArchiveError:
     try:
         return inspect(path, subdir=subdir)
-    except BadArchive as error:
+    except ArchiveError as error:
         return error
 
 

@@ -16,13 +16,19 @@
     ├── SourceChanged             the archive changed or vanished while it was being sent exit 1
     └── Interrupted               stopped by the user                                     exit 130
 
-A message says what happened and where; a hint says what to do next. Neither ever holds a secret: both go
-through :func:`keelback.secret.redact` before they are shown.
+A message says what happened and where; a hint says what to do next. Neither ever holds a secret: both are redacted
+when the error is made.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from keelback.secret import redact
+
+if TYPE_CHECKING:
+    from keelback.findings import Finding
 
 
 class ExitStatus(IntEnum):
@@ -58,9 +64,9 @@ class KeelbackError(Exception):
     attempts = 1
 
     def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redact(message)
+        self.hint = redact(hint)
+        super().__init__(self.message)
         if code is not None:
             self.code = code
 
@@ -76,9 +82,19 @@ class UsageError(KeelbackError):
 
 
 class ArchiveError(KeelbackError):
-    """A file is not a package that could be published; ``code`` is the code of its first finding."""
+    """A file cannot be published; ``code`` and ``hint`` are those of its first error.
+
+    Attributes:
+        findings: everything found in it, errors first.
+    """
 
     code = "bad-archive"
+
+    def __init__(
+        self, message: str, *, hint: str = "", code: str | None = None, findings: tuple[Finding, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.findings = findings
 
 
 class CredentialError(KeelbackError):

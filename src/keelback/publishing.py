@@ -10,7 +10,7 @@ from keelback.channels.registry import channel_for
 from keelback.checking import Checked, Hasher, check
 from keelback.credentials.lookup import default_stores
 from keelback.errors import UsageError
-from keelback.report import INTERRUPTED, ChannelReport, Outcome, Problem, Report, Reporter, Silence, Status
+from keelback.report import INTERRUPTED, ChannelReport, Outcome, Problem, Report, Reporter, Status
 from keelback.running import ASKING, JOBS, Options, Run, outcome_of
 from keelback.secret import Secret
 from keelback.transport import Client, Retry
@@ -32,7 +32,6 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
     api_key: str | Secret | None = None,
     username: str | None = None,
     password: str | Secret | None = None,
-    key_source: str = "the call",
     auth_file: Path | str | None = None,
     retry: Retry | None = None,
     timeout: float = 120.0,
@@ -56,7 +55,6 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         api_key: a token that goes before any other credential; for one channel only.
         username: the same for servers that take a user and a password.
         password: see *username*.
-        key_source: where those three came from, as a person would say it in a message.
         auth_file: the only place to look for credentials; otherwise ``RATTLER_AUTH_FILE``, then the default file.
         retry: how often and how patiently a request is tried.
         timeout: seconds without any progress after which a try has failed.
@@ -73,8 +71,8 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         SourceChanged: an archive vanished or changed after it was checked; nothing was sent.
     """
     options = Options(force=force, skip_existing=skip_existing, dry_run=dry_run, verify=verify, jobs=jobs)
-    given = Given(_secret(api_key), username, _secret(password), key_source)
-    reporter = reporter or Silence()
+    given = Given(_secret(api_key, "api_key"), username, _secret(password, "password"))
+    reporter = reporter or Reporter()
     hasher = Hasher()
     try:
         checked = check(paths, subdir=subdir)
@@ -99,23 +97,22 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         hasher.close()
 
 
-def _secret(value: str | Secret | None) -> Secret | None:
-    return Secret(value) if isinstance(value, str) else value
+def _secret(value: str | Secret | None, source: str) -> Secret | None:
+    return Secret(value, source) if isinstance(value, str) else value
 
 
 def _channels(to: str | Channel | Sequence[str | Channel], given: Given) -> list[Channel]:
     items = [to] if isinstance(to, str | Channel) else to
     if not items:
         raise UsageError("no destination", hint="name one with --to")
-    by_hand = given.api_key is not None or given.username is not None or given.password is not None
-    if len(items) > 1 and by_hand:
+    if len(items) > 1 and given:
         raise UsageError(
             f"{given.source} would go to {len(items)} channels",
             hint="keep the credentials of several servers in the auth file, or in each server's variable",
         )
     channels = [channel_for(item) if isinstance(item, str) else item for item in items]
-    if by_hand and not channels[0].takes_credential:
-        raise UsageError(f"{channels[0].url} takes no credential", hint=f"leave {given.source} out")
+    if given and not channels[0].takes_credential:
+        raise UsageError(f"{channels[0].url} takes no credential", hint="leave it out")
     return channels
 
 

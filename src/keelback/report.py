@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from keelback.errors import ExitStatus, Interrupted, KeelbackError
 from keelback.secret import redact
@@ -97,6 +97,11 @@ class Outcome:
     def of_file(cls, file: Path, status: Status, error: Problem) -> Outcome:
         """The outcome of a *file* that does not say what it is."""
         return cls(file=file, name="", version="", build="", subdir="", size=0, sha256=None, status=status, error=error)
+
+    @property
+    def relative_path(self) -> str:
+        """``SUBDIR/FILE``, as in the channel."""
+        return f"{self.subdir}/{self.filename}"
 
     @property
     def filename(self) -> str:
@@ -235,8 +240,11 @@ INTERRUPTED: Final = Problem.of(
 )
 
 
-class Reporter(Protocol):
-    """Who watches a run. Every method may be called from any thread; none may raise."""
+class Reporter:
+    """Who watches a run: a base class whose methods do nothing.
+
+    Every method may be called from any thread; none may raise.
+    """
 
     def checked(self, findings: Sequence[Finding]) -> None:
         """All archives were read and checked, with these *findings*."""
@@ -258,28 +266,3 @@ class Reporter(Protocol):
 
     def note(self, text: str) -> None:
         """A sentence for the user (redacted)."""
-
-
-class Silence:
-    """The reporter that says nothing."""
-
-    def checked(self, findings: Sequence[Finding]) -> None:
-        """See :class:`Reporter`."""
-
-    def channel(self, url: str, archives: Sequence[PackageArchive]) -> None:
-        """See :class:`Reporter`."""
-
-    def started(self, archive: PackageArchive) -> None:
-        """See :class:`Reporter`."""
-
-    def sent(self, archive: PackageArchive, count: int) -> None:
-        """See :class:`Reporter`."""
-
-    def waiting(self, archive: PackageArchive, seconds: float, why: str) -> None:
-        """See :class:`Reporter`."""
-
-    def finished(self, outcome: Outcome) -> None:
-        """See :class:`Reporter`."""
-
-    def note(self, text: str) -> None:
-        """See :class:`Reporter`."""

@@ -49,9 +49,9 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.force and self.skip_existing:
-            raise UsageError("--force and --skip-existing contradict each other", hint="choose one of them")
+            raise UsageError("force and skip-existing contradict each other", hint="choose one of them")
         if self.jobs < 1:
-            raise UsageError("--jobs is at least 1")
+            raise UsageError("jobs is at least 1")
 
 
 class Run:
@@ -107,16 +107,14 @@ class Run:
         except KeyboardInterrupt:
             self._end()
         if self.stopped:
-            problem = why = INTERRUPTED
+            problem = INTERRUPTED
         elif self._refused is not None:
             problem = Problem.of(self._refused)
-            why = replace(problem, code="not-attempted")
-        else:
-            why = problem or Problem("not-attempted", "the run ended before")
-        return self.report(why, problem)
+        return self.report(problem or INTERRUPTED, problem)
 
     def report(self, why: Problem, problem: Problem | None = None) -> ChannelReport:
         """The report, where whatever has no outcome was not attempted because of *why*."""
+        why = replace(why, code="not-attempted")
         outcomes = [
             self._outcomes.get(archive.relative_path) or outcome_of(archive, Status.NOT_ATTEMPTED, error=why)
             for archive in self._archives
@@ -196,12 +194,14 @@ class Run:
         return outcome_of(archive, Status.FAILED, attempts=error.attempts, error=Problem.of(error))
 
     def _settle(self, outcome: Outcome) -> None:
-        self._outcomes[f"{outcome.subdir}/{outcome.filename}"] = outcome
+        self._outcomes[outcome.relative_path] = outcome
         self._reporter.finished(outcome)
 
     def _decide(self, archive: PackageArchive) -> Outcome:
         """Send *archive*, unless the channel has something of that name that is to stay."""
         there = self._found.get(archive.relative_path)
+        if archive.relative_path not in self._found and not self._options.dry_run:
+            self._channel.announce(archive)
         if there is not None and self._stays(archive, there):
             return self._compare(archive, there)
         status = Status.UPLOADED if there is None else Status.REPLACED
@@ -292,23 +292,22 @@ class Run:
         pause = 0.25
         while waiting:
             self._channel.refresh()
-            waiting = [archive for archive in waiting if not self._is_visible(archive)]
+            self._on_threads(self._look_whether_visible, waiting, ASKING)
+            waiting = [archive for archive in waiting if not self._outcomes[archive.relative_path].visible]
             if time.monotonic() + pause > deadline or (waiting and self._stop.wait(pause)):
                 break
             pause = min(pause * 2, 10.0)
         for archive in waiting:
             self._mark(archive, visible=False)
 
-    def _is_visible(self, archive: PackageArchive) -> bool:
+    def _look_whether_visible(self, archive: PackageArchive) -> None:
         try:
             listed = self._channel.listed(archive)
         except KeelbackError as error:
             self._reporter.note(f"{archive.filename}: the index could not be read: {error}")
-            return False
-        if listed is None or not listed.same_bytes(archive):
-            return False
-        self._mark(archive, visible=True)
-        return True
+            return
+        if listed is not None and listed.same_bytes(archive):
+            self._mark(archive, visible=True)
 
     def _mark(self, archive: PackageArchive, *, visible: bool) -> None:
         outcome = self._outcomes[archive.relative_path]

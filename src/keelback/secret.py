@@ -39,12 +39,14 @@ class Secret:
     Args:
         value: the secret itself. Every form of it that could turn up in text from outside is from then on known to
             :func:`redact`, for the life of the process.
+        source: where it came from, for messages: ``--api-key-file``, ``the variable QUETZ_API_KEY``.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "source")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, source: str = "") -> None:
         self._value = value
+        self.source = source
         remember(value)
 
     def reveal(self) -> str:

@@ -83,7 +83,7 @@ def finding_codes() -> dict[str, set[str]]:
             continue
         for name, call in calls(tree):
             code = text_of(call.args[0]) if call.args else None
-            if name in {"Problem", "error", "warning"} and code is not None:
+            if name in {"Unreadable", "error", "warning"} and code is not None:
                 found.setdefault(code, set()).add("warning" if name == "warning" else "error")
     return found
 

@@ -27,10 +27,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from keelback.credentials.hosts import host_of
 from keelback.credentials.keys import candidate_keys, service_keys
 from keelback.credentials.lookup import default_stores, find
 from keelback.errors import CredentialError, UsageError
+from keelback.hosts import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

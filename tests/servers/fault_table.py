@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import keelback
 from keelback import ExitStatus, Status
-from keelback.report import Silence
+from keelback.report import Reporter
 from making import make_conda
 from servers.scripted import AnacondaServer, ArtifactoryServer, Fault, PrefixServer, QuetzServer, Trap
 
@@ -337,7 +337,7 @@ class Stage:
         return Kept.OURS if stored.content == file.read_bytes() else Kept.THEIRS
 
 
-class Waits(Silence):
+class Waits(Reporter):
     """Notes how long keelback waits before it tries the second file again."""
 
     def __init__(self) -> None:
@@ -350,7 +350,7 @@ class Waits(Silence):
 
 
 def publish(
-    stage: Stage, scenario: Scenario, files: Files, secret: str, *, jobs: int = 1, reporter: Silence | None = None
+    stage: Stage, scenario: Scenario, files: Files, secret: str, *, jobs: int = 1, reporter: Reporter | None = None
 ) -> Report:
     """Have keelback publish *files* to the server of *stage*."""
     return keelback.publish(

@@ -17,7 +17,7 @@ import leaks
 from cli_runner import run_keelback, start_keelback
 from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, Status, publish
 from keelback.errors import CredentialError, UsageError
-from keelback.report import Silence
+from keelback.report import Reporter
 from making import make_conda, make_tar_bz2
 from servers.scripted import AnacondaServer, ArtifactoryServer, Fault, PrefixServer, QuetzServer, ScriptedServer
 
@@ -251,7 +251,7 @@ def test_a_wrong_credential_is_refused_before_anything_is_stored(kind: str, toke
         report = attempt(server, leaks.new_secret("wrong"), *ten, jobs=1)
     problem = report.error or report.channels[0].error
     assert (report.exit_status, problem.code) == (ExitStatus.CREDENTIAL, "credential-refused")
-    assert "from the call (401)" in problem.message
+    assert "from api_key (401)" in problem.message
     assert "new one" in problem.hint
     assert server.files == {}
 
@@ -392,7 +392,7 @@ def test_two_files_of_one_name_are_an_error(token: str, demo: Path, tmp_path: Pa
     assert server.requests == []
 
 
-class Meddler(Silence):
+class Meddler(Reporter):
     """Does something to a file when it is about to go, or has begun to.
 
     Args:

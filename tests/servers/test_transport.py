@@ -23,7 +23,7 @@ import trustme
 import leaks
 from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, Status, publish
 from keelback.errors import Interrupted, TransportError, UsageError
-from keelback.report import Silence
+from keelback.report import Reporter
 from keelback.transport import Client, Request
 from making import make_big_conda, make_conda
 from servers.scripted import (
@@ -46,7 +46,7 @@ HOST = "registry.example"
 MEGABYTE = 1 << 20
 
 
-class Notes(Silence):
+class Notes(Reporter):
     """Keeps what a run says of itself."""
 
     def __init__(self) -> None:

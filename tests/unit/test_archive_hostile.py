@@ -19,7 +19,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelback.archive import BadArchive, inspect
+from keelback.archive import inspect
+from keelback.errors import ArchiveError
 from making import (
     conda_entries,
     index_json,
@@ -38,7 +39,7 @@ MAKERS = pytest.mark.parametrize("make", [make_conda, make_tar_bz2])
 
 def refused(path, code):
     """The first finding with which *path* is refused, which has to be of that *code*."""
-    with pytest.raises(BadArchive) as caught:
+    with pytest.raises(ArchiveError) as caught:
         inspect(path)
     finding = caught.value.findings[0]
     assert finding.code == code, finding
@@ -155,7 +156,7 @@ def inspect_bytes(content, extension):
         path.write_bytes(content)
         try:
             return inspect(path)
-        except BadArchive:
+        except ArchiveError:
             return None
 
 
@@ -224,7 +225,7 @@ def test_a_truncated_zstd_frame_in_a_complete_zip(tmp_path):
     entries = conda_entries(STEM, tar(info_members()))
     name = f"info-{STEM}.tar.zst"
     entries[name] = entries[name][:-20]
-    with pytest.raises(BadArchive):
+    with pytest.raises(ArchiveError):
         inspect(write_zip(tmp_path / f"{STEM}.conda", entries))
 
 

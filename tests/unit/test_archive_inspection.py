@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from keelback.archive import SUBDIRS, BadArchive, Severity, inspect
+from keelback.archive import SUBDIRS, Severity, inspect
 from keelback.errors import ArchiveError, ExitStatus, UsageError
 from making import (
     ABSENT,
@@ -32,7 +32,7 @@ def codes(findings):
 
 def refused(path, **options):
     """The findings with which *path* is refused."""
-    with pytest.raises(BadArchive) as caught:
+    with pytest.raises(ArchiveError) as caught:
         inspect(path, **options)
     return caught.value.findings
 
@@ -204,7 +204,7 @@ def test_the_file_is_called_name_version_build(make, tmp_path):
 def test_file_names_have_safe_characters_only(name, tmp_path):
     """What would have to be quoted in a URL, a header or a shell is refused, and shown without control characters."""
     path = make_conda(tmp_path).rename(tmp_path / name)
-    with pytest.raises(BadArchive) as caught:
+    with pytest.raises(ArchiveError) as caught:
         inspect(path)
     assert caught.value.code == "file-name"
     assert "\n" not in str(caught.value)
@@ -322,7 +322,7 @@ def test_upper_case_is_a_warning(name, version, tmp_path):
 def test_every_finding_is_reported_at_once(tmp_path):
     """Who has three things to correct learns all three; the message names the first and counts the rest."""
     path = make_conda(tmp_path, index={"build_number": "x", "depends": 1, "version": ABSENT})
-    with pytest.raises(BadArchive) as caught:
+    with pytest.raises(ArchiveError) as caught:
         inspect(path)
     error = caught.value
     assert isinstance(error, ArchiveError)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from keelback.archive import BadArchive, inspect
+from keelback.archive import inspect
+from keelback.errors import ArchiveError
 
 GOOD = {
     "bcj-cffi-0.5.1-py310h295c915_0.tar.bz2": "linux-64",
@@ -105,7 +106,7 @@ def test_old_habits_are_warnings(name, folder):
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_would_not_work_is_refused(name, folder):
     """Zipped with its folder, without payload, without subdir, or under another name."""
-    with pytest.raises(BadArchive) as caught:
+    with pytest.raises(ArchiveError) as caught:
         inspect(folder / name)
     assert {finding.code for finding in caught.value.findings if finding.severity == "error"} == REFUSED[name]
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 import leaks
 from keelback.credentials import lookup
 from keelback.credentials.deadkeys import dead_keys
-from keelback.credentials.hosts import host_of
 from keelback.credentials.keys import candidate_keys, service_keys
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, OAuth, S3Credentials
 from keelback.credentials.lookup import credential_for, default_stores, find, require
 from keelback.errors import CredentialError, CredentialFileError, ExitStatus, UsageError
+from keelback.hosts import host_of
 from keelback.secret import Secret
 
 if TYPE_CHECKING:

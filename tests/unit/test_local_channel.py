@@ -24,7 +24,7 @@ from cli_runner import run_keelback, start_keelback
 from keelback import Status
 from keelback.channels import indexing
 from keelback.errors import ChannelError, UsageError
-from keelback.report import Silence
+from keelback.report import Reporter
 from making import make_conda, make_tar_bz2
 from peers import rattler
 from reading_channels import (
@@ -54,7 +54,7 @@ def outcomes(report):
     return {outcome.filename: outcome.status for outcome in channel.outcomes}
 
 
-class Watching(Silence):
+class Watching(Reporter):
     """A reporter that does what it is given when the run tells it something."""
 
     def __init__(self, **doings):

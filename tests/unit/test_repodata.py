@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keelback
-from keelback.archive import BadArchive
-from keelback.errors import ChannelError
+from keelback.errors import ArchiveError, ChannelError
 from keelback.repodata import (
     Listed,
     Repodata,
@@ -129,7 +128,7 @@ def test_whatever_an_archive_may_say_can_be_written(extra):
 def test_what_no_index_can_hold_is_found_before_anything_is_sent(tmp_path, value):
     """The archive that says it is refused by its check, by name; the channel is not even made."""
     archive = with_index(tmp_path / "demo-1.0-h0_0.conda", value)
-    with pytest.raises(BadArchive, match=r"index\.json"):
+    with pytest.raises(ArchiveError, match=r"index\.json"):
         keelback.inspect(archive)
     report = keelback.publish([archive], str(tmp_path / "channel"))
     assert report.exit_status == keelback.ExitStatus.FAILED

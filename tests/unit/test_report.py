@@ -27,7 +27,7 @@ from keelback.errors import (
     TransportError,
     UsageError,
 )
-from keelback.report import INTERRUPTED, ChannelReport, Outcome, Problem, Report, Reporter, Silence, Status
+from keelback.report import INTERRUPTED, ChannelReport, Outcome, Problem, Report, Status
 from keelback.secret import MASK, Secret
 
 GOOD = Outcome(
@@ -190,9 +190,3 @@ def test_no_problem_holds_a_secret() -> None:
     assert problem.message == f"said {MASK}"
     assert problem.hint == f"not {MASK}"
     leaks.check(f"{problem!r} {problem.to_json()}", "a problem")
-
-
-def test_silence_is_a_whole_reporter() -> None:
-    """Every method that a run may call is there, so that a reporter need only override what it cares for."""
-    wanted = {name for name in vars(Reporter) if not name.startswith("_")}
-    assert wanted == {name for name in vars(Silence) if not name.startswith("_")}

@@ -187,9 +187,9 @@ def test_every_legal_name_is_kept(base: str, name: str, host: str, port: str) ->
     """No kind of channel changes a name on its way into a URL."""
     server = f"https://{host}{port}"
     assert channel_for(f"prefix+{server}/{name}").url == f"{server}/{name}"
-    assert PrefixChannel(name, server).url == f"{server}/{name}"
-    assert QuetzChannel(f"{server}/{base}", name).url == f"{server}/{base}/get/{name}"
-    assert ArtifactoryChannel(f"{server}/{base}", name).url == f"{server}/{base}/{name}"
+    assert PrefixChannel(name, url=server).url == f"{server}/{name}"
+    assert QuetzChannel(name, url=f"{server}/{base}").url == f"{server}/{base}/get/{name}"
+    assert ArtifactoryChannel(name, url=f"{server}/{base}").url == f"{server}/{base}/{name}"
     assert channel_for(f"artifactory+{server}/x-{base}/{name}").url == f"{server}/x-{base}/{name}"
 
 
@@ -218,13 +218,13 @@ def test_names_are_letters_digits_and_four_marks(name: str) -> None:
 def test_a_channel_option_takes_a_name(name: str) -> None:
     """``--channel`` with a URL, a path or nothing in it is wrong usage."""
     with pytest.raises(UsageError):
-        QuetzChannel("https://example.com", name)
+        QuetzChannel(name, url="https://example.com")
 
 
 def test_a_url_as_a_channel_name_is_answered_with_the_right_option() -> None:
     """Giving the whole URL as the channel is the usual mistake."""
     with pytest.raises(UsageError, match="a name, not a URL") as caught:
-        QuetzChannel("https://example.com", "https://example.com/get/chan")
+        QuetzChannel("https://example.com/get/chan", url="https://example.com")
     assert "--url" in caught.value.hint
 
 

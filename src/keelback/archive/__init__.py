@@ -3,7 +3,7 @@
 ::
 
     paths = discover(["dist/"])                  # files, folders and patterns -> the archives they stand for
-    archive = inspect(paths[0])                  # checks it; raises BadArchive when it cannot be published
+    archive = inspect(paths[0])                  # checks it; raises ArchiveError when it cannot be published
     archive.relative_path, archive.sha256        # linux-64/demo-1.0-0.conda, 9f86d0...
 
 The payload of a ``.conda`` is never read for this, and no more of an archive is held in memory than its
@@ -12,9 +12,9 @@ neither memory nor time.
 """
 
 from keelback.archive.discovery import discover
-from keelback.archive.findings import BadArchive, Finding, Severity
 from keelback.archive.inspection import inspect
 from keelback.archive.package import PackageArchive
 from keelback.archive.subdirs import SUBDIRS
+from keelback.findings import Finding, Severity
 
-__all__ = ["SUBDIRS", "BadArchive", "Finding", "PackageArchive", "Severity", "discover", "inspect"]
+__all__ = ["SUBDIRS", "Finding", "PackageArchive", "Severity", "discover", "inspect"]

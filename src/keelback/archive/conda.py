@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from keelback.archive.findings import BUILD_AGAIN, Problem, Report, printable, quoted
+from keelback.archive.findings import BUILD_AGAIN, Findings, Unreadable, printable, quoted
 from keelback.archive.formats import MAX_INFO
 from keelback.archive.info import InfoFiles, read_info
 from keelback.archive.streams import BoundedReader, Readable
@@ -25,25 +25,25 @@ _COMPONENT: Final = re.compile(r"(info|pkg)-(.+)\.tar\.zst", re.DOTALL)
 _UNSAFE_NAME: Final = re.compile(r"^/|^[A-Za-z]:|\\|(?:^|/)\.\.(?:/|$)|[\x00-\x1f]")
 
 
-def read_conda(file: BinaryIO, size: int, stem: str, report: Report) -> InfoFiles:
+def read_conda(file: BinaryIO, size: int, stem: str, findings: Findings) -> InfoFiles:
     """The ``info/`` folder of a ``.conda``; of its payload no byte is read.
 
     Args:
         file: the archive.
         size: its size.
         stem: its name without the extension.
-        report: takes what is wrong.
+        findings: takes what is wrong.
 
     Raises:
-        Problem: it cannot be read any further.
+        Unreadable: it cannot be read any further.
     """
     entries = read_directory(file, size)
     for entry in entries:
-        _check_entry(entry, report)
-    components = _components(entries, stem, report)
-    _check_format_version(file, entries, report)
+        _check_entry(entry, findings)
+    components = _components(entries, stem, findings)
+    _check_format_version(file, entries, findings)
     if "pkg" not in components:
-        report.error(
+        findings.error(
             "no-payload",
             f"has no pkg-{printable(stem)}.tar.zst: conda cannot install it (CEP 35)",
             hint="Build the package again; one without files has an empty payload, not none.",
@@ -51,28 +51,28 @@ def read_conda(file: BinaryIO, size: int, stem: str, report: Report) -> InfoFile
     entry = components["info"]
     what = f"its {entry.name}"
     stream = BoundedReader(_zstd_reader(EntryReader(file, entry), what), MAX_INFO, what)
-    info = read_info(TarReader(stream, what), report)
+    info = read_info(TarReader(stream, what), findings)
     stream.drain()
     return info
 
 
-def _check_entry(entry: ZipEntry, report: Report) -> None:
+def _check_entry(entry: ZipEntry, findings: Findings) -> None:
     if _UNSAFE_NAME.search(entry.name) or not entry.name:
-        report.error(
+        findings.error(
             "unsafe-path",
             f"has an entry {quoted(entry.name)}: an absolute path, a drive, a backslash, '..' or a control character",
             field=entry.name,
             hint="Do not unpack this file.",
         )
     elif entry.length_behind:
-        report.warning(
+        findings.warning(
             "zip-streamed",
             f"has the length of its entry {quoted(entry.name)} behind it only: rattler and pixi cannot install that",
             field=entry.name,
             hint="Write the .conda to a file, not to a pipe.",
         )
     elif entry.method != STORED and entry.packed:
-        report.warning(
+        findings.warning(
             "zip-compressed",
             f"has a compressed entry {quoted(entry.name)}; entries of a .conda are stored as they are (CEP 35)",
             field=entry.name,
@@ -80,7 +80,7 @@ def _check_entry(entry: ZipEntry, report: Report) -> None:
         )
 
 
-def _components(entries: list[ZipEntry], stem: str, report: Report) -> dict[str, ZipEntry]:
+def _components(entries: list[ZipEntry], stem: str, findings: Findings) -> dict[str, ZipEntry]:
     """The entries with the metadata (``info``) and the payload (``pkg``)."""
     found: dict[str, ZipEntry] = {}
     for entry in entries:
@@ -88,10 +88,10 @@ def _components(entries: list[ZipEntry], stem: str, report: Report) -> dict[str,
         if not match:
             continue
         if match[1] in found:
-            raise Problem("duplicate-entry", f"has more than one {match[1]}-*.tar.zst; readers take different ones")
+            raise Unreadable("duplicate-entry", f"has more than one {match[1]}-*.tar.zst; readers take different ones")
         found[match[1]] = entry
         if match[2] != stem:
-            report.warning(
+            findings.warning(
                 "inner-name",
                 f"has an entry {quoted(entry.name)}; conda looks for {match[1]}-{printable(stem)}.tar.zst only",
                 field=entry.name,
@@ -101,19 +101,19 @@ def _components(entries: list[ZipEntry], stem: str, report: Report) -> dict[str,
         nested = next((entry.name for entry in entries if re.search(r"/info-[^/]+\.tar\.zst$", entry.name)), None)
         if nested:
             hint = "It was zipped with its folder around it: zip the three files at the top level, or build it again."
-            raise Problem(
+            raise Unreadable(
                 "no-info", f"has its metadata in a folder, as {quoted(nested)}, where nobody looks", hint=hint
             )
         hint = "A .conda holds metadata.json, info-*.tar.zst and pkg-*.tar.zst (CEP 35)."
-        raise Problem("no-info", "is a zip, but not a package: it has no info-*.tar.zst", hint=hint)
+        raise Unreadable("no-info", "is a zip, but not a package: it has no info-*.tar.zst", hint=hint)
     return found
 
 
-def _check_format_version(file: BinaryIO, entries: list[ZipEntry], report: Report) -> None:
+def _check_format_version(file: BinaryIO, entries: list[ZipEntry], findings: Findings) -> None:
     """``metadata.json`` has to say 2 if it says anything; no client known insists on it."""
     entry = next((entry for entry in entries if entry.name == "metadata.json"), None)
     if entry is None or entry.size == 0:
-        report.warning(
+        findings.warning(
             "no-format-version",
             f"has {'no' if entry is None else 'an empty'} metadata.json",
             field="metadata.json",
@@ -121,10 +121,10 @@ def _check_format_version(file: BinaryIO, entries: list[ZipEntry], report: Repor
         )
         return
     if entry.size > MAX_METADATA:
-        raise Problem("too-large", f"has a metadata.json of {entry.size} bytes", field="metadata.json")
+        raise Unreadable("too-large", f"has a metadata.json of {entry.size} bytes", field="metadata.json")
     version = parse_object(EntryReader(file, entry).read_all(), "metadata.json").get("conda_pkg_format_version")
     if version != 2 or isinstance(version, bool):
-        report.error(
+        findings.error(
             "format-version",
             f"says in its metadata.json that its format is {quoted(version)}; the one that is known is 2",
             field="metadata.json: conda_pkg_format_version",
@@ -152,4 +152,6 @@ class _Guarded:
         try:
             return self._read(size)
         except self._error as error:
-            raise Problem("damaged", f"is damaged: {self._what} does not unpack ({error})", hint=BUILD_AGAIN) from None
+            raise Unreadable(
+                "damaged", f"is damaged: {self._what} does not unpack ({error})", hint=BUILD_AGAIN
+            ) from None

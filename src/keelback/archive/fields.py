@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from keelback.archive.findings import Report, printable, quoted
+from keelback.archive.findings import Findings, printable, quoted
 from keelback.archive.subdirs import NOARCH, SUBDIRS
 
 if TYPE_CHECKING:
@@ -30,43 +30,45 @@ _SPELLING: Final = {
 _LOWERCASE: Final = ("name", "version")
 
 
-def check_filename(filename: str, report: Report) -> bool:
+def check_filename(filename: str, findings: Findings) -> bool:
     """Whether *filename* has only characters that every file system, URL and server takes, and not too many."""
     good = True
     if not _FILENAME.fullmatch(filename):
         good = False
-        report.error(
+        findings.error(
             "file-name",
             f"the file name {quoted(filename)} has characters that file names of packages cannot have (CEP 26)",
             hint="Only ASCII letters, digits and _ . + ! - can be there.",
         )
     if len(filename) > MAX_FILENAME:
         good = False
-        report.error("too-long", f"the file name has {len(filename)} characters, at most {MAX_FILENAME} work (CEP 26)")
+        findings.error(
+            "too-long", f"the file name has {len(filename)} characters, at most {MAX_FILENAME} work (CEP 26)"
+        )
     return good
 
 
-def check_index(index: Mapping[str, Any], report: Report) -> None:
-    """Report every field that is missing, of the wrong type, or spelt so that clients do not take it."""
+def check_index(index: Mapping[str, Any], findings: Findings) -> None:
+    """Findings every field that is missing, of the wrong type, or spelt so that clients do not take it."""
     for field in _SPELLING:
-        _check_spelling(index, field, report)
+        _check_spelling(index, field, findings)
     for field, (accepts, expected) in _TYPES.items():
         if field in index and not accepts(index[field]):
             message = f"index.json has {quoted(index[field])} as {field!r}, which should be {expected}"
-            report.error("bad-field", message, field=f"index.json: {field}", hint=_CORRECT_RECIPE)
+            findings.error("bad-field", message, field=f"index.json: {field}", hint=_CORRECT_RECIPE)
     if "build_number" not in index:
-        _report_missing("build_number", report)
-    _check_subdir(index, report)
+        _report_missing("build_number", findings)
+    _check_subdir(index, findings)
 
 
-def check_identity(index: Mapping[str, Any], filename: str, extension: str, report: Report) -> None:
-    """Report a file name that is not the one that name, version and build give (CEP 26, Filenames)."""
+def check_identity(index: Mapping[str, Any], filename: str, extension: str, findings: Findings) -> None:
+    """Findings a file name that is not the one that name, version and build give (CEP 26, Filenames)."""
     parts = [index.get(field) for field in _SPELLING]
     if not all(isinstance(part, str) and part for part in parts):
         return
     expected = "-".join(map(str, parts)) + extension
     if filename != expected:
-        report.error(
+        findings.error(
             "file-name",
             f"index.json says that the file is called {printable(expected)}",
             field="index.json: name, version, build",
@@ -74,47 +76,49 @@ def check_identity(index: Mapping[str, Any], filename: str, extension: str, repo
         )
 
 
-def _check_spelling(index: Mapping[str, Any], field: str, report: Report) -> None:
+def _check_spelling(index: Mapping[str, Any], field: str, findings: Findings) -> None:
     place = f"index.json: {field}"
     value = index.get(field)
     if value is None:
-        _report_missing(field, report)
+        _report_missing(field, findings)
         return
     if not isinstance(value, str) or not value:
         message = f"index.json has {quoted(value)} as {field!r}, which should be a string that is not empty"
-        report.error("bad-field", message, field=place, hint=_CORRECT_RECIPE)
+        findings.error("bad-field", message, field=place, hint=_CORRECT_RECIPE)
         return
     pattern, allowed = _SPELLING[field]
     if len(value) > MAX_NAME:
         message = f"the {field} in index.json has {len(value)} characters, at most {MAX_NAME} work (CEP 26)"
-        report.error("too-long", message, field=place, hint=_CORRECT_RECIPE)
+        findings.error("too-long", message, field=place, hint=_CORRECT_RECIPE)
     elif not pattern.fullmatch(value):
         message = f"the {field} {quoted(value)} in index.json is not spelt as packages are: {allowed} (CEP 26)"
-        report.error("bad-spelling", message, field=place, hint=_CORRECT_RECIPE)
+        findings.error("bad-spelling", message, field=place, hint=_CORRECT_RECIPE)
     elif field in _LOWERCASE and value != value.lower():
         message = f"the {field} {quoted(value)} has upper-case letters, which clients turn into lower case or refuse"
-        report.warning("upper-case", message, field=place, hint=_CORRECT_RECIPE)
+        findings.warning("upper-case", message, field=place, hint=_CORRECT_RECIPE)
 
 
-def _check_subdir(index: Mapping[str, Any], report: Report) -> None:
+def _check_subdir(index: Mapping[str, Any], findings: Findings) -> None:
     subdir = index.get("subdir")
     if subdir is None:
         return
     place = "index.json: subdir"
     if not isinstance(subdir, str):
         message = f"index.json has {quoted(subdir)} as 'subdir', which should be a string"
-        report.error("bad-field", message, field=place, hint=_CORRECT_RECIPE)
+        findings.error("bad-field", message, field=place, hint=_CORRECT_RECIPE)
     elif subdir not in SUBDIRS:
         message = f"index.json has {quoted(subdir)} as 'subdir', into which no client looks"
         hint = "Known are noarch, linux-64, osx-arm64, win-64 and the like."
-        report.error("unknown-subdir", message, field=place, hint=hint)
+        findings.error("unknown-subdir", message, field=place, hint=hint)
     elif index.get("noarch") and subdir != NOARCH:
         message = f"index.json says both noarch and the subdir {subdir}"
-        report.warning("noarch-in-subdir", message, field=place, hint="A noarch package belongs in the subdir noarch.")
+        findings.warning(
+            "noarch-in-subdir", message, field=place, hint="A noarch package belongs in the subdir noarch."
+        )
 
 
-def _report_missing(field: str, report: Report) -> None:
-    report.error("missing-field", f"index.json has no {field!r}", field=f"index.json: {field}", hint=_CORRECT_RECIPE)
+def _report_missing(field: str, findings: Findings) -> None:
+    findings.error("missing-field", f"index.json has no {field!r}", field=f"index.json: {field}", hint=_CORRECT_RECIPE)
 
 
 def _is_count(value: object) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from keelback.errors import ArchiveError
+from keelback.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,52 +17,16 @@ _SHOWN: Final = 80
 """Characters of somebody else's text in a message; enough to recognise it by."""
 
 
-class Severity(StrEnum):
-    """How bad a finding is."""
-
-    ERROR = "error"
-    """The archive is not published."""
-    WARNING = "warning"
-    """Some clients or servers will stumble over it; it is published."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong with one archive.
-
-    Attributes:
-        severity: whether it stops the archive from being published.
-        code: a stable word for programs, such as ``file-name``.
-        file: the archive.
-        field: where in it, such as ``index.json: depends``; empty when it concerns the whole file.
-        message: what is wrong.
-        hint: what to do about it; empty when there is nothing useful to say.
-    """
-
-    severity: Severity
-    code: str
-    file: Path
-    field: str
-    message: str
-    hint: str
+def archive_error(findings: tuple[Finding, ...]) -> ArchiveError:
+    """The error for an archive with these *findings*, errors first."""
+    first = findings[0]
+    more = len(findings) - 1
+    others = f" (and {more} more {'finding' if more == 1 else 'findings'})" if more else ""
+    message = f"{printable(first.file.name)}: {first.message}{others}"
+    return ArchiveError(message, hint=first.hint, code=first.code, findings=findings)
 
 
-class BadArchive(ArchiveError):
-    """An archive that is not published; ``code`` and ``hint`` are those of its first error.
-
-    Attributes:
-        findings: everything found, errors first.
-    """
-
-    def __init__(self, findings: tuple[Finding, ...]) -> None:
-        first = findings[0]
-        more = len(findings) - 1
-        others = f" (and {more} more {'finding' if more == 1 else 'findings'})" if more else ""
-        super().__init__(f"{printable(first.file.name)}: {first.message}{others}", hint=first.hint, code=first.code)
-        self.findings = findings
-
-
-class Problem(Exception):
+class Unreadable(Exception):
     """Inside this package: the reason why reading an archive goes no further."""
 
     def __init__(self, code: str, message: str, *, field: str = "", hint: str = "") -> None:
@@ -74,7 +37,7 @@ class Problem(Exception):
         self.hint = hint
 
 
-class Report:
+class Findings:
     """Gathers the findings of one archive.
 
     Args:
@@ -94,7 +57,7 @@ class Report:
         """Add something that does not stop it."""
         self._warnings.append(Finding(Severity.WARNING, code, self._file, field, message, hint))
 
-    def add(self, problem: Problem) -> None:
+    def add(self, problem: Unreadable) -> None:
         """Add the reason why reading went no further."""
         self.error(problem.code, problem.message, field=problem.field, hint=problem.hint)
 
@@ -102,13 +65,13 @@ class Report:
         """The warnings, if that is all there is.
 
         Raises:
-            BadArchive: there are errors.
+            ArchiveError: there are errors.
         """
         if self._errors:
-            raise BadArchive(self.findings())
+            raise archive_error(self.all())
         return tuple(self._warnings)
 
-    def findings(self) -> tuple[Finding, ...]:
+    def all(self) -> tuple[Finding, ...]:
         """Everything found so far, errors first."""
         return (*self._errors, *self._warnings)
 

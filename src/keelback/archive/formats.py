@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from keelback.archive.findings import BUILD_AGAIN, Problem
+from keelback.archive.findings import BUILD_AGAIN, Unreadable
 
 CONDA: Final = ".conda"
 TAR_BZ2: Final = ".tar.bz2"
@@ -31,7 +31,7 @@ def check_magic(start: bytes, extension: str) -> None:
     """Whether a file that starts with *start* can be what its *extension* says.
 
     Raises:
-        Problem: it cannot; the message says what it is instead.
+        Unreadable: it cannot; the message says what it is instead.
     """
     if start.startswith(_ZIP_START if extension == CONDA else _BZ2_START):
         return
@@ -39,5 +39,5 @@ def check_magic(start: bytes, extension: str) -> None:
     other = {"a zip": CONDA, "bzip2": TAR_BZ2}.get(kind)
     if other:
         hint = f"It was probably renamed: give it its own name back, ending in {other}. A name converts nothing."
-        raise Problem("renamed", f"is {kind}, as a {other} is, but is called {extension}", hint=hint)
-    raise Problem("not-an-archive", f"is not a {extension}: it is {kind}", hint=BUILD_AGAIN)
+        raise Unreadable("renamed", f"is {kind}, as a {other} is, but is called {extension}", hint=hint)
+    raise Unreadable("not-an-archive", f"is not a {extension}: it is {kind}", hint=BUILD_AGAIN)

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from keelback.archive.findings import Problem, Report, quoted
+from keelback.archive.findings import Findings, Unreadable, quoted
 
 if TYPE_CHECKING:
     from keelback.archive.tar import Member, TarReader
@@ -38,14 +38,14 @@ class InfoFiles:
         return self.found.get(ABOUT)
 
 
-def read_info(tar: TarReader, report: Report) -> InfoFiles:
+def read_info(tar: TarReader, findings: Findings) -> InfoFiles:
     """Read *tar* up to the first member behind ``info/``, or to its end.
 
     Builders put ``info/`` first, so that of a ``.tar.bz2`` no more than its beginning is unpacked. One that has it last
     is read to its end. Members that are not read are not checked either.
 
     Raises:
-        Problem: the tar cannot be read, or one of the two files is too large or is there twice.
+        Unreadable: the tar cannot be read, or one of the two files is too large or is there twice.
     """
     info = InfoFiles()
     for member in tar.members():
@@ -53,23 +53,23 @@ def read_info(tar: TarReader, report: Report) -> InfoFiles:
         inside = name == "info" or name.startswith("info/")
         if not inside and info.index is not None:
             break
-        _check_member(member, report, inside=inside)
+        _check_member(member, findings, inside=inside)
         if name in _LARGEST:
-            _take(info, name, member, tar, report)
+            _take(info, name, member, tar, findings)
     return info
 
 
-def _take(info: InfoFiles, name: str, member: Member, tar: TarReader, report: Report) -> None:
+def _take(info: InfoFiles, name: str, member: Member, tar: TarReader, findings: Findings) -> None:
     if name in info.found:
-        raise Problem("duplicate-member", f"has {name} twice; readers differ in which one they take", field=name)
+        raise Unreadable("duplicate-member", f"has {name} twice; readers differ in which one they take", field=name)
     if not member.is_file:
-        raise Problem(
+        raise Unreadable(
             "not-a-plain-file", f"has {name} as a link or something else that is not a plain file", field=name
         )
     if member.size > _LARGEST[name]:
-        raise Problem("too-large", f"has an {name} of {member.size} bytes", field=name)
+        raise Unreadable("too-large", f"has an {name} of {member.size} bytes", field=name)
     if member.name != name:
-        report.warning(
+        findings.warning(
             "member-name",
             f"has {name} under the name {quoted(member.name)}, by which some indexers do not find it",
             field=name,
@@ -78,13 +78,13 @@ def _take(info: InfoFiles, name: str, member: Member, tar: TarReader, report: Re
     info.found[name] = tar.content()
 
 
-def _check_member(member: Member, report: Report, *, inside: bool) -> None:
+def _check_member(member: Member, findings: Findings, *, inside: bool) -> None:
     """Names may not lead out of the folder that a package is unpacked into, nor may links.
 
     Symbolic links of the payload are left alone: system packages have absolute ones for good reason.
     """
     if _UNSAFE.search(member.name) or not member.name:
-        report.error(
+        findings.error(
             "unsafe-path",
             f"has a member {quoted(member.name)}: an absolute path, a drive, a backslash or '..'",
             field=member.name,
@@ -97,7 +97,7 @@ def _check_member(member: Member, report: Report, *, inside: bool) -> None:
     else:
         return
     if _leads_out(target):
-        report.error(
+        findings.error(
             "unsafe-path",
             f"has a link {quoted(member.name)} that points to {quoted(member.link)}, outside the package",
             field=member.name,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from keelback.archive.findings import Finding
+    from keelback.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

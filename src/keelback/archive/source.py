@@ -8,7 +8,7 @@ import stat
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from keelback.archive.findings import Problem, printable
+from keelback.archive.findings import Unreadable, printable
 from keelback.errors import SourceChanged
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Source:
         path: a regular file; anything else is refused before it is opened, since opening a pipe may wait for ever.
 
     Raises:
-        Problem: it is not there, is no regular file, is empty, or cannot be looked at.
+        Unreadable: it is not there, is no regular file, is empty, or cannot be looked at.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,15 +52,15 @@ class Source:
         try:
             status = path.stat()
         except FileNotFoundError:
-            raise Problem("no-such-file", "there is no such file") from None
+            raise Unreadable("no-such-file", "there is no such file") from None
         except (OSError, ValueError) as error:
-            raise Problem("unreadable", f"cannot be looked at: {reason(error)}") from None
+            raise Unreadable("unreadable", f"cannot be looked at: {reason(error)}") from None
         if stat.S_ISDIR(status.st_mode):
-            raise Problem("not-a-file", "is a folder, not an archive", hint="Name the files in it, or its parent.")
+            raise Unreadable("not-a-file", "is a folder, not an archive", hint="Name the files in it, or its parent.")
         if not stat.S_ISREG(status.st_mode):
-            raise Problem("not-a-file", "is a pipe, a device or a socket, not a regular file")
+            raise Unreadable("not-a-file", "is a pipe, a device or a socket, not a regular file")
         if status.st_size == 0:
-            raise Problem("empty-file", "is empty", hint="Build or download it again; the disk may have been full.")
+            raise Unreadable("empty-file", "is empty", hint="Build or download it again; the disk may have been full.")
         self.stamp = Stamp.of(status)
 
     def blocks(self, size: int = BLOCK_SIZE) -> Iterator[memoryview]:

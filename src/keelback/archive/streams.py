@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from keelback.archive.findings import BUILD_AGAIN, Problem
+from keelback.archive.findings import BUILD_AGAIN, Unreadable
 
 _CHUNK: Final = 1 << 18
 
@@ -41,14 +41,14 @@ class BoundedReader:
             or_end: give none where the stream ends, instead of failing.
 
         Raises:
-            Problem: the stream ends before, or the limit is passed.
+            Unreadable: the stream ends before, or the limit is passed.
         """
         while len(self._buffer) - self._at < size:
             chunk = self._next_chunk()
             if not chunk:
                 if or_end and self._at == len(self._buffer):
                     return b""
-                raise Problem("truncated", f"{self._what} ends in the middle", hint=BUILD_AGAIN)
+                raise Unreadable("truncated", f"{self._what} ends in the middle", hint=BUILD_AGAIN)
             self._buffer = self._buffer[self._at :] + chunk
             self._at = 0
         self._at += size
@@ -70,7 +70,7 @@ class BoundedReader:
         chunk = self._stream.read(_CHUNK)
         self._left -= len(chunk)
         if self._left < 0:
-            raise Problem(
+            raise Unreadable(
                 "too-large",
                 f"{self._what} unpacks to more than keelback reads for a package's metadata",
                 hint="If this is no mistake, take large files out of the package's info folder (its recipe and tests).",

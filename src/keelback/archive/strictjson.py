@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, Final, NoReturn
 
-from keelback.archive.findings import Problem, quoted
+from keelback.archive.findings import Unreadable, quoted
 
 MAX_DEPTH: Final = 100
 """Nesting; rattler's reader (serde_json) ends at 128, and Python's own at a depth that differs from place to place."""
@@ -24,7 +24,7 @@ def parse_object(raw: bytes, name: str) -> dict[str, Any]:
         name: the file's name, for messages.
 
     Raises:
-        Problem: it is no such object; the message says where.
+        Unreadable: it is no such object; the message says where.
     """
     try:
         text = raw.decode()
@@ -52,8 +52,8 @@ def parse_object(raw: bytes, name: str) -> dict[str, Any]:
     return value
 
 
-def _bad(name: str, why: str) -> Problem:
-    return Problem("bad-json", f"{name} {why}", field=name, hint="Correct the recipe or the tool that wrote it.")
+def _bad(name: str, why: str) -> Unreadable:
+    return Unreadable("bad-json", f"{name} {why}", field=name, hint="Correct the recipe or the tool that wrote it.")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

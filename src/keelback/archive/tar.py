@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from keelback.archive.findings import BUILD_AGAIN, Problem
+from keelback.archive.findings import BUILD_AGAIN, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ class TarReader:
         """Every member; :meth:`content` gives the bytes of the one that came last.
 
         Raises:
-            Problem: this is no tar, it ends in the middle, or it passes a bound.
+            Unreadable: this is no tar, it ends in the middle, or it passes a bound.
         """
         defaults: dict[str, str] = {}
         extended: dict[str, str] = {}
@@ -93,7 +93,7 @@ class TarReader:
         while (header := self._next_header()) is not None:
             count += 1
             if count > MAX_MEMBERS:
-                raise Problem("too-large", f"{self._what} has more than {MAX_MEMBERS} members")
+                raise Unreadable("too-large", f"{self._what} has more than {MAX_MEMBERS} members")
             if header.kind in _PAX:
                 extended |= self._pax(header.size)
             elif header.kind == _PAX_GLOBAL:
@@ -151,7 +151,7 @@ class TarReader:
 
     def _header_data(self, size: int) -> bytes:
         if size > MAX_HEADER:
-            raise Problem("too-large", f"{self._what} has a header of {size} bytes")
+            raise Unreadable("too-large", f"{self._what} has a header of {size} bytes")
         return self._stream.exactly(size + -size % _BLOCK)[:size]
 
     def _long_name(self, size: int) -> str:
@@ -182,8 +182,8 @@ class TarReader:
             raise self._damaged("a size is no number")
         return int(digits or b"0", 8)
 
-    def _damaged(self, why: str) -> Problem:
-        return Problem("damaged", f"{self._what} is no readable tar: {why}", hint=BUILD_AGAIN)
+    def _damaged(self, why: str) -> Unreadable:
+        return Unreadable("damaged", f"{self._what} is no readable tar: {why}", hint=BUILD_AGAIN)
 
 
 def _checksum_agrees(block: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 from typing import BinaryIO, Final
 
-from keelback.archive.findings import BUILD_AGAIN, Problem, Report
+from keelback.archive.findings import BUILD_AGAIN, Findings, Unreadable
 from keelback.archive.formats import MAX_INFO
 from keelback.archive.info import InfoFiles, read_info
 from keelback.archive.streams import BoundedReader
@@ -21,21 +21,21 @@ _BZ2_END_BITS: Final = 48 + 32
 """The mark and the checksum of the whole stream, followed by up to seven bits that fill the last byte."""
 
 
-def read_tar_bz2(file: BinaryIO, size: int, report: Report) -> InfoFiles:
+def read_tar_bz2(file: BinaryIO, size: int, findings: Findings) -> InfoFiles:
     """The ``info/`` folder of a ``.tar.bz2``.
 
     Args:
         file: the archive.
         size: its size.
-        report: takes what is wrong.
+        findings: takes what is wrong.
 
     Raises:
-        Problem: it cannot be read any further.
+        Unreadable: it cannot be read any further.
     """
     _check_bz2_end(file, size)
     file.seek(0)
     stream = BoundedReader(_Bz2Reader(file), MAX_INFO + MAX_RATIO * size, "its tar")
-    return read_info(TarReader(stream, "its tar"), report)
+    return read_info(TarReader(stream, "its tar"), findings)
 
 
 def _check_bz2_end(file: BinaryIO, size: int) -> None:
@@ -48,7 +48,7 @@ def _check_bz2_end(file: BinaryIO, size: int) -> None:
     tail = int.from_bytes(file.read(length), "big")
     mask = (1 << 48) - 1
     if not any((tail >> padding + 32) & mask == _BZ2_END for padding in range(8)):
-        raise Problem(
+        raise Unreadable(
             "truncated",
             "does not end as bzip2 data does: the file is incomplete, or something was appended to it",
             hint=BUILD_AGAIN,
@@ -74,11 +74,11 @@ class _Bz2Reader:
             elif self._stream.needs_input:
                 packed = self._file.read(_BZ2_CHUNK)
                 if not packed:
-                    raise Problem("truncated", "is incomplete: its bzip2 data ends in the middle", hint=BUILD_AGAIN)
+                    raise Unreadable("truncated", "is incomplete: its bzip2 data ends in the middle", hint=BUILD_AGAIN)
             try:
                 data = self._stream.decompress(packed, size)
             except OSError as error:
-                raise Problem(
+                raise Unreadable(
                     "damaged", f"is damaged: its bzip2 data does not unpack ({error})", hint=BUILD_AGAIN
                 ) from None
             if data:

@@ -13,7 +13,7 @@ import zlib
 from itertools import pairwise
 from typing import BinaryIO, Final, NamedTuple
 
-from keelback.archive.findings import BUILD_AGAIN, Problem, quoted
+from keelback.archive.findings import BUILD_AGAIN, Unreadable, quoted
 
 MAX_DIRECTORY: Final = 1 << 20
 """Bytes of the directory. A package has three entries and some 300 bytes; this leaves room for whatever is to come."""
@@ -71,11 +71,11 @@ def read_directory(file: BinaryIO, size: int) -> list[ZipEntry]:
     """The entries of the zip *file* of *size* bytes, in the order in which they lie in it.
 
     Raises:
-        Problem: the directory is missing (the file is truncated), too large, or contradicts the file.
+        Unreadable: the directory is missing (the file is truncated), too large, or contradicts the file.
     """
     directory_at, directory_size, count, directory_end = _find_directory(file, size)
     if directory_size > MAX_DIRECTORY:
-        raise Problem("too-large", f"has a zip directory of {directory_size} bytes")
+        raise Unreadable("too-large", f"has a zip directory of {directory_size} bytes")
     if directory_at + directory_size > directory_end:
         raise _damaged("its zip directory lies outside the file")
     directory = _read_at(file, directory_at, directory_size)
@@ -89,7 +89,7 @@ def read_directory(file: BinaryIO, size: int) -> list[ZipEntry]:
     names = sorted(entry.name for entry in entries)
     for one, other in pairwise(names):
         if one == other:
-            raise Problem("duplicate-entry", f"has two entries {quoted(one)}; readers differ in which one they take")
+            raise Unreadable("duplicate-entry", f"has two entries {quoted(one)}; readers differ in which one they take")
     return entries
 
 
@@ -103,7 +103,7 @@ class EntryReader:
 
     def __init__(self, file: BinaryIO, entry: ZipEntry) -> None:
         if entry.encrypted or entry.method not in (STORED, DEFLATED):
-            raise Problem(
+            raise Unreadable(
                 "zip-method",
                 f"its entry {quoted(entry.name)} is encrypted or compressed in a way that package readers do not know",
                 field=entry.name,
@@ -121,7 +121,7 @@ class EntryReader:
         """Up to *size* bytes; none at the end.
 
         Raises:
-            Problem: the bytes do not unpack, or are not those that the directory promised.
+            Unreadable: the bytes do not unpack, or are not those that the directory promised.
         """
         size = self._size_left if size < 0 else min(size, self._size_left)
         data = self._packed(size) if self._inflate is None else self._unpacked(size)
@@ -184,7 +184,7 @@ def _find_end(tail: bytes) -> int:
         if rest >= _END.size and rest == _END.size + _END.unpack_from(tail, found)[-1]:
             return found
         found = tail.rfind(_END_MAGIC, 0, found)
-    raise Problem(
+    raise Unreadable(
         "truncated",
         "has no zip directory at its end: the file is incomplete, or something was appended to it",
         hint=BUILD_AGAIN,
@@ -252,5 +252,5 @@ def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
     return data
 
 
-def _damaged(why: str) -> Problem:
-    return Problem("damaged", f"is damaged: {why}", hint=BUILD_AGAIN)
+def _damaged(why: str) -> Unreadable:
+    return Unreadable("damaged", f"is damaged: {why}", hint=BUILD_AGAIN)

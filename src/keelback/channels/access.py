@@ -6,9 +6,10 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keelback.credentials.hosts import host_of
 from keelback.credentials.kinds import BearerToken, CondaToken, Credential, check_token
 from keelback.credentials.lookup import find, require
+from keelback.errors import UsageError
+from keelback.hosts import host_of
 from keelback.secret import Secret
 
 if TYPE_CHECKING:
@@ -47,8 +48,11 @@ def token_access(
         variable: the server's own variable.
 
     Raises:
+        UsageError: a user name or a password was given.
         CredentialError: there is none, or none that will do.
     """
+    if session.given.username is not None or session.given.password is not None:
+        raise UsageError(f"{server} takes a token, not a user name and a password", hint="give the token alone")
     given = given_token(session, url, kind, variable)
     return given or stored_access(session, url, server=server, usable=usable, flag="--api-key", variable=variable)
 
@@ -60,7 +64,8 @@ def given_token(session: Session, url: str, kind: type[BearerToken | CondaToken]
         value = session.environ.get(variable)
         if not value:
             return None
-        token, source = Secret(value), f"the variable {variable}"
+        source = f"the variable {variable}"
+        token = Secret(value, source)
     credential = kind(check_token(token, source))
     _log.info("%s: a token from %s", host_of(url), source)
     return Access(credential, source)

@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from keelback.channels.access import token_access
 from keelback.channels.answers import expect
-from keelback.channels.base import Channel, Delivery, Refusal, Session
+from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
+from keelback.channels.server import ServerChannel
 from keelback.channels.target import Target, check_name, check_server
 from keelback.credentials.kinds import CondaToken
 from keelback.credentials.lookup import find
@@ -35,7 +36,7 @@ _API_VERSION: Final = "1.12.2"
 MAIN: Final = "main"
 
 
-class AnacondaChannel(Channel):
+class AnacondaChannel(ServerChannel):
     """The files of an owner on anaconda.org under one or more labels.
 
     Args:
@@ -47,13 +48,14 @@ class AnacondaChannel(Channel):
     kind: ClassVar[str] = "anaconda"
     needs_md5: ClassVar[bool] = True
 
-    def __init__(self, owner: str, labels: Sequence[str] = (MAIN,), url: str = SERVER) -> None:
+    def __init__(self, owner: str, labels: Sequence[str] = (MAIN,), *, url: str = SERVER) -> None:
         self._api = check_server(url)
         self._owner = check_name(owner, "the owner")
         self._labels = [check_name(label, "the label") for label in labels] or [MAIN]
         first = self._labels[0]
         self.url = f"{_reading_url(self._api)}/{quote(owner)}" + ("" if first == MAIN else f"/label/{quote(first)}")
         self._announced: Memo[bool] = Memo()
+        self._labels_of: dict[str, Sequence[Any]] = {}
 
     @classmethod
     def from_target(cls, target: Target) -> AnacondaChannel | None:
@@ -69,7 +71,7 @@ class AnacondaChannel(Channel):
         if not segments or (own and len(segments) > 1):
             example = "https://anaconda.org" if own else target.base()
             raise UsageError(f"{target.text} names no owner", hint=f"write it like {example}/OWNER")
-        return cls(segments[-1], [label], SERVER if own else target.base(len(segments) - 1))
+        return cls(segments[-1], [label], url=SERVER if own else target.base(len(segments) - 1))
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
@@ -82,15 +84,14 @@ class AnacondaChannel(Channel):
             variable="ANACONDA_API_KEY",
         )
         assert isinstance(access.credential, CondaToken)  # noqa: S101 - what usable says
-        self._client = session.client
-        self._source = access.source
-        self._auth = access.credential.header("Authorization", "token ")
-        self._index = IndexReader(self._client, self.url, self._reading_auth(session))
+        auth = access.credential.header("Authorization", "token ")
+        index = IndexReader(session.client, self.url, self._reading_auth(session, auth))
+        self.use(session, auth, access.source, index)
 
-    def _reading_auth(self, session: Session) -> httpx2.Auth | None:
+    def _reading_auth(self, session: Session, auth: httpx2.Auth) -> httpx2.Auth | None:
         """The same token where the same service is read; elsewhere what the stores have for that host."""
         if self._api == SERVER or _reading_url(self._api) == self._api:
-            return self._auth
+            return auth
         match = find(self.url, session.stores)
         return match.credential if match is not None and isinstance(match.credential, CondaToken) else None
 
@@ -100,26 +101,19 @@ class AnacondaChannel(Channel):
 
     def find(self, archive: PackageArchive) -> Listed | None:
         """What ``GET /dist/OWNER/NAME/VERSION/SUBDIR/FILE`` says."""
-        document = self._dist(archive)
-        if document is None:
-            return None
-        return Listed(sha256=_text(document, "sha256"), md5=_text(document, "md5"))
-
-    def _dist(self, archive: PackageArchive) -> Mapping[str, Any] | None:
         answer = self._call("GET", self._path("dist", archive))
         if answer.status == 404:
             return None
-        return _object(expect(answer, source=self._source))
+        document = _object(expect(answer, source=self._source))
+        labels = document.get("labels")
+        self._labels_of[archive.relative_path] = labels if isinstance(labels, list) else self._labels
+        return Listed(sha256=_text(document, "sha256"), md5=_text(document, "md5"))
 
     def keep(self, archive: PackageArchive) -> None:
         """Put the labels on a file that is there without them (``POST /channels/OWNER/LABEL``)."""
-        document = self._dist(archive) or {}
-        have = document.get("labels")
         place = {"package": archive.name, "version": archive.version, "basename": archive.relative_path}
-        if not isinstance(have, list):
-            return
         for label in self._labels:
-            if label not in have:
+            if label not in self._labels_of.get(archive.relative_path, self._labels):
                 expect(self._call("POST", f"channels/{quote(self._owner)}/{quote(label)}", place), source=self._source)
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
@@ -167,7 +161,10 @@ class AnacondaChannel(Channel):
 
     def _exists(self, path: str) -> bool:
         answer = self._call("GET", path)
-        return answer.status != 404 and bool(expect(answer, 200, source=self._source))
+        if answer.status == 404:
+            return False
+        expect(answer, 200, source=self._source)
+        return True
 
     def _change(self, method: str, path: str, body: Mapping[str, Any]) -> None:
         answer = self._call(method, path, body)
@@ -254,14 +251,6 @@ class AnacondaChannel(Channel):
             headers["content-type"] = "application/json"
         content = None if body is None else json.dumps(body).encode()
         return self._client.send(Request(method, f"{self._api}/{path}", auth=self._auth, headers=headers, body=content))
-
-    def refresh(self) -> None:
-        """See :class:`Channel`."""
-        self._index.forget()
-
-    def listed(self, archive: PackageArchive) -> Listed | None:
-        """See :class:`Channel`."""
-        return self._index.listed(archive)
 
 
 def _reading_url(api: str) -> str:

@@ -10,8 +10,8 @@ import httpx2
 
 from keelback.channels.access import Access, given_token, stored_access
 from keelback.channels.answers import error_of, expect
-from keelback.channels.base import Channel, Delivery, Refusal, Session
-from keelback.channels.reading import IndexReader
+from keelback.channels.base import Delivery, Refusal, Session
+from keelback.channels.server import ServerChannel
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BasicHTTP, BearerToken
 from keelback.errors import ServerError, UsageError
@@ -28,19 +28,19 @@ _DEPLOY_BY_CHECKSUM_FROM: Final = 1 << 20
 """From this size on asking whether the server has the content costs less than sending it."""
 
 
-class ArtifactoryChannel(Channel):
+class ArtifactoryChannel(ServerChannel):
     """A conda repository of an Artifactory server.
 
     Args:
+        repository: its key.
         url: the server's, with its context path: ``https://HOST/artifactory``.
-        channel: the key of the repository.
     """
 
     kind: ClassVar[str] = "artifactory"
 
-    def __init__(self, url: str, channel: str) -> None:
+    def __init__(self, repository: str, *, url: str) -> None:
         self._server = check_server(url)
-        self.url = f"{self._server}/{quote(check_name(channel, 'the repository'))}"
+        self.url = f"{self._server}/{quote(check_name(repository, 'the repository'))}"
         self._is_artifactory = False
 
     @classmethod
@@ -57,20 +57,19 @@ class ArtifactoryChannel(Channel):
         base = len(segments) - 1
         if segments[base - 2 : base] == ("api", "conda"):  # the URL from which conda reads
             base -= 2
-        return cls(target.base(base), segments[-1])
+        return cls(segments[-1], url=target.base(base))
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
         access = self._access(session)
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that are usable are
-        self._client = session.client
-        self._source = access.source
-        self._auth = access.credential
-        self._index = IndexReader(self._client, self.url, self._auth)
+        self.use(session, access.credential, access.source)
 
     def _access(self, session: Session) -> Access:
         """A pair or a token given with the command, then either from the variables, then what the stores have."""
         given, environ = session.given, session.environ
+        if given.api_key is not None and (given.username is not None or given.password is not None):
+            raise UsageError("both a token, and a user name with a password, were given", hint="give one of them")
         if given.username is not None or given.password is not None:
             username = given.username or environ.get("ARTIFACTORY_USERNAME")
             password = given.password or _secret(environ.get("ARTIFACTORY_PASSWORD"))
@@ -167,14 +166,6 @@ class ArtifactoryChannel(Channel):
 
     def _file(self, archive: PackageArchive) -> str:
         return f"{self.url}/{quote(archive.subdir)}/{quote(archive.filename, safe='+!')}"
-
-    def refresh(self) -> None:
-        """See :class:`Channel`."""
-        self._index.forget()
-
-    def listed(self, archive: PackageArchive) -> Listed | None:
-        """See :class:`Channel`; Artifactory computes its index up to half a minute after an upload."""
-        return self._index.listed(archive)
 
 
 def _pair(username: str | None, password: Secret | None, source: str) -> Access:

@@ -29,13 +29,20 @@ class Given:
     Attributes:
         api_key: a token; what kind of token is the channel's business.
         username, password: for servers that take those.
-        source: where they came from, as a person would say it.
     """
 
     api_key: Secret | None = None
     username: str | None = None
     password: Secret | None = None
-    source: str = "--api-key"
+
+    def __bool__(self) -> bool:
+        return self.api_key is not None or self.username is not None or self.password is not None
+
+    @property
+    def source(self) -> str:
+        """Where it came from, for messages."""
+        secret = self.api_key or self.password
+        return secret.source if secret is not None and secret.source else "the given credential"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +159,7 @@ class Channel(ABC):
     def announce(self, archive: PackageArchive) -> None:
         """Do what has to be done before *archive* is sent, as far as that takes small requests; nothing by default.
 
-        It is called after a :meth:`find` that came first, and only for an archive that is going to be sent.
+        It is called for every archive that is going to be sent; where :meth:`find` came first, right after that.
         """
 
     @abstractmethod

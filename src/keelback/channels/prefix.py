@@ -9,8 +9,9 @@ import httpx2
 
 from keelback.channels.access import token_access
 from keelback.channels.answers import expect
-from keelback.channels.base import Channel, Delivery, Refusal, Session
+from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.reading import IndexReader
+from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BearerToken, OAuth
 from keelback.errors import CredentialRefused, UsageError
@@ -23,22 +24,20 @@ if TYPE_CHECKING:
 
 SERVER: Final = "https://prefix.dev"
 _REPOSITORY: Final = "https://repo.prefix.dev"
-_ASK_FIRST_FROM: Final = 4 << 20
-"""From this size on a look into the index costs less than sending the bytes for nothing."""
 
 
-class PrefixChannel(Channel):
+class PrefixChannel(ServerChannel):
     """A channel on prefix.dev, or on a server like it.
 
     Args:
-        url: the server's.
         channel: the channel's name, which may have slashes in it.
+        url: the server's.
     """
 
     kind: ClassVar[str] = "prefix"
     find_may_fail: ClassVar[bool] = True
 
-    def __init__(self, channel: str, url: str = SERVER) -> None:
+    def __init__(self, channel: str, *, url: str = SERVER) -> None:
         self._server = check_server(url)
         self._channel = "/".join(check_name(part, "the channel") for part in channel.split("/"))
         self.url = f"{self._server}/{quote(self._channel)}"
@@ -54,7 +53,7 @@ class PrefixChannel(Channel):
         if not target.segments:
             raise UsageError(f"{target.text} names no channel", hint=f"write it like {target.base()}/CHANNEL")
         server = SERVER if target.base() == _REPOSITORY else target.base()
-        return cls("/".join(target.segments), server)
+        return cls("/".join(target.segments), url=server)
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
@@ -67,10 +66,8 @@ class PrefixChannel(Channel):
             variable="PREFIX_API_KEY",
         )
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - what usable says
-        self._client = session.client
-        self._source = access.source
-        self._auth = access.credential
-        self._index = IndexReader(self._client, self._readable, self._auth)
+        index = IndexReader(session.client, self._readable, access.credential)
+        self.use(session, access.credential, access.source, index)
 
     def check_credential(self) -> None:
         """Ask GraphQL for ``viewer { login }``, as ``rattler auth login`` does; ``null`` means a bad token."""
@@ -94,7 +91,7 @@ class PrefixChannel(Channel):
 
     def asks_first(self, archive: PackageArchive) -> bool:
         """A small file is sent at once: the server says 409 where it has one."""
-        return archive.size >= _ASK_FIRST_FROM
+        return archive.size >= ASK_FIRST_FROM
 
     def find(self, archive: PackageArchive) -> Listed | None:
         """What the channel's index has: the upload interface itself tells no hash."""
@@ -126,11 +123,3 @@ class PrefixChannel(Channel):
     def url_of(self, archive: PackageArchive) -> str:
         """See :class:`Channel`; packages are read from another host than the one they are sent to."""
         return f"{self._readable}/{archive.relative_path}"
-
-    def refresh(self) -> None:
-        """See :class:`Channel`."""
-        self._index.forget()
-
-    def listed(self, archive: PackageArchive) -> Listed | None:
-        """See :class:`Channel`."""
-        return self._index.listed(archive)

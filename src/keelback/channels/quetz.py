@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from keelback.channels.access import token_access
 from keelback.channels.answers import expect
-from keelback.channels.base import Channel, Delivery, Refusal, Session
-from keelback.channels.reading import IndexReader
+from keelback.channels.base import Delivery, Refusal, Session
+from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import CondaToken
 from keelback.errors import ServerError, UsageError
@@ -19,21 +19,18 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.target import Target
 
-_ASK_FIRST_FROM: Final = 4 << 20
-"""From this size on a question costs less than sending the bytes for nothing."""
 
-
-class QuetzChannel(Channel):
+class QuetzChannel(ServerChannel):
     """A channel of a Quetz server.
 
     Args:
-        url: the server's, with any path in front of ``/api``.
         channel: the channel's name.
+        url: the server's, with any path in front of ``/api``.
     """
 
     kind: ClassVar[str] = "quetz"
 
-    def __init__(self, url: str, channel: str) -> None:
+    def __init__(self, channel: str, *, url: str) -> None:
         self._server = check_server(url)
         self._channel = check_name(channel, "the channel")
         self._api = f"{self._server}/api/channels/{quote(channel)}"
@@ -50,7 +47,7 @@ class QuetzChannel(Channel):
         base = len(segments) - 1
         if base and segments[base - 1] == "get":
             base -= 1
-        return cls(target.base(base), segments[-1])
+        return cls(segments[-1], url=target.base(base))
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`; asks for the channel, as an upload to one that is not there is answered with 500."""
@@ -58,10 +55,7 @@ class QuetzChannel(Channel):
             session, self._server, server="Quetz", kind=CondaToken, usable=(CondaToken,), variable="QUETZ_API_KEY"
         )
         assert isinstance(access.credential, CondaToken)  # noqa: S101 - what usable says
-        self._client = session.client
-        self._source = access.source
-        self._auth = access.credential.header("X-API-Key")
-        self._index = IndexReader(self._client, self.url, self._auth)
+        self.use(session, access.credential.header("X-API-Key"), access.source)
         answer = self._client.send(Request("GET", self._api, auth=self._auth))
         if answer.status == 404:
             raise ServerError(
@@ -75,7 +69,7 @@ class QuetzChannel(Channel):
 
     def asks_first(self, archive: PackageArchive) -> bool:
         """A small file is sent at once: Quetz says 409 where it has one."""
-        return archive.size >= _ASK_FIRST_FROM
+        return archive.size >= ASK_FIRST_FROM
 
     def find(self, archive: PackageArchive) -> Listed | None:
         """What the server's catalogue has (``GET .../packages/P/versions/PLATFORM/FILE``), or else its index."""
@@ -106,11 +100,3 @@ class QuetzChannel(Channel):
             raise Refusal(answer.attempts, uncertain=answer.uncertain)
         expect(answer, source=self._source)
         return answer.attempts
-
-    def refresh(self) -> None:
-        """See :class:`Channel`."""
-        self._index.forget()
-
-    def listed(self, archive: PackageArchive) -> Listed | None:
-        """See :class:`Channel`."""
-        return self._index.listed(archive)

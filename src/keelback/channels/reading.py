@@ -53,8 +53,9 @@ class IndexReader:
         self._shards: Memo[Mapping[str, Listed]] = Memo()
 
     def forget(self) -> None:
-        """Read the indexes afresh from now on; a shard never changes."""
+        """Read everything afresh from now on, what could not be read included."""
         self._subdirs.forget()
+        self._shards.forget()
 
     def listed(self, archive: PackageArchive) -> Listed | None:
         """What the index says of the file named as *archive*; ``None`` where it has none of that name.

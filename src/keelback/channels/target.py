@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from keelback.credentials.hosts import host_of
 from keelback.errors import UsageError
+from keelback.hosts import host_of
 from keelback.secret import redact
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._~-]+")

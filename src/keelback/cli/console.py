@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 
 from keelback.archive import Severity
-from keelback.report import Silence, Status
+from keelback.report import Reporter, Status
 from keelback.secret import redact
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _COLOURS: Final = {
 _WIDTH: Final = max(len(status) for status in Status)
 
 
-class Console(Silence):
+class Console(Reporter):
     """The reporter for a terminal or a log, to be used as a context while a run goes on.
 
     Outcomes go to standard output, or to standard error where a JSON document goes to standard output; everything
@@ -118,8 +118,7 @@ class Console(Silence):
                 if outcome.status is Status.NOT_ATTEMPTED or not outcome.name:
                     self._print(self._outcome_lines(outcome))
                 if outcome.visible is False:
-                    name = f"{outcome.subdir}/{outcome.filename}"
-                    self._print([f"{'not visible':{_WIDTH}}  {name}: accepted, but not in the index yet"])
+                    self._print([f"{'not visible':{_WIDTH}}  {outcome.relative_path}: accepted, not in the index yet"])
             if channel.error is not None:
                 _show_problem(channel.error)
             counts = ", ".join(f"{count} {self._would}{status}" for status, count in channel.summary.items())
@@ -132,7 +131,7 @@ class Console(Silence):
         if self._quiet and not failed:
             return []
         status = click.style(f"{outcome.status:{_WIDTH}}", fg=_COLOURS[outcome.status])
-        name = f"{outcome.subdir}/{outcome.filename}" if outcome.subdir else str(outcome.file)
+        name = outcome.relative_path if outcome.subdir else str(outcome.file)
         detail = "" if failed else f"  {size_text(outcome.size)}"
         if outcome.status in (Status.UPLOADED, Status.REPLACED) and not self._would:
             detail += f" in {outcome.seconds:.1f} s"

@@ -108,9 +108,10 @@ def secret_options(name: str, *short: str, what: str, variable: str = "") -> Cal
             if value is not None and file is not None:
                 raise UsageError(f"--{name} and --{name}-file are both given", hint="give one of them")
             source = f"--{name}" if file is None else f"--{name}-file"
-            secret = Secret(value) if value is not None else None if file is None else _read_secret(file, source)
-            kwargs[parameter] = secret
-            kwargs["key_source"] = source if secret is not None else kwargs.get("key_source", f"--{name}")
+            if file is not None:
+                kwargs[parameter] = _read_secret(file, source)
+            else:
+                kwargs[parameter] = None if value is None else Secret(value, source)
             return command(*args, **kwargs)
 
         return cast("F", with_secret)
@@ -128,7 +129,7 @@ def _read_secret(file: str, source: str) -> Secret:
     secret = text.removesuffix("\n").removesuffix("\r")
     if not secret:
         raise UsageError(f"{source}: {'standard input' if file == '-' else file} is empty")
-    return Secret(secret)
+    return Secret(secret, source)
 
 
 def carry_out(paths: Sequence[str], to: Sequence[str | Channel], **options: Any) -> None:

@@ -74,7 +74,7 @@ class Bars:
     def finished(self, outcome: Outcome) -> None:
         """The bar of the archive goes away, and the one for all counts it as done."""
         with self._lock:
-            path = f"{outcome.subdir}/{outcome.filename}"
+            path = outcome.relative_path
             self._finished += 1
             task = self._tasks.pop(path, None)
             if task is not None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keelback.cli.options import carry_out, force_option, run_options, secret_options
-from keelback.errors import UsageError
 
 if TYPE_CHECKING:
     from keelback.secret import Secret
@@ -43,7 +42,7 @@ def _prefix(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> N
     """
     from keelback.channels.prefix import PrefixChannel  # noqa: PLC0415 - not for --help
 
-    carry_out(paths, [PrefixChannel(channel, url)], **options)
+    carry_out(paths, [PrefixChannel(channel, url=url)], **options)
 
 
 @command.command("anaconda")
@@ -78,7 +77,7 @@ def _anaconda(paths: tuple[str, ...], url: str, owner: str, labels: tuple[str, .
     """
     from keelback.channels.anaconda import AnacondaChannel  # noqa: PLC0415 - not for --help
 
-    carry_out(paths, [AnacondaChannel(owner, labels, url)], **options)
+    carry_out(paths, [AnacondaChannel(owner, labels, url=url)], **options)
 
 
 @command.command("quetz")
@@ -97,7 +96,7 @@ def _quetz(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> No
     """
     from keelback.channels.quetz import QuetzChannel  # noqa: PLC0415 - not for --help
 
-    carry_out(paths, [QuetzChannel(url, channel)], **options)
+    carry_out(paths, [QuetzChannel(channel, url=url)], **options)
 
 
 @command.command("artifactory")
@@ -127,6 +126,4 @@ def _artifactory(paths: tuple[str, ...], url: str, channel: str, token: Secret |
     """
     from keelback.channels.artifactory import ArtifactoryChannel  # noqa: PLC0415 - not for --help
 
-    if token is not None and (options["username"] or options["password"]):
-        raise UsageError("--token, and --username with --password, are both given", hint="give one of them")
-    carry_out(paths, [ArtifactoryChannel(url, channel)], api_key=token, **options)
+    carry_out(paths, [ArtifactoryChannel(channel, url=url)], api_key=token, **options)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keelback.credentials.hosts import host_of, is_address
 from keelback.credentials.keys import candidate_keys
 from keelback.errors import CredentialError
+from keelback.hosts import host_of, is_address
 
 if TYPE_CHECKING:
     from keelback.credentials.stores import Store

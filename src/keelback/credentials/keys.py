@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from keelback.credentials.hosts import SPECIAL_SCHEMES, is_address, scheme_and_host, split_url
+from keelback.hosts import SPECIAL_SCHEMES, is_address, scheme_and_host, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from keelback.credentials.deadkeys import dead_keys
-from keelback.credentials.hosts import SPECIAL_SCHEMES, host_of, scheme_and_authority, split_url
 from keelback.credentials.keys import keys_for, service_keys
 from keelback.errors import CredentialError, UsageError
+from keelback.hosts import SPECIAL_SCHEMES, host_of, scheme_and_authority, split_url
 from keelback.secret import Secret, redact
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from keelback.transport.body import ArchiveBody, Body, MultipartBody, disposition
-from keelback.transport.client import Answer, Client, Request
+from keelback.transport.client import Client
 from keelback.transport.explain import servers_words
+from keelback.transport.messages import Answer, Request
 from keelback.transport.pools import is_loopback
 from keelback.transport.retry import Retry, is_temporary
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 BLOCK: Final = 1 << 20
 """How much is read and sent at a time: 1 MiB, from where on a larger block gains nothing."""
 
-Progress = "Callable[[int], None]"
-
 
 class Body(Protocol):
     """A request body of known length; every iteration starts from its first byte."""

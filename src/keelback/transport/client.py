@@ -3,110 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import ssl
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urljoin
 
-import httpcore2
 import httpx2
 
 from keelback._version import __version__
-from keelback.errors import Interrupted, TransportError
+from keelback.errors import Interrupted, TransportError, UsageError
+from keelback.hosts import host_of
 from keelback.secret import redact
+from keelback.transport.failures import BROKEN, NEVER_SENT, describe, is_hopeless, no_answer
 from keelback.transport.logs import redact_logs
+from keelback.transport.messages import Answer, Request
 from keelback.transport.pools import Pools, is_loopback
 from keelback.transport.retry import Retry, is_temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
-    from keelback.transport.body import Body
 
 logger = logging.getLogger(__name__)
 
-ANSWER_LIMIT: Final = 1 << 20
-"""How much of an answer is read where nobody asked for more: enough for any API, too little to be a weapon."""
-
-_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
-"""What OpenSSL calls an answer that is no TLS: https was said to a port that speaks http."""
-
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
-
-_NEVER_SENT: Final = (httpcore2.ConnectError, httpcore2.ConnectTimeout, httpcore2.ProxyError)
-_BROKEN: Final = (
-    httpcore2.NetworkError,
-    httpcore2.TimeoutException,
-    httpcore2.ProtocolError,
-    httpcore2.ProxyError,
-    httpx2.DecodingError,
-)
-"""What can happen instead of an answer; the last one where an answer is not encoded as it says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server answered.
-
-    Attributes:
-        status: the HTTP status.
-        headers: the answer's headers; names in any case.
-        content: its body, decoded, of at most the bytes that were asked for.
-        url: where it came from.
-        attempts: how often the request was sent, this answer's included.
-        uncertain: whether an earlier attempt may have been carried out although no success was heard of it.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-    url: str
-    attempts: int = 1
-    uncertain: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status is a 2xx."""
-        return 200 <= self.status <= 299
-
-    @property
-    def text(self) -> str:
-        """The body as text; what is no UTF-8 in it is replaced."""
-        return self.content.decode("utf-8", "replace")
-
-    def json(self) -> Any:
-        """The body as JSON, or ``None`` where it is none."""
-        try:
-            return json.loads(self.content)
-        except (ValueError, RecursionError):
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request that can be sent more than once.
-
-    Attributes:
-        method: the HTTP method.
-        url: absolute.
-        auth: puts the credential on it, or ``None``.
-        headers: more headers.
-        body: bytes, or a replayable :class:`~keelback.transport.body.Body`; ``None`` for none.
-        limit: how many bytes of the answer are read at most; more is an error.
-        retried: told the wait in seconds and the reason whenever it is about to be sent again.
-    """
-
-    method: str
-    url: str
-    auth: httpx2.Auth | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Body | None = None
-    limit: int = ANSWER_LIMIT
-    retried: Callable[[float, str], None] | None = None
 
 
 class Client:
@@ -131,7 +52,7 @@ class Client:
     ) -> None:
         redact_logs()
         self.retry = retry or Retry()
-        self._insecure = frozenset(host.lower() for host in insecure_hosts)
+        self._insecure = frozenset(_insecure_host(host) for host in insecure_hosts)
         self._pools = Pools(connections=connections, insecure_hosts=self._insecure)
         self._stopped = threading.Event()
         self._http = httpx2.Client(
@@ -173,14 +94,14 @@ class Client:
             attempt += 1
             try:
                 answer = self._send_once(request, attempt, uncertain=uncertain)
-            except _BROKEN as error:
+            except BROKEN as error:
                 if self._stopped.is_set():
                     raise Interrupted("stopped while it was being sent") from None
-                problem = _describe(error)
-                wait = None if _hopeless(error) else self.retry.wait_before(attempt + 1)
+                problem = describe(error)
+                wait = None if is_hopeless(error) else self.retry.wait_before(attempt + 1)
                 if wait is None:
-                    raise _no_answer(request, problem, attempt) from error
-                uncertain = uncertain or not isinstance(error, _NEVER_SENT)
+                    raise no_answer(request, error, attempt) from error
+                uncertain = uncertain or not isinstance(error, NEVER_SENT)
             else:
                 if not is_temporary(answer.status):
                     return answer
@@ -215,14 +136,18 @@ class Client:
             TransportError: no answer came, or it broke off.
         """
         self._refuse_plaintext(request)
+        if self._stopped.is_set():
+            raise Interrupted("stopped before it was sent")
         try:
             response = self._http.send(self._build(request), stream=True, auth=request.auth or _NO_AUTH)
             try:
                 yield response.status_code, response.headers, response.iter_bytes()
             finally:
                 response.close()
-        except _BROKEN as error:
-            raise _no_answer(request, _describe(error), 1) from error
+        except BROKEN as error:
+            if self._stopped.is_set():
+                raise Interrupted("stopped while it was being read") from None
+            raise no_answer(request, error, 1) from error
 
     def _send_once(self, request: Request, attempt: int, *, uncertain: bool) -> Answer:
         if self._stopped.is_set():
@@ -242,7 +167,7 @@ class Client:
         headers["content-length"] = str(request.body.length)
         if request.body.content_type is not None:
             headers["content-type"] = request.body.content_type
-        return self._http.build_request(request.method, request.url, headers=headers, content=iter_body(request.body))
+        return self._http.build_request(request.method, request.url, headers=headers, content=iter(request.body))
 
     def _refuse_plaintext(self, request: Request) -> None:
         """No secret over plain HTTP, unless it stays on this machine or the user said so."""
@@ -252,7 +177,12 @@ class Client:
             raise TransportError(f"{redact(request.url)!r} is no URL: {error}") from error
         if not url.host:
             raise TransportError(f"{redact(request.url)!r} names no host")
-        if url.scheme == "https" or request.auth is None or is_loopback(url.host) or url.host in self._insecure:
+        if (
+            url.scheme == "https"
+            or request.auth is None
+            or is_loopback(url.host)
+            or host_of(request.url) in self._insecure
+        ):
             return
         raise TransportError(
             f"a credential would go to {url.host} over plain HTTP, where anyone on the way can read it",
@@ -268,16 +198,23 @@ class Client:
             raise Interrupted("stopped while waiting to try again")
 
 
+def _insecure_host(name: str) -> str:
+    """*name* as hosts are compared; a port is of no account.
+
+    Raises:
+        UsageError: it is no host.
+    """
+    host = "" if "/" in name else host_of(f"https://{name}")
+    if not host:
+        raise UsageError(f"{name!r} is no host", hint="name the host alone, as in --allow-insecure-host example.com")
+    return host
+
+
 class _NoAuth(httpx2.Auth):
     """Sends the request as it is; httpx2 would otherwise look for a password in its URL."""
 
 
 _NO_AUTH: Final = _NoAuth()
-
-
-def iter_body(body: Body) -> Iterator[bytes]:
-    """The body's bytes once more from the start."""
-    yield from body
 
 
 def _read(response: httpx2.Response, request: Request) -> bytes:
@@ -308,42 +245,3 @@ def _redirected(request: Request, origin: httpx2.URL, location: str) -> Request:
         headers=request.headers if same else {},
         limit=request.limit,
     )
-
-
-def _hopeless(error: Exception) -> bool:
-    """Whether a connection error would be the same a moment later: a certificate that is not trusted, mostly."""
-    if isinstance(error, httpcore2.ProxyError):
-        return not str(error).startswith("5")
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError | httpcore2.LocalProtocolError):
-            return True
-        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
-
-
-def _describe(error: Exception) -> str:
-    kinds = {
-        httpcore2.ConnectTimeout: "no connection in time",
-        httpcore2.ReadTimeout: "the server did not answer in time",
-        httpcore2.WriteTimeout: "the server stopped reading",
-    }
-    for kind, text in kinds.items():
-        if isinstance(error, kind):
-            return text
-    if isinstance(error, httpcore2.ProxyError):
-        return redact(f"the proxy answered {error}")
-    return redact(str(error)) or type(error).__name__
-
-
-def _no_answer(request: Request, problem: str, attempts: int) -> TransportError:
-    url = httpx2.URL(request.url)
-    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    hint = "check the URL, the network and the proxy variables"
-    if "certificate" in problem.lower():
-        hint = "if this server uses a certificate of your own authority, name its bundle in SSL_CERT_FILE"
-    error = TransportError(f"{url.scheme}://{url.netloc.decode()}: {problem} ({tries})", hint=hint)
-    error.attempts = attempts
-    return error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from keelback.secret import redact
 
 if TYPE_CHECKING:
-    from keelback.transport.client import Answer
+    from keelback.transport.messages import Answer
 
 _LONGEST: Final = 300
 _JSON_WORDS: Final = ("detail", "error", "message", "errors", "msg", "title", "reason")

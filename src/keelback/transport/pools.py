@@ -14,6 +14,7 @@ import httpcore2
 import httpx2
 
 from keelback.errors import UsageError
+from keelback.hosts import host_of
 from keelback.secret import Secret, redact
 from keelback.transport.stream import Sockets
 
@@ -67,7 +68,7 @@ class Pools(httpx2.BaseTransport):
             self._pools.clear()
 
     def _pool_for(self, url: httpx2.URL) -> httpcore2.ConnectionPool:
-        key = (proxy_for(url), url.scheme == "https", url.host in self._insecure)
+        key = (proxy_for(url), url.scheme == "https", host_of(str(url)) in self._insecure)
         with self._lock:
             if key not in self._pools:
                 self._pools[key] = self._make(*key)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpcore2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _PIECE: Final = 1 << 20
 _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -66,7 +66,7 @@ class Sockets(httpcore2.NetworkBackend):
 class Stream(httpcore2.NetworkStream):
     """One connection; see the module for what it does beyond httpcore2's own."""
 
-    def __init__(self, inner: httpcore2.NetworkStream, adopt: Any) -> None:
+    def __init__(self, inner: httpcore2.NetworkStream, adopt: Callable[[httpcore2.NetworkStream], Stream]) -> None:
         self._inner = inner
         self._adopt = adopt
         self._socket: socket.socket = inner.get_extra_info("socket")

@@ -79,16 +79,23 @@ def check(paths: str | Path | Iterable[str | Path], *, subdir: str | None = None
     archives: list[PackageArchive] = []
     findings: list[Finding] = []
     broken: list[tuple[Path, Finding]] = []
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="check") as pool:
-        for path, result in zip(found, pool.map(lambda path: _inspect(path, subdir), found), strict=True):
-            if isinstance(result, ArchiveError):
-                findings += result.findings
-                broken.append((path, result.findings[0]))
-            else:
-                findings += result.findings
-                archives.append(result)
+    for path, result in zip(found, _inspect_all(found, subdir), strict=True):
+        findings += result.findings
+        if isinstance(result, ArchiveError):
+            broken.append((path, result.findings[0]))
+        else:
+            archives.append(result)
     kept = _without_duplicates(archives, findings, broken)
     return Checked(kept, findings, broken)
+
+
+def _inspect_all(paths: Sequence[Path], subdir: str | None) -> list[PackageArchive | ArchiveError]:
+    """What each of *paths* is, side by side; Ctrl-C waits only for those under way."""
+    pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="check")
+    try:
+        return list(pool.map(lambda path: _inspect(path, subdir), paths))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _inspect(path: Path, subdir: str | None) -> PackageArchive | ArchiveError:

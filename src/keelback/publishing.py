@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from keelback.channels.registry import channel_for
 from keelback.checking import Checked, Hasher, check
 from keelback.credentials.lookup import default_stores
 from keelback.errors import UsageError
-from keelback.report import INTERRUPTED, ChannelReport, Outcome, Problem, Report, Reporter, Status
-from keelback.running import ASKING, JOBS, Options, Run, outcome_of
+from keelback.options import ASKING, JOBS, Options
+from keelback.report import INTERRUPTED, Careful, ChannelReport, Outcome, Problem, Report, Reporter, Status
+from keelback.running import Run
 from keelback.secret import Secret
 from keelback.transport import Client, Retry
 
@@ -72,7 +74,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
     """
     options = Options(force=force, skip_existing=skip_existing, dry_run=dry_run, verify=verify, jobs=jobs)
     given = Given(_secret(api_key, "api_key"), username, _secret(password, "password"))
-    reporter = reporter or Reporter()
+    reporter = Careful(reporter or Reporter())
     hasher = Hasher()
     try:
         checked = check(paths, subdir=subdir)
@@ -84,10 +86,11 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
             return _unsent(checked, channels, options)
         if any(channel.needs_md5 for channel in channels):
             hasher.md5(checked.archives)
-        stores = default_stores(None if auth_file is None else Path(auth_file))
+        if auth_file is not None:
+            auth_file = Path(auth_file)
         connections = max(ASKING, jobs)
         with Client(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts, connections=connections) as client:
-            session = Session(client=client, stores=stores, given=given)
+            session = Session(client, partial(default_stores, auth_file), given)
             for channel in channels:
                 channel.open(session)
             hasher.wait()
@@ -119,7 +122,7 @@ def _channels(to: str | Channel | Sequence[str | Channel], given: Given) -> list
 def _unsent(checked: Checked, channels: Sequence[Channel], options: Options) -> Report:
     """The report of a run that ends with its checks."""
     others = Problem("not-attempted", "another archive did not pass its checks")
-    outcomes = [outcome_of(archive, Status.NOT_ATTEMPTED, hashed=False, error=others) for archive in checked.archives]
+    outcomes = [Outcome.of(archive, Status.NOT_ATTEMPTED, hashed=False, error=others) for archive in checked.archives]
     for path, finding in checked.broken:
         problem = Problem(finding.code, finding.message, finding.hint)
         outcomes.append(Outcome.of_file(path, Status.FAILED, problem))

@@ -57,6 +57,12 @@ class Problem:
         """The problem that *error* stands for, redacted."""
         return cls(error.code, redact(error.message), redact(error.hint), ExitStatus(error.exit_status))
 
+    @classmethod
+    def of_bug(cls, error: Exception) -> Problem:
+        """The problem that an *error* stands for which nobody foresaw."""
+        message = redact(f"{type(error).__name__}: {error}")
+        return cls("internal", message, "this is a bug in keelback: please report it, with what -vv says")
+
     def to_json(self) -> dict[str, str]:
         """``{"code", "message", "hint"}``."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
@@ -92,6 +98,32 @@ class Outcome:
     seconds: float = 0.0
     error: Problem | None = None
     visible: bool | None = None
+
+    @classmethod
+    def of(
+        cls,
+        archive: PackageArchive,
+        status: Status,
+        *,
+        hashed: bool = True,
+        url: str | None = None,
+        attempts: int = 0,
+        error: Problem | None = None,
+    ) -> Outcome:
+        """The outcome *status* of *archive*; with *hashed* false, without a hash that nobody has computed yet."""
+        return cls(
+            file=archive.path,
+            name=archive.name,
+            version=archive.version,
+            build=archive.build,
+            subdir=archive.subdir,
+            size=archive.size,
+            sha256=archive.sha256 if hashed else None,
+            status=status,
+            url=url,
+            attempts=attempts,
+            error=error,
+        )
 
     @classmethod
     def of_file(cls, file: Path, status: Status, error: Problem) -> Outcome:
@@ -266,3 +298,49 @@ class Reporter:
 
     def note(self, text: str) -> None:
         """A sentence for the user (redacted)."""
+
+
+class Careful(Reporter):
+    """Passes everything on to another reporter, until that one raises: a broken terminal must not end a run.
+
+    Args:
+        reporter: the other one.
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter: Reporter | None = reporter
+
+    def _tell(self, event: str, *about: object) -> None:
+        try:
+            if self._reporter is not None:
+                getattr(self._reporter, event)(*about)
+        except Exception:  # noqa: BLE001 - whatever it raises, the archives come first
+            self._reporter = None
+
+    def checked(self, findings: Sequence[Finding]) -> None:
+        """See :class:`Reporter`."""
+        self._tell("checked", findings)
+
+    def channel(self, url: str, archives: Sequence[PackageArchive]) -> None:
+        """See :class:`Reporter`."""
+        self._tell("channel", url, archives)
+
+    def started(self, archive: PackageArchive) -> None:
+        """See :class:`Reporter`."""
+        self._tell("started", archive)
+
+    def sent(self, archive: PackageArchive, count: int) -> None:
+        """See :class:`Reporter`."""
+        self._tell("sent", archive, count)
+
+    def waiting(self, archive: PackageArchive, seconds: float, why: str) -> None:
+        """See :class:`Reporter`."""
+        self._tell("waiting", archive, seconds, why)
+
+    def finished(self, outcome: Outcome) -> None:
+        """See :class:`Reporter`."""
+        self._tell("finished", outcome)
+
+    def note(self, text: str) -> None:
+        """See :class:`Reporter`."""
+        self._tell("note", text)

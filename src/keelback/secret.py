@@ -17,20 +17,35 @@ from urllib.parse import quote, quote_plus
 MASK: Final = "****"
 
 _SHORTEST_REDACTED = 4
+_CUT_MARGIN = 1024
+"""Characters in which the beginning of a secret may stand that is not known; tokens of the field have fewer."""
 _known: dict[str, int] = {}
 _pattern: re.Pattern[str] | None = None
 _lock = threading.Lock()
 
+_NAMES: Final = r"""(?:authorization|api[_-]?key|(?:access|refresh|security|session|auth|api|id)[_-]?token|passwd|password
+    |(?:secret|private)(?:[_-]?access)?[_-]?key|secret|x-(?:amz|goog)-signature)"""
+_NAMES_IN_PROSE: Final = r"(?:token|signature|sig|policy|api[ ]key)"
+"""Names of secrets that are ordinary words, too: "invalid token: expired" has to stay as it is."""
+
 _LOOKS_SECRET: Final = re.compile(
-    r"""
+    rf"""
       (?P<path>/t/)[^/\s"'<>?\#]+                                              # conda's /t/<token>/ in a URL path
-    | (?P<userinfo>\b[a-z][a-z0-9+.-]*://)[^/\s"'<>?\#]+(?=@)                   # user:password@ in a URL
-    | (?P<scheme>\b(?:Bearer|Basic|token)[ ]+)(?=[^\s"',;]*[0-9_~+/=])[A-Za-z0-9._~+/=-]{8,}   # not "token expired."
-    | (?P<field>["']?\b(?:x-api-key|authorization|api[_-]?key|access[_-]?token|refresh[_-]?token|password|secret
-        |x-amz-signature|x-amz-security-token|sig)["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic|token)[ ]+)?)[^\s"'&,;<>{}]+
+    | (?P<userinfo>://)[^/\s"'<>?\#]+(?=@)                                     # user:password@ in a URL
+    | (?P<scheme>\b(?:Bearer|Basic|token)[ ]+)(?=[^\s"',;]*[0-9_~+/=])[A-Za-z0-9._~+/=-]{{8,}}  # not "token expired."
+    | (?P<field>(?<![a-z0-9]){_NAMES}(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?(?:(?:Bearer|Basic|token)[ ]+)?)
+      (?:(?<=")(?:[^"\\\n]|\\.)+|[^\s"'&,;<>{{}}]+)                              # a string may have spaces in it
+    | (?P<word>(?<![a-z0-9]){_NAMES_IN_PROSE}(?:
+          =(?=[^\s"'&,;<>{{}}])                                                 # a query, a form
+        | (?:\\?["']\s*:\s*|=)\\?["'](?=[^\s"']++(?!\s))                      # JSON, an attribute: one word, no sentence
+        | (?:\\?["'])?\s*[:=]\s*(?:\\?["'])?                                  # prose: what has no digit is a word
+          (?=[A-Za-z._-]*[0-9~+/=])(?=[A-Za-z0-9._~+/=-]{{8}})
+      ))[^\s"'&,;<>{{}}]+
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+"""What has the shape of a secret. Text from a server is hostile, so the time that this takes grows as the text does, and
+not faster: a run of characters of which an alternative may not like the end never holds another start of it."""
 
 
 class Secret:
@@ -105,5 +120,15 @@ def redact(text: str) -> str:
     return _LOOKS_SECRET.sub(_mask_value, text)
 
 
+def redact_cut(text: str) -> str:
+    """*text*, of which the end was cut off, redacted and without its last characters: half a secret is not recognised.
+
+    What is left is at least 1024 characters, and the longest secret known, shorter; it may be nothing.
+    """
+    with _lock:
+        longest = max(_known.values(), default=0)
+    return redact(text)[: -max(_CUT_MARGIN, longest)]
+
+
 def _mask_value(match: re.Match[str]) -> str:
-    return (match["path"] or match["userinfo"] or match["scheme"] or match["field"] or "") + MASK
+    return match[match.lastgroup or 0] + MASK

@@ -631,7 +631,7 @@ def test_a_proxy_that_wants_a_password_is_a_clear_error(
 def test_a_proxy_of_another_kind_is_wrong_usage(token: str, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheme that is not spoken is named; the password in the URL is not."""
     monkeypatch.setenv("HTTPS_PROXY", f"socks5://ann:{leaks.new_secret('proxy')}@127.0.0.1:9")
-    with pytest.raises(UsageError, match="proxy socks5://"):
+    with pytest.raises(UsageError, match="HTTPS_PROXY"):
         publish([demo], f"quetz+https://{HOST}/chan", api_key=token, retry=QUICK)
 
 

@@ -10,7 +10,6 @@ from keelback.credentials.kinds import BearerToken, CondaToken, Credential, chec
 from keelback.credentials.lookup import find, require
 from keelback.errors import UsageError
 from keelback.hosts import host_of
-from keelback.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,13 +58,10 @@ def token_access(
 
 def given_token(session: Session, url: str, kind: type[BearerToken | CondaToken], variable: str) -> Access | None:
     """The token given by option or by *variable*, as *kind*; ``None`` where there is neither."""
-    token, source = session.given.api_key, session.given.source
+    token = session.given.api_key or session.variable(variable, url)
     if token is None:
-        value = session.environ.get(variable)
-        if not value:
-            return None
-        source = f"the variable {variable}"
-        token = Secret(value, source)
+        return None
+    source = token.source or "the given token"
     credential = kind(check_token(token, source))
     _log.info("%s: a token from %s", host_of(url), source)
     return Access(credential, source)

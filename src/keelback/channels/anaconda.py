@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
 from keelback.channels.access import token_access
-from keelback.channels.answers import expect
+from keelback.channels.answers import error_of, expect
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
@@ -17,8 +17,9 @@ from keelback.channels.server import ServerChannel
 from keelback.channels.target import Target, check_name, check_server
 from keelback.credentials.kinds import CondaToken
 from keelback.credentials.lookup import find
-from keelback.errors import ServerError, UsageError
+from keelback.errors import CredentialRefused, Forbidden, KeelbackError, ServerError, UsageError
 from keelback.repodata import Listed
+from keelback.secret import MASK
 from keelback.transport import ArchiveBody, MultipartBody, Request, disposition, servers_words
 
 if TYPE_CHECKING:
@@ -34,6 +35,17 @@ _READING: Final = "https://conda.anaconda.org"
 _SITES: Final = frozenset({"anaconda.org", "www.anaconda.org", "api.anaconda.org", "conda.anaconda.org"})
 _API_VERSION: Final = "1.12.2"
 MAIN: Final = "main"
+_SHOWN: Final = (
+    "description",
+    "dev_url",
+    "doc_url",
+    "home",
+    "license",
+    "license_family",
+    "license_url",
+    "source_url",
+    "summary",
+)
 
 
 class AnacondaChannel(ServerChannel):
@@ -119,14 +131,34 @@ class AnacondaChannel(ServerChannel):
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
         """Stage, form, commit."""
         staged = self._stage(archive)
-        if staged is None and overwrite:
-            self._delete(archive)
-            staged = self._stage(archive)
-        if staged is None:
-            raise Refusal(attempts=0)
+        if staged is not None:
+            return self._transfer(archive, staged, delivery)
+        if overwrite:
+            return self._replace(archive, delivery)
+        if self.find(archive) is None:
+            raise ServerError(
+                f"{self._api} refuses {archive.relative_path} as being there, and says that it is not",
+                status=409,
+                hint="an upload of it may have been broken off; try again in a while, or with --force",
+            )
+        raise Refusal(attempts=0)
+
+    def _transfer(self, archive: PackageArchive, staged: Mapping[str, Any], delivery: Delivery) -> int:
         attempts = self._post_form(archive, staged, delivery)
         self._commit(archive, staged)
         return attempts
+
+    def _replace(self, archive: PackageArchive, delivery: Delivery) -> int:
+        """Delete the file, then send the new one: the API has no other way."""
+        self._delete(archive)
+        try:
+            staged = self._stage(archive)
+            if staged is None:
+                raise Refusal(attempts=0)
+            return self._transfer(archive, staged, delivery)
+        except KeelbackError as error:
+            error.hint = f"the old file is already removed: run it again; {error.hint}".rstrip("; ")
+            raise
 
     # --- package and release --------------------------------------------------------------------------------------
 
@@ -139,7 +171,7 @@ class AnacondaChannel(ServerChannel):
     def _describe_package(self, archive: PackageArchive) -> bool:
         """Create or update the package; returns whether it is new."""
         path = self._path("package", archive, depth=1)
-        about = {"package_types": ["conda"], "name": archive.name.lower(), **archive.about}
+        about = {**_about(archive), "package_types": ["conda"], "name": archive.name.lower()}
         exists = self._exists(path)
         if exists:
             # without "public": sending it, as others do, would turn a private package public
@@ -153,9 +185,9 @@ class AnacondaChannel(ServerChannel):
         path = self._path("release", archive, depth=2)
         exists = not of_new and self._exists(path)
         if exists:
-            self._change("PATCH", path, {"public_attrs": dict(archive.about)})
+            self._change("PATCH", path, {"public_attrs": _about(archive)})
         else:
-            body = {"requirements": [], "announce": False, "description": None, **archive.about}
+            body = {"description": None, **_about(archive), "requirements": [], "announce": False}
             self._change("POST", path, body)
         return not exists
 
@@ -188,7 +220,7 @@ class AnacondaChannel(ServerChannel):
             return None
         staged = _object(expect(answer, 200, source=self._source))
         fields = staged.get("form_data")
-        good = isinstance(fields, dict) and all(isinstance(value, str) for value in fields.values())
+        good = isinstance(fields, dict) and all(map(_is_text, [*fields, *fields.values()]))
         if not (good and _text(staged, "post_url") and _text(staged, "dist_id")):
             raise ServerError(f"{self._api} did not say where to send {archive.filename}", status=answer.status)
         return staged
@@ -222,13 +254,22 @@ class AnacondaChannel(ServerChannel):
                 "POST", url, headers={"accept": "application/json"}, body=MultipartBody(parts), retried=delivery.retried
             )
         )
-        if answer.status in (401, 403):  # the storage got no token of ours that it could refuse
-            words = servers_words(answer)
-            raise ServerError(
-                f"the storage of {self._api} refused the file ({answer.status}): {words}", status=answer.status
-            )
+        if not answer.ok:
+            raise self._storage_error(answer, staged["form_data"])
         expect(answer)
         return answer.attempts
+
+    def _storage_error(self, answer: Answer, fields: Mapping[str, str]) -> KeelbackError:
+        """What the storage said, without the one-time secrets of the form; no token of ours was refused by it."""
+        error = error_of(answer)
+        if isinstance(error, CredentialRefused | Forbidden):
+            refused = f"the storage of {self._api} refused the file ({answer.status}): {servers_words(answer)}"
+            error = ServerError(refused.removesuffix(": "), status=answer.status)
+            error.attempts = answer.attempts
+        for value in fields.values():
+            if len(value) > len(MASK):
+                error.message = error.message.replace(value, MASK)
+        return error
 
     def _commit(self, archive: PackageArchive, staged: Mapping[str, Any]) -> None:
         answer = self._call("POST", self._path("commit", archive), {"dist_id": staged["dist_id"]})
@@ -256,6 +297,16 @@ class AnacondaChannel(ServerChannel):
 def _reading_url(api: str) -> str:
     """Where an owner's channel is read: the first ``api`` of the URL is ``conda`` there (conda, anaconda_client.py)."""
     return _READING if api == SERVER else re.sub(r"(?<=[./])api(?=[./]|$)", "conda", api, count=1)
+
+
+def _about(archive: PackageArchive) -> dict[str, Any]:
+    """What the server shows of a package (anaconda-client, ``inspect_package/conda.py``), from its about.json."""
+    return {key: archive.about[key] for key in _SHOWN if key in archive.about}
+
+
+def _is_text(value: object) -> bool:
+    """Whether *value* is a string that can be sent."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _object(answer: Answer) -> Mapping[str, Any]:

@@ -22,24 +22,25 @@ _HINTS: Final = {
 _CODES: Final = {404: "not-found", 413: "too-large", 422: "rejected", 429: "rate-limited"}
 
 
-def expect(answer: Answer, *statuses: int, source: str | None = None) -> Answer:
+def expect(answer: Answer, *statuses: int, source: str | None = None, page: bool = False) -> Answer:
     """*answer*, if it has one of *statuses* (any 2xx, where none is named) and does not contradict itself.
 
     Args:
         answer: what the server said.
         statuses: what it should have said.
         source: where the credential came from, to be named if it is refused.
+        page: whether a web page with another status than 200 is a fair answer.
 
     Raises:
         CredentialRefused: 401.
         Forbidden: 403.
         ServerError: any other status; or a success that holds a web page or an error.
     """
-    if answer.status in statuses or (not statuses and answer.ok):
-        contradiction = _contradiction(answer)
-        if contradiction is None:
-            return answer
+    contradiction = _contradiction(answer, page=page) if answer.ok else None
+    if contradiction is not None:
         raise ServerError(f"{_host(answer)} said {answer.status}, but {contradiction}", status=answer.status)
+    if answer.status in statuses or (not statuses and answer.ok):
+        return answer
     raise error_of(answer, source=source)
 
 
@@ -89,11 +90,13 @@ def _redirect(answer: Answer, host: str) -> ServerError:
     )
 
 
-def _contradiction(answer: Answer) -> str | None:
-    """What in a success is none, or ``None``."""
-    if answer.status == 200 and "html" in answer.headers.get("content-type", ""):
+def _contradiction(answer: Answer, *, page: bool) -> str | None:
+    """Why a 2xx is not a success, or ``None``."""
+    start = answer.content[:200].lstrip().lower()
+    is_page = "html" in answer.headers.get("content-type", "") or start.startswith((b"<!doctype html", b"<html"))
+    if is_page and (answer.status == 200 or not page):
         return f"sent a web page ({servers_words(answer)!r}): is this the URL of the server, or of a log-in page?"
-    document = answer.json()
+    document = answer.json() if start.startswith(b"{") else None
     if isinstance(document, dict) and (document.get("error") or document.get("errors")):
         return f"also an error: {servers_words(answer)}"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import quote
 
@@ -16,16 +17,22 @@ from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BasicHTTP, BearerToken
 from keelback.errors import ServerError, UsageError
 from keelback.repodata import Listed
-from keelback.secret import Secret
 from keelback.transport import ArchiveBody, Request
 
 if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.target import Target
+    from keelback.secret import Secret
     from keelback.transport import Answer
 
 _DEPLOY_BY_CHECKSUM_FROM: Final = 1 << 20
 """From this size on asking whether the server has the content costs less than sending it."""
+
+
+_GOOD_FOR_SECONDS: Final = 10.0
+"""How long it is believed that a file is not there: a ``PUT`` replaces what came meanwhile without a word."""
+
+_UNCHANGED: Final = {"accept-encoding": "identity"}
 
 
 class ArtifactoryChannel(ServerChannel):
@@ -37,11 +44,13 @@ class ArtifactoryChannel(ServerChannel):
     """
 
     kind: ClassVar[str] = "artifactory"
+    overwrites: ClassVar[bool] = True
 
     def __init__(self, repository: str, *, url: str) -> None:
         self._server = check_server(url)
         self.url = f"{self._server}/{quote(check_name(repository, 'the repository'))}"
         self._is_artifactory = False
+        self._asked: dict[str, float] = {}
 
     @classmethod
     def from_target(cls, target: Target) -> ArtifactoryChannel | None:
@@ -72,10 +81,11 @@ class ArtifactoryChannel(ServerChannel):
             raise UsageError("both a token, and a user name with a password, were given", hint="give one of them")
         if given.username is not None or given.password is not None:
             username = given.username or environ.get("ARTIFACTORY_USERNAME")
-            password = given.password or _secret(environ.get("ARTIFACTORY_PASSWORD"))
+            password = given.password or session.variable("ARTIFACTORY_PASSWORD", self._server)
             return _pair(username, password, given.source)
         if given.api_key is None:
-            username, password = environ.get("ARTIFACTORY_USERNAME"), _secret(environ.get("ARTIFACTORY_PASSWORD"))
+            username = environ.get("ARTIFACTORY_USERNAME")
+            password = session.variable("ARTIFACTORY_PASSWORD", self._server)
             if username or password:
                 if environ.get("ARTIFACTORY_TOKEN"):
                     raise UsageError(
@@ -96,7 +106,8 @@ class ArtifactoryChannel(ServerChannel):
     def find(self, archive: PackageArchive) -> Listed | None:
         """What ``HEAD`` of the file says: always asked first, because a ``PUT`` replaces without a word."""
         url = self._file(archive)
-        answer = self._client.send(Request("HEAD", url, auth=self._auth))
+        self._asked[archive.relative_path] = time.monotonic()
+        answer = self._client.send(Request("HEAD", url, auth=self._auth, headers=_UNCHANGED))
         if "x-artifactory-id" in answer.headers or "x-jfrog-version" in answer.headers:
             self._is_artifactory = True
         if answer.status == 404:
@@ -106,24 +117,29 @@ class ArtifactoryChannel(ServerChannel):
         size = int(length) if length.isascii() and length.isdigit() else None
         sha256 = answer.headers.get("x-checksum-sha256")
         if sha256 is None and size == archive.size:  # a plain WebDAV server: the bytes themselves have to tell
-            sha256 = self._digest(url)
+            sha256 = self._digest(url, size)
         return Listed(sha256=sha256, md5=answer.headers.get("x-checksum-md5"), size=size)
 
-    def _digest(self, url: str) -> str | None:
-        digest = hashlib.sha256()
-        request = Request("GET", url, auth=self._auth, headers={"accept-encoding": "identity"})
-        with self._client.stream(request) as (status, _headers, pieces):
+    def _digest(self, url: str, size: int) -> str | None:
+        """The SHA-256 of what is at *url*, if that has *size* bytes."""
+        digest, read = hashlib.sha256(), 0
+        with self._client.stream(Request("GET", url, auth=self._auth, headers=_UNCHANGED)) as (status, _, pieces):
             if status != 200:
                 return None
             for piece in pieces:
                 digest.update(piece)
-        return digest.hexdigest()
+                read += len(piece)
+                if read > size:
+                    break
+        return digest.hexdigest() if read == size else None
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
         """``PUT REPOSITORY/SUBDIR/FILE`` with its checksums, which the server compares with what arrived.
 
         Content that the server has anywhere already is not sent (JFrog REST API, "Deploy Artifact by Checksum").
         """
+        if not overwrite and self._was_asked_long_ago(archive) and self.find(archive) is not None:
+            raise Refusal(attempts=0)
         if self._is_artifactory and archive.size >= _DEPLOY_BY_CHECKSUM_FROM and self._deployed_by_checksum(archive):
             return 0
         answer = self._client.send(
@@ -145,8 +161,17 @@ class ArtifactoryChannel(ServerChannel):
             found = self.find(archive)
             if found is not None and found.same_bytes(archive):
                 return answer.attempts
-        self._check(expect(answer, source=self._source), archive)
+        # WebDAV servers say with a page that they created something
+        self._check(expect(answer, source=self._source, page=True), archive)
         return answer.attempts
+
+    def _was_asked_long_ago(self, archive: PackageArchive) -> bool:
+        """Whether somebody else may have put a file there meanwhile.
+
+        What remains are the seconds between question and upload: Artifactory has no way to put a file only if there
+        is none.
+        """
+        return time.monotonic() - self._asked.get(archive.relative_path, 0.0) > _GOOD_FOR_SECONDS
 
     def _deployed_by_checksum(self, archive: PackageArchive) -> bool:
         headers = {"x-checksum-deploy": "true", "x-checksum-sha256": archive.sha256, "content-length": "0"}
@@ -169,16 +194,14 @@ class ArtifactoryChannel(ServerChannel):
 
 
 def _pair(username: str | None, password: Secret | None, source: str) -> Access:
+    if username and not username.isprintable():
+        raise UsageError("the user name has a character in it that no server could read")
     if not username or password is None:
         raise UsageError(
             "a user name and a password belong together",
             hint="give both --username and --password, or set both variables",
         )
     return Access(BasicHTTP(username, password), source)
-
-
-def _secret(value: str | None) -> Secret | None:
-    return Secret(value) if value else None
 
 
 def _stored_sha256(answer: Answer) -> str | None:

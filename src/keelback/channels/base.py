@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from keelback.errors import Interrupted
+from keelback.errors import Interrupted, UsageError
+from keelback.secret import Secret
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from keelback.archive import PackageArchive
     from keelback.channels.target import Target
     from keelback.credentials.stores import Store
     from keelback.repodata import Listed
     from keelback.report import Reporter
-    from keelback.secret import Secret
     from keelback.transport import Client
 
 
@@ -45,21 +46,53 @@ class Given:
         return secret.source if secret is not None and secret.source else "the given credential"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a channel works with during one run.
+    """What the channels of one run work with.
+
+    Args:
+        client: sends the requests.
+        load_stores: opens the stores in which credentials are looked up; called when one is needed for the first time.
+        given: the credential that goes before all others.
+        environ: where the servers' own variables are.
 
     Attributes:
-        client: sends the requests.
-        stores: where credentials are looked up, in this order.
-        given: the credential that goes before all others.
-        environ: where the server's own variables are.
+        client, given, environ: see above.
     """
 
-    client: Client
-    stores: Sequence[Store]
-    given: Given = field(default_factory=Given)
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    def __init__(
+        self,
+        client: Client,
+        load_stores: Callable[[], Sequence[Store]],
+        given: Given | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.client = client
+        self.given = given or Given()
+        self.environ = environ
+        self._load_stores = load_stores
+        self._taken: dict[str, str] = {}
+
+    @cached_property
+    def stores(self) -> Sequence[Store]:
+        """Where credentials are looked up, in this order."""
+        return self._load_stores()
+
+    def variable(self, name: str, url: str) -> Secret | None:
+        """The secret in the variable *name*, for the server at *url*; ``None`` where it is unset or empty.
+
+        Raises:
+            UsageError: it has gone to another server of the same run.
+        """
+        value = self.environ.get(name)
+        if not value:
+            return None
+        first = self._taken.setdefault(name, url)
+        if first != url:
+            raise UsageError(
+                f"{name} would go to {first} and to {url}",
+                hint="keep the credentials of several servers of a kind in the auth file",
+            )
+        return Secret(value, f"the variable {name}")
 
 
 class Refusal(Exception):
@@ -116,15 +149,17 @@ class Channel(ABC):
         kind: the word for this kind of channel in ``--to KIND+https://...`` and in messages.
         takes_credential: whether there is anything to log in to.
         needs_md5: whether the MD5 of an archive is asked for, which takes longer than its SHA-256.
-        find_may_fail: whether an archive is sent although :meth:`find` failed, because the server itself will refuse it
-            where it has one of that name.
+        overwrites: whether the server replaces a file without a word, so that nothing may be sent before :meth:`find`
+            has worked.
+        indexes_itself: whether :meth:`finish` writes the index, before which nothing has arrived for readers.
         url: how the channel is called towards people and in JSON; never holds a secret.
     """
 
     kind: ClassVar[str]
     takes_credential: ClassVar[bool] = True
     needs_md5: ClassVar[bool] = False
-    find_may_fail: ClassVar[bool] = False
+    overwrites: ClassVar[bool] = False
+    indexes_itself: ClassVar[bool] = False
     url: str
 
     @classmethod

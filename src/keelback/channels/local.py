@@ -46,6 +46,7 @@ class LocalChannel(Channel):
 
     kind: ClassVar[str] = "local"
     takes_credential: ClassVar[bool] = False
+    indexes_itself: ClassVar[bool] = True
     needs_md5: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:

@@ -35,7 +35,6 @@ class PrefixChannel(ServerChannel):
     """
 
     kind: ClassVar[str] = "prefix"
-    find_may_fail: ClassVar[bool] = True
 
     def __init__(self, channel: str, *, url: str = SERVER) -> None:
         self._server = check_server(url)

@@ -64,8 +64,10 @@ class QuetzChannel(ServerChannel):
                 code="no-channel",
                 hint="create it on the server first, or check how it is spelled",
             )
-        if answer.status != 403:  # a key that may upload one package, but not look at the channel
-            expect(answer, source=self._source)
+        if answer.status == 403:  # a key that may upload one package, but not look at the channel
+            return
+        if not isinstance(expect(answer, 200, source=self._source).json(), dict):
+            raise ServerError(f"{self._server} does not answer as Quetz does", status=200, hint="check the URL")
 
     def asks_first(self, archive: PackageArchive) -> bool:
         """A small file is sent at once: Quetz says 409 where it has one."""
@@ -98,5 +100,5 @@ class QuetzChannel(ServerChannel):
         )
         if answer.status == 409 and not overwrite:
             raise Refusal(answer.attempts, uncertain=answer.uncertain)
-        expect(answer, source=self._source)
+        expect(answer, 201, source=self._source)
         return answer.attempts

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import url2pathname
 
 from keelback.errors import UsageError
@@ -62,7 +62,7 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
     scheme = _SCHEME.match(text)
     if scheme is None:
         _refuse_host_without_scheme(text)
-        return Target(text, None, "file", folder=Path(text).expanduser())
+        return Target(text, None, "file", folder=_expanded(text))
     if _AMBIGUOUS.search(text):  # parsers differ in what they make of these, and so in who is spoken to
         raise UsageError(f"{redact(text)!r} has a line break, a backslash or another control character in it")
     kind, protocol = _kind_and_protocol(text, scheme[1].lower(), kinds)
@@ -73,20 +73,30 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
         raise UsageError(f"{redact(text)} is no URL: {error}") from error
     if protocol == "file":
         return _folder(text, parts.netloc, parts.path)
+    _refuse_secrets(text, parts)
+    host = host_of(f"{protocol}://{parts.netloc}")
+    if "%" in parts.netloc or not _HOST.fullmatch(host):
+        raise UsageError(f"{redact(text)} names no host", hint="write it like https://HOST/CHANNEL")
+    segments = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
+    for segment in segments:
+        check_name(segment, "the path of the destination")
+    return Target(text, kind, protocol, host, host if port is None else f"{host}:{port}", segments)
+
+
+def _refuse_secrets(text: str, parts: SplitResult) -> None:
+    """A destination ends up in logs and reports: what is secret has no place in it."""
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             f"{redact(text)} has a user name or password in it, where it ends up in logs",
             hint="put it into the auth file, or give it by the server's variables or options",
         )
-    host = host_of(f"{protocol}://{parts.netloc}")
-    if "%" in parts.netloc or not _HOST.fullmatch(host):
-        raise UsageError(f"{redact(text)} names no host", hint="write it like https://HOST/CHANNEL")
     if parts.query or parts.fragment:
         raise UsageError(f"{redact(text)} has a query or a fragment; a channel's URL has neither")
-    segments = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
-    for segment in segments:
-        check_name(segment, "the path of the destination")
-    return Target(text, kind, protocol, host, host if port is None else f"{host}:{port}", segments)
+    if parts.path.startswith("/t/"):
+        raise UsageError(
+            f"{text} has a token in its path, where it ends up in logs",
+            hint="leave /t/TOKEN out, and give the token by --api-key-file, a variable or the auth file",
+        )
 
 
 def check_name(name: str, what: str) -> str:
@@ -135,6 +145,15 @@ def _kind_and_protocol(text: str, scheme: str, kinds: frozenset[str]) -> tuple[s
         f"{redact(text)}: unknown scheme {scheme!r}",
         hint="use a folder, https://, or one of " + ", ".join(f"{kind}+https://" for kind in sorted(kinds)),
     )
+
+
+def _expanded(text: str) -> Path:
+    if "\0" in text:
+        raise UsageError("the name of a folder cannot have a NUL character in it")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{text}: {error}") from error
 
 
 def _folder(text: str, netloc: str, path: str) -> Target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urljoin
 
@@ -46,7 +47,7 @@ class Client:
         *,
         retry: Retry | None = None,
         timeout: float = 120.0,
-        connect_timeout: float = 20.0,
+        connect_timeout: float = 10.0,
         insecure_hosts: Collection[str] = (),
         connections: int = 64,
     ) -> None:
@@ -59,6 +60,7 @@ class Client:
             transport=self._pools,
             trust_env=False,  # proxies and certificates are the pools' business, netrc is the credential stores'
             follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # a cookie is a secret that knows no ports
             timeout=httpx2.Timeout(timeout, connect=connect_timeout, pool=None),
             headers={"user-agent": f"keelback/{__version__}", "accept": "*/*", "accept-encoding": "gzip, deflate"},
         )
@@ -173,10 +175,10 @@ class Client:
         """No secret over plain HTTP, unless it stays on this machine or the user said so."""
         try:
             url = httpx2.URL(request.url)
-        except httpx2.InvalidURL as error:  # a server may have made it
+        except (httpx2.InvalidURL, ValueError) as error:  # a server may have made it
             raise TransportError(f"{redact(request.url)!r} is no URL: {error}") from error
-        if not url.host:
-            raise TransportError(f"{redact(request.url)!r} names no host")
+        if not url.host or url.scheme not in ("http", "https"):
+            raise TransportError(f"{request.url!r} is no http(s) URL with a host")
         if (
             url.scheme == "https"
             or request.auth is None

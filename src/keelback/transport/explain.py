@@ -1,4 +1,7 @@
-"""A server's own words, short enough to read and free of secrets."""
+"""A server's own words, short enough to read and free of secrets.
+
+A server may answer with whatever it likes, so that what is looked at is cut to a size before anything is searched in it.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,19 @@ import html
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from keelback.secret import redact
+from keelback.secret import redact, redact_cut
 
 if TYPE_CHECKING:
     from keelback.transport.messages import Answer
 
 _LONGEST: Final = 300
+_LOOKED_AT: Final = 16 << 10
+"""Bytes of a body, or characters of a message in JSON; error pages say what they have to say in the first few kB."""
+_LARGEST_JSON: Final = 64 << 10
+"""Bytes; errors are small, and whatever is larger is shown as the text that it is."""
 _JSON_WORDS: Final = ("detail", "error", "message", "errors", "msg", "title", "reason")
+_TITLE: Final = re.compile(r"<(?:title|h1|Message)\b[^<>]*>", re.IGNORECASE)
+_TAG: Final = re.compile(r"<[^<>]*(?:>|\Z)")
 
 
 def servers_words(answer: Answer) -> str:
@@ -21,16 +30,23 @@ def servers_words(answer: Answer) -> str:
     Returns:
         one line of at most 300 characters, redacted; empty where the body is.
     """
-    document = answer.json()
-    if isinstance(document, dict | list):
-        text = _from_json(document)
-    elif answer.content.lstrip()[:1] == b"<":
-        text = _from_markup(answer.text)
-    else:
-        text = answer.text
-    text = " ".join(redact(text).split())
+    text, cut = _message(answer)
+    text = redact_cut(text) if cut else redact(text)
+    text = " ".join(text.split())
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _message(answer: Answer) -> tuple[str, bool]:
+    """The words in *answer*, and whether they go on behind what was looked at."""
+    content = answer.content
+    document = answer.json() if len(content) <= _LARGEST_JSON else None
+    if isinstance(document, dict | list):
+        text = _from_json(document)
+        return text[:_LOOKED_AT], len(text) > _LOOKED_AT
+    text = content[:_LOOKED_AT].decode("utf-8", "replace")
+    cut = len(content) > _LOOKED_AT
+    return _from_markup(text, cut=cut) if text.lstrip()[:1] == "<" else (text, cut)
 
 
 def _from_json(document: Any, depth: int = 0) -> str:
@@ -47,6 +63,15 @@ def _from_json(document: Any, depth: int = 0) -> str:
     return ""
 
 
-def _from_markup(text: str) -> str:
-    title = re.search(r"<(?:title|h1|Message)[^>]*>(.*?)</", text, re.IGNORECASE | re.DOTALL)
-    return html.unescape(re.sub(r"<[^>]*>", " ", title[1] if title else text))
+def _from_markup(text: str, *, cut: bool) -> tuple[str, bool]:
+    """The title of a page, or all of its text, and whether that goes on behind *text*, which was *cut*."""
+    title = _TITLE.search(text)
+    if title:
+        end = text.find("</", title.end())
+        text = text[title.end() : end if end >= 0 else None]
+        cut = cut and end < 0
+    text = _TAG.sub(" ", text)
+    try:
+        return html.unescape(text), cut
+    except ValueError:  # a character's number of thousands of digits
+        return text, cut

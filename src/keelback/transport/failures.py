@@ -23,8 +23,10 @@ BROKEN: Final = (
     httpcore2.ProtocolError,
     httpcore2.ProxyError,
     httpx2.DecodingError,
+    UnicodeError,
 )
-"""What can happen instead of an answer; the last one where an answer is not encoded as it says."""
+"""What can happen instead of an answer; the last two where an answer is not encoded as it says, and where a host has a
+name that no resolver could look up."""
 
 _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
 """What OpenSSL calls an answer that is no TLS: https was said to a port that speaks http."""
@@ -34,7 +36,7 @@ def is_hopeless(error: Exception) -> bool:
     """Whether a request would break in the same way a moment later: a certificate that is not trusted, mostly."""
     if isinstance(error, httpcore2.ProxyError):
         return not str(error).startswith("5")
-    if isinstance(error, httpcore2.LocalProtocolError):
+    if isinstance(error, httpcore2.LocalProtocolError | UnicodeError):
         return True
     return _cause(error, ssl.SSLCertVerificationError) is not None or _speaks_no_tls(error)
 

@@ -15,7 +15,7 @@ import httpx2
 
 from keelback.errors import UsageError
 from keelback.hosts import host_of
-from keelback.secret import Secret, redact
+from keelback.secret import Secret
 from keelback.transport.stream import Sockets
 
 if TYPE_CHECKING:
@@ -126,9 +126,15 @@ def _spellings(url: httpx2.URL) -> tuple[str, str]:
 
 
 def _proxy(address: str) -> httpcore2.Proxy:
-    url = httpx2.URL(address)
-    if url.scheme not in ("http", "https"):
-        raise UsageError(f"the proxy {redact(address)} has a scheme that keelback does not speak", hint="use http://")
+    try:
+        url = httpx2.URL(address)
+    except (httpx2.InvalidURL, ValueError):
+        url = httpx2.URL("")
+    if url.scheme not in ("http", "https") or not url.host:  # whatever it is, a password may be in it
+        raise UsageError(
+            "the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) is no http(s) URL",
+            hint="write it like http://HOST:PORT, with special characters of a password percent-encoded",
+        ) from None
     auth = None
     if url.username or url.password:
         auth = (url.username.encode(), Secret(url.password).reveal().encode())

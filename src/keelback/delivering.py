@@ -1,0 +1,154 @@
+"""What becomes of one archive: is it there already, is it sent, and was that a success."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from keelback.channels.base import Delivery, Refusal
+from keelback.errors import ConflictError, CredentialRefused, Interrupted, KeelbackError
+from keelback.repodata import Listed
+from keelback.report import Outcome, Problem, Status
+
+if TYPE_CHECKING:
+    import threading
+
+    from keelback.archive import PackageArchive
+    from keelback.channels.base import Channel
+    from keelback.options import Options
+    from keelback.report import Reporter
+
+logger = logging.getLogger(__name__)
+
+
+class Deliverer:
+    """Takes archives to one channel; safe to use from several threads at once.
+
+    Args:
+        channel: opened.
+        options: what to do about conflicts.
+        reporter: who is told.
+        stop: set when the user wants the run to end.
+
+    Attributes:
+        refused: the error with which the server refused the credential; with that, nothing more need be tried.
+    """
+
+    def __init__(self, channel: Channel, options: Options, reporter: Reporter, stop: threading.Event) -> None:
+        self._channel = channel
+        self._options = options
+        self._reporter = reporter
+        self._stop = stop
+        self._found: dict[str, Listed | None] = {}
+        self.refused: CredentialRefused | None = None
+
+    def asks_first(self, archive: PackageArchive) -> bool:
+        """Whether :meth:`ask` is to be called for *archive*."""
+        return self._options.dry_run or self._options.force or self._channel.asks_first(archive)
+
+    def ask(self, archive: PackageArchive) -> Outcome | None:
+        """Find what the channel has, and announce what it has not; an outcome where the archive gets no further."""
+        try:
+            there = self._found[archive.relative_path] = self._channel.find(archive)
+            if not self._options.dry_run and not self._stays(archive, there):
+                self._channel.announce(archive)
+        except Interrupted as error:
+            return self._failure(archive, error)
+        except KeelbackError as error:
+            if self._options.dry_run or self._options.force or self._channel.overwrites:
+                return self._failure(archive, error)
+            # the server itself refuses a file of a name that it has: nothing is lost by going on
+            self._reporter.note(f"{archive.filename}: sent without knowing what the channel has: {error}")
+        except Exception as error:  # noqa: BLE001 - one archive that goes wrong must not take the others with it
+            return self._mistake(archive, error)
+        return None
+
+    def deliver(self, archive: PackageArchive) -> Outcome:
+        """Send *archive*, unless the channel has something of that name that is to stay."""
+        began = time.monotonic()
+        try:
+            outcome = self._decide(archive)
+        except KeelbackError as error:
+            outcome = self._failure(archive, error)
+        except Exception as error:  # noqa: BLE001 - see ask
+            outcome = self._mistake(archive, error)
+        return replace(outcome, seconds=time.monotonic() - began)
+
+    def _decide(self, archive: PackageArchive) -> Outcome:
+        there = self._found.get(archive.relative_path)
+        if there is not None and self._stays(archive, there):
+            return self._compare(archive, there)
+        status = Status.UPLOADED if there is None else Status.REPLACED
+        if self._options.dry_run:
+            return self._there(archive, status)
+        if archive.relative_path not in self._found:
+            self._channel.announce(archive)
+        delivery = Delivery(archive, self._reporter, self._stop)
+        try:
+            attempts = self._channel.send(archive, overwrite=self._options.force, delivery=delivery)
+        except Refusal as refusal:
+            return self._after_refusal(archive, refusal)
+        return self._there(archive, status, attempts)
+
+    def _stays(self, archive: PackageArchive, there: Listed | None) -> bool:
+        """Whether what the channel has under the name of *archive* is kept."""
+        return there is not None and (not self._options.force or there.same_bytes(archive) is True)
+
+    def _after_refusal(self, archive: PackageArchive, refusal: Refusal) -> Outcome:
+        """Compare hashes after a conflict; after an uncertain attempt, a match is our own upload."""
+        there = self._look(archive, patient=refusal.uncertain)
+        if refusal.uncertain and there.same_bytes(archive):
+            return self._there(archive, Status.UPLOADED, refusal.attempts)
+        return self._compare(archive, there, refusal.attempts)
+
+    def _compare(self, archive: PackageArchive, there: Listed, attempts: int = 0) -> Outcome:
+        """The outcome for an archive where the channel keeps what it has under that name."""
+        same = there.same_bytes(archive)
+        if same:
+            if not self._options.dry_run:
+                self._channel.keep(archive)
+            return self._there(archive, Status.IDENTICAL, attempts)
+        if self._options.skip_existing:
+            return self._there(archive, Status.SKIPPED, attempts)
+        other = "with other bytes" if same is False else "and does not say whether with the same bytes"
+        conflict = ConflictError(
+            f"{self._channel.url} has {archive.relative_path} already, {other}",
+            hint="raise the build number; or keep theirs with --skip-existing, or replace it with --force",
+        )
+        return Outcome.of(archive, Status.FAILED, attempts=attempts, error=Problem.of(conflict))
+
+    def _look(self, archive: PackageArchive, *, patient: bool) -> Listed:
+        """What the server has, as far as it says so; with *patient*, its index may lag behind for a while."""
+        deadline = time.monotonic() + (self._options.patience if patient else 0)
+        pause = 0.0
+        try:
+            while (found := self._channel.find(archive)) is None:
+                if pause and time.monotonic() + pause > deadline:
+                    return Listed()
+                self._rest(pause)
+                pause = min(pause * 2, 4.0) or 0.25
+                self._channel.refresh()
+        except (CredentialRefused, Interrupted):
+            raise
+        except KeelbackError as error:
+            self._reporter.note(f"{archive.filename}: what the channel has could not be read: {error}")
+            return Listed()
+        return found
+
+    def _rest(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Interrupted("stopped before it was known whether it arrived")
+
+    def _there(self, archive: PackageArchive, status: Status, attempts: int = 0) -> Outcome:
+        return Outcome.of(archive, status, url=self._channel.url_of(archive), attempts=attempts)
+
+    def _failure(self, archive: PackageArchive, error: KeelbackError) -> Outcome:
+        if isinstance(error, CredentialRefused):
+            self.refused = error
+        return Outcome.of(archive, Status.FAILED, attempts=error.attempts, error=Problem.of(error))
+
+    def _mistake(self, archive: PackageArchive, error: Exception) -> Outcome:
+        logger.debug("%s", archive.filename, exc_info=error)
+        return Outcome.of(archive, Status.FAILED, attempts=1, error=Problem.of_bug(error))

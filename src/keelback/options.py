@@ -1,0 +1,36 @@
+"""How a run is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from keelback.errors import UsageError
+
+JOBS: Final = 8
+"""How many archives are sent at once, unless told otherwise."""
+
+ASKING: Final = 32
+"""How many questions are open at once; they are small."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a run is done; see :func:`keelback.publish`.
+
+    Attributes:
+        patience: seconds to wait for a lagging index to show whether the file that is there is ours.
+    """
+
+    force: bool = False
+    skip_existing: bool = False
+    dry_run: bool = False
+    verify: float | None = None
+    jobs: int = JOBS
+    patience: float = 15.0
+
+    def __post_init__(self) -> None:
+        if self.force and self.skip_existing:
+            raise UsageError("force and skip-existing contradict each other", hint="choose one of them")
+        if self.jobs < 1:
+            raise UsageError("jobs is at least 1")

@@ -3,7 +3,7 @@
 ::
 
     KeelbackError                 code, message, hint, exit status
-    ├── UsageError                the command or the call was put wrongly                 exit 2
+    ├── UsageError                invalid arguments                                        exit 2
     ├── ArchiveError              a file is no package that can be published              exit 1
     ├── CredentialError           no credential, or one that cannot be used              exit 3
     │   ├── CredentialFileError   an auth file that cannot be read                        exit 3
@@ -39,7 +39,7 @@ class ExitStatus(IntEnum):
     FAILED = 1
     """At least one archive failed, or did not pass its checks."""
     USAGE = 2
-    """The command was put wrongly; nothing was sent."""
+    """Invalid arguments; nothing was sent."""
     CREDENTIAL = 3
     """No credential was found, or the server refused it."""
     NOT_VISIBLE = 4
@@ -75,7 +75,7 @@ class KeelbackError(Exception):
 
 
 class UsageError(KeelbackError):
-    """The command or the call was put wrongly: no such file, an unknown scheme, a bad channel name."""
+    """Invalid arguments: no such file, an unknown scheme, a bad channel name."""
 
     code = "usage"
     exit_status = ExitStatus.USAGE

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+_LONGEST_FIELD = 240
+"""Characters of a field; the name of an archive's member may have a million."""
+
 
 class Severity(StrEnum):
     """How bad a finding is."""
@@ -23,10 +26,13 @@ class Severity(StrEnum):
 class Finding:
     """One thing that is wrong with one archive.
 
+    Whoever made the archive chose much of what is said here: all but :attr:`file` is :func:`printable`, whatever it was
+    made of.
+
     Attributes:
         severity: whether it stops the archive from being published.
         code: a stable word for programs, such as ``file-name``.
-        file: the archive.
+        file: the archive, under whatever name it has; print it as ``printable(str(file))``.
         field: where in it, such as ``index.json: depends``; empty when it concerns the whole file.
         message: what is wrong.
         hint: what to do about it; empty when there is nothing useful to say.
@@ -38,3 +44,21 @@ class Finding:
     field: str
     message: str
     hint: str
+
+    def __post_init__(self) -> None:
+        for name, longest in (("field", _LONGEST_FIELD), ("message", None), ("hint", None)):
+            object.__setattr__(self, name, printable(getattr(self, name), longest))
+
+
+def printable(text: str, longest: int | None = None) -> str:
+    """*text* from an archive or a file system as it may stand in a message, on a terminal and in a log.
+
+    Control characters, line breaks, marks that turn the direction of writing, and the bytes of a file name that are no
+    text become ``?``, which every terminal can show.
+
+    Args:
+        text: what somebody else wrote.
+        longest: how many characters are kept, followed by ``...`` where there were more; all, if not given.
+    """
+    rest = "" if longest is None or len(text) <= longest else "..."
+    return "".join(char if char.isprintable() else "?" for char in text[:longest]) + rest

@@ -1,4 +1,4 @@
-"""What became of each archive: outcomes, the report of a run, its JSON, and the protocol of who watches it."""
+"""What became of each archive: outcomes, the report of a run, its JSON, and the interface for progress."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ INTERRUPTED: Final = Problem.of(
 
 
 class Reporter:
-    """Who watches a run: a base class whose methods do nothing.
+    """Told of the progress of a run: a base class whose methods do nothing, to be overridden as needed.
 
     Every method may be called from any thread; none may raise.
     """

@@ -23,8 +23,8 @@ _known: dict[str, int] = {}
 _pattern: re.Pattern[str] | None = None
 _lock = threading.Lock()
 
-_NAMES: Final = r"""(?:authorization|api[_-]?key|(?:access|refresh|security|session|auth|api|id)[_-]?token|passwd|password
-    |(?:secret|private)(?:[_-]?access)?[_-]?key|secret|x-(?:amz|goog)-signature)"""
+_NAMES: Final = r"""(?:authorization|password|passwd|api[_-]?key|(?:secret|private)(?:[_-]?access)?[_-]?key|secret
+    |(?:access|refresh|security|session|auth|api|id)[_-]?token|x-(?:amz|goog)-signature)"""
 _NAMES_IN_PROSE: Final = r"(?:token|signature|sig|policy|api[ ]key)"
 """Names of secrets that are ordinary words, too: "invalid token: expired" has to stay as it is."""
 
@@ -37,15 +37,15 @@ _LOOKS_SECRET: Final = re.compile(
       (?:(?<=")(?:[^"\\\n]|\\.)+|[^\s"'&,;<>{{}}]+)                              # a string may have spaces in it
     | (?P<word>(?<![a-z0-9]){_NAMES_IN_PROSE}(?:
           =(?=[^\s"'&,;<>{{}}])                                                 # a query, a form
-        | (?:\\?["']\s*:\s*|=)\\?["'](?=[^\s"']++(?!\s))                      # JSON, an attribute: one word, no sentence
+        | (?:\\?["']\s*:\s*|=)\\?["'](?=[^\s"']++(?!\s))                      # JSON, an attribute: a word alone
         | (?:\\?["'])?\s*[:=]\s*(?:\\?["'])?                                  # prose: what has no digit is a word
-          (?=[A-Za-z._-]*[0-9~+/=])(?=[A-Za-z0-9._~+/=-]{{8}})
+          (?=[A-Za-z._/-]*[0-9~+=])(?=[A-Za-z0-9._~+/=-]{{8}})
       ))[^\s"'&,;<>{{}}]+
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-"""What has the shape of a secret. Text from a server is hostile, so the time that this takes grows as the text does, and
-not faster: a run of characters of which an alternative may not like the end never holds another start of it."""
+"""What has the shape of a secret. The text may be a hostile server's, so the time that this takes grows as the text
+does, and not faster: a run of characters whose end an alternative may not like never holds another start of it."""
 
 
 class Secret:

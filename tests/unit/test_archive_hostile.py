@@ -7,9 +7,11 @@ import io
 import json
 import os
 import struct
+import sys
 import tarfile
 import time
 import zipfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keelback.archive import inspect
+from keelback.archive import zip as zip_module
+from keelback.archive.findings import Unreadable
+from keelback.archive.streams import BoundedReader
 from keelback.errors import ArchiveError
+from keelback.findings import printable
 from making import (
     conda_entries,
     index_json,
@@ -296,6 +302,24 @@ def test_entries_do_not_overlap(tmp_path):
     refused(path, "damaged")
 
 
+def test_entries_do_not_share_a_local_header(tmp_path, monkeypatch):
+    """A directory of ten thousand entries that all point to one long header costs no more than one of them."""
+    path = make_conda(tmp_path)
+    content = path.read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    second = content.index(b"PK\x01\x02", directory + 1)
+    end = content.index(b"PK\x05\x06")
+    entries = content[directory:second] * 10_000
+    footer = bytearray(content[end:])
+    struct.pack_into("<2H2L", footer, 8, 10_000, 10_000, len(entries), directory)
+    path.write_bytes(content[:directory] + entries + footer)
+    looked_at = []
+    real = zip_module._check_local
+    monkeypatch.setattr(zip_module, "_check_local", lambda *args: looked_at.append(args[1]) or real(*args))
+    assert "runs into" in refused(path, "damaged").message
+    assert len(looked_at) == 1
+
+
 def test_the_checksum_of_an_entry_is_verified(tmp_path):
     """A zip says what its entries should be."""
     path = make_conda(tmp_path)
@@ -549,7 +573,7 @@ def test_a_bomb_in_a_tar_bz2(tmp_path, monkeypatch):
 
 
 @CONTAINERS
-@pytest.mark.parametrize(("name", "size"), [("info/index.json", 2 << 20), ("info/about.json", 20 << 20)])
+@pytest.mark.parametrize(("name", "size"), [("info/index.json", (1 << 20) + 1), ("info/about.json", (1 << 20) + 1)])
 def test_a_huge_json_file(container, name, size, tmp_path):
     """It is not read into memory."""
     refused(container(tmp_path, {**info_members(), name: b" " * size}), "too-large")
@@ -581,6 +605,100 @@ def test_a_zstd_window_beyond_what_readers_allow(tmp_path):
         f"info-{STEM}.tar.zst": frame.compress(tar(info_members())) + frame.flush(),
     }
     refused(write_zip(tmp_path / f"{STEM}.conda", entries), "damaged")
+
+
+def test_a_tar_bz2_of_very_many_streams(tmp_path):
+    """Each stream costs some microseconds and kilobytes to start; parallel compressors put 100 kB or more into one."""
+    path = tmp_path / f"{STEM}.tar.bz2"
+    streams = {value: bz2.compress(bytes([value])) for value in range(256)}
+    path.write_bytes(b"".join(streams[value] for value in tar(info_members())))
+    assert "bzip2 streams" in quickly(path, "too-large").message
+    path.write_bytes(bz2.compress(b"") * 5_000 + bz2.compress(tar(info_members())))
+    quickly(path, "too-large")
+
+
+def test_a_tar_bz2_of_as_many_streams_as_compressors_write(tmp_path, monkeypatch):
+    """A stream for each block of 100 kB, however many there are."""
+    monkeypatch.setattr("keelback.archive.tarbz2.MAX_SHORT_STREAMS", 1)
+    whole = tar({"lib/zeros": bytes(3_000_000)} | info_members())
+    path = tmp_path / f"{STEM}.tar.bz2"
+    path.write_bytes(b"".join(bz2.compress(whole[at : at + 100_000]) for at in range(0, len(whole), 100_000)))
+    assert inspect(path).name == "demo"
+
+
+class Dripping:
+    """A stream that comes in the smallest pieces."""
+
+    def __init__(self, content):
+        self.content = io.BytesIO(content)
+
+    def read(self, size):
+        """One byte."""
+        return self.content.read(min(size, 1))
+
+
+def test_a_stream_may_come_in_any_pieces():
+    """The same bytes come out, and at the end what is left is told from what is missing."""
+    content = bytes(range(256)) * 1_000
+    reader = BoundedReader(Dripping(content), len(content), "it")
+    reader.skip(100_000)
+    assert reader.exactly(150_000) == content[100_000:250_000]
+    assert reader.exactly(6_000) == content[250_000:]
+    assert reader.exactly(1, or_end=True) == b""
+    with pytest.raises(Unreadable, match="ends in the middle"):
+        reader.exactly(1)
+
+
+def test_very_many_findings_are_not_all_kept(tmp_path):
+    """Who put ten thousand wrong members into an archive does not need ten thousand lines to see it."""
+    pairs = [member(f"../{number}") for number in range(10_000)]
+    with pytest.raises(ArchiveError) as caught:
+        inspect(conda_of(tmp_path, [*pairs, *tar_pairs()]))
+    assert len(caught.value.findings) == 100
+
+
+def pax_header(records, kind=tarfile.XHDTYPE):
+    """An extended header with *records* of key and value."""
+    content = b""
+    for key, value in records:
+        length = len(key) + len(value) + 3
+        length += len(str(length + len(str(length))))
+        content += b"%d %s=%s\n" % (length, key, value)
+    return raw_header("x", kind, len(content)) + content + bytes(-len(content) % 512)
+
+
+def test_too_many_records_of_extended_headers(tmp_path, monkeypatch):
+    """Each costs some time, and there is no package with so many."""
+    monkeypatch.setattr("keelback.archive.tar.MAX_RECORDS", 3)
+    content = pax_header([(b"mtime", b"%d" % number) for number in range(4)]) + tar(info_members())
+    refused(write_zip(tmp_path / f"{STEM}.conda", conda_entries(STEM, content)), "too-large")
+
+
+@pytest.mark.parametrize("key", [b"path", b"linkpath", b"size"])
+def test_a_global_header_names_no_file(key, tmp_path):
+    """It would give every member the same name; what tools do write there, a comment, is fine."""
+    for records, code in (([(key, b"1")], "damaged"), ([(b"comment", b"1")], None)):
+        content = pax_header(records, tarfile.XGLTYPE) + tar(info_members())
+        path = write_zip(tmp_path / f"{STEM}.conda", conda_entries(STEM, content))
+        if code:
+            refused(path, code)
+        else:
+            assert inspect(path).name == "demo"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pax_header([(b"path", b"a/" * 20_000)]),
+        pax_header([(b"linkpath", b"a/" * 20_000)]),
+        raw_header("x", tarfile.GNUTYPE_LONGNAME, 40_000) + b"a" * 40_448,
+    ],
+    ids=["path", "linkpath", "GNU"],
+)
+def test_names_that_no_system_takes(header, tmp_path):
+    """They are not taken apart."""
+    content = header + tar(info_members())
+    refused(write_zip(tmp_path / f"{STEM}.conda", conda_entries(STEM, content)), "too-large")
 
 
 # -- JSON -----------------------------------------------------------------------------------------------------------
@@ -621,6 +739,77 @@ def test_about_json_has_to_be_an_object_as_well(tmp_path):
     """anaconda.org is sent what is in it."""
     finding = refused(conda_of(tmp_path, {**info_members(), "info/about.json": b"[]"}), "bad-json")
     assert finding.field == "about.json"
+
+
+@pytest.mark.parametrize("name", ["info/index.json", "info/about.json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":[' + b"[]," * 300_000 + b"[]]}",
+        b'{"a":[' + b"{}," * 300_000 + b"{}]}",
+        b"{" + b",".join(b'"%x":1' % number for number in range(110_000)) + b"}",
+    ],
+    ids=["lists", "objects", "keys"],
+)
+def test_json_that_unpacks_to_a_hundred_times_its_size(text, name, tmp_path):
+    """A few kilobytes in the archive, a megabyte of JSON, and without a bound a hundred megabytes of objects."""
+    finding = quickly(conda_of(tmp_path, {**info_members(), name: text}), "bad-json")
+    assert "elements" in finding.message
+
+
+def test_a_key_that_is_there_twice_among_many(tmp_path):
+    """Finding out which one takes one look at each key."""
+    text = b"{" + b",".join(b'"%x":1' % number for number in range(90_000)) + b',"0":1}'
+    finding = quickly(conda_of(tmp_path, with_index(text)), "bad-json")
+    assert "'0' is there twice" in finding.message
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab\x1b", max_size=3), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+FIELDS = [*index_json(), "constrains", "features", "track_features", "license_family", "purls", "noarch", "sha256"]
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON_VALUES, min_size=1, max_size=4))
+def test_any_value_of_any_field_is_read_or_refused(fields):
+    """JSON has types that no reader of packages expects where they are: each is a finding."""
+    with TemporaryDirectory() as folder:
+        path = make_conda(Path(folder), index=fields, filename=f"{STEM}.conda")
+        with suppress(ArchiveError):
+            archive = inspect(path)
+            assert isinstance(archive.name + archive.version + archive.build + archive.subdir, str)
+
+
+@pytest.mark.parametrize("value", [[], {}, ["python"], {"python": 1}, 1.5])
+def test_noarch_of_a_type_that_cannot_be_compared(value, tmp_path):
+    """Lists and objects are what sets do not take."""
+    assert refused(make_conda(tmp_path, index={"noarch": value}), "bad-field").field == "index.json: noarch"
+
+
+@CONTAINERS
+@pytest.mark.parametrize(
+    "name", ["info/../\x1b]0;pwned\x07", "../\x1b[2J\u202eevil", b"../\xff".decode(errors="surrogateescape")]
+)
+def test_fields_show_no_control_characters(container, name, tmp_path):
+    """The name of a member goes to a terminal, too."""
+    finding = refused(container(tmp_path, [member(name), *tar_pairs()]), "unsafe-path")
+    assert finding.field.isprintable()
+    assert finding.field.startswith(("info/../?]0;pwned?", "../?"))
+
+
+@pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="file names are text there")
+def test_the_name_of_the_file_need_not_be_text(tmp_path):
+    """What is said of a file with bytes in its name that are no UTF-8 can be printed."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff-1-0.conda"))
+    path.write_bytes(b"junk")
+    finding = refused(path, "file-name")
+    assert printable(str(finding.file)).endswith("/?-1-0.conda")
+    with pytest.raises(ArchiveError) as caught:
+        inspect(path)
+    assert str(caught.value).encode()
 
 
 def test_messages_show_no_control_characters(tmp_path):

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 import keelback
 from cli_runner import run_keelback, start_keelback
 from keelback import Status
-from keelback.channels import indexing
+from keelback.channels import durable, indexing
 from keelback.errors import ChannelError, UsageError
 from keelback.report import Reporter
 from making import make_conda, make_tar_bz2
@@ -569,6 +570,79 @@ def failing(number, code, function):
         return function(*args, **options)
 
     return patched
+
+
+class Windows:
+    """A system that refuses to replace or remove *path* while somebody reads it: for that many tries.
+
+    Attributes:
+        pauses: the seconds that were waited between them.
+    """
+
+    def __init__(self, monkeypatch, path, tries):
+        self.pauses = []
+        self._path = path
+        self._tries = tries
+        monkeypatch.setattr(durable, "_READERS_BLOCK", True)
+        monkeypatch.setattr(durable, "time", SimpleNamespace(sleep=self.pauses.append))
+        for name in ("replace", "unlink"):
+            monkeypatch.setattr(Path, name, self._refusing(getattr(Path, name)))
+
+    def _refusing(self, function):
+        def patched(source, *args, **options):
+            if self._path in (source, *args) and self._tries:
+                self._tries -= 1
+                raise PermissionError(errno.EACCES, "The process cannot access the file", str(source))
+            return function(source, *args, **options)
+
+        return patched
+
+
+@pytest.mark.parametrize("name", [*INDEX, "current_repodata.json", "demo-1.0-h0_0.conda"])
+@pytest.mark.parametrize("tries", [1, 5])
+def test_what_a_reader_on_windows_holds_open_is_replaced_when_it_is_closed(tmp_path, monkeypatch, name, tries):
+    """Each file that is exchanged; the run waits a little longer each time."""
+    channel = tmp_path / "channel"
+    publish(channel, make_conda(tmp_path / "old", payload={"a": b"old"}))
+    (channel / "noarch" / "current_repodata.json").write_bytes(b"{}")
+    new = make_conda(tmp_path / "new", payload={"a": b"new"})
+    windows = Windows(monkeypatch, channel / "noarch" / name, tries)
+    assert publish(channel, new, force=True) == {new.name: Status.REPLACED}
+    assert len(windows.pauses) == tries
+    assert windows.pauses == sorted(windows.pauses)
+    assert_complete(channel, {f"noarch/{new.name}"})
+
+
+@pytest.mark.parametrize("name", [*INDEX, "current_repodata.json"])
+def test_what_a_reader_on_windows_never_closes_is_an_error(tmp_path, monkeypatch, name):
+    """After some seconds; it says which file, and what to do, and then the next run does what is left."""
+    channel = tmp_path / "channel"
+    publish(channel, make_conda(tmp_path / "old", "old"))
+    (channel / "noarch" / "current_repodata.json").write_bytes(b"{}")
+    new = make_conda(tmp_path / "new", "new")
+    with monkeypatch.context() as patch:
+        windows = Windows(patch, channel / "noarch" / name, 1_000_000)
+        report = keelback.publish([new], str(channel))
+    assert 3 < sum(windows.pauses) < 10
+    assert report.exit_status == keelback.ExitStatus.FAILED
+    assert f"{channel / 'noarch' / name} cannot be replaced" in report.channels[0].error.message
+    assert "run it again" in report.channels[0].error.hint
+    assert wrong_records(channel) == set()
+    assert publish(channel, new) == {new.name: Status.IDENTICAL}
+    assert_complete(channel, {"noarch/old-1.0-h0_0.conda", f"noarch/{new.name}"})
+    assert not (channel / "noarch" / "current_repodata.json").exists()
+
+
+def test_a_name_that_may_not_be_given_is_not_waited_for_elsewhere(tmp_path, monkeypatch):
+    """On other systems nobody blocks a rename by reading: what is refused once is refused."""
+    pauses = []
+    monkeypatch.setattr(durable, "_READERS_BLOCK", False)
+    monkeypatch.setattr(durable, "time", SimpleNamespace(sleep=pauses.append))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", failing(1, errno.EACCES, Path.replace))
+        report = keelback.publish([make_conda(tmp_path)], str(tmp_path / "channel"))
+    assert report.channels[0].outcomes[0].error.code == "disk"
+    assert pauses == []
 
 
 def test_a_full_disk_fails_one_file_and_the_others_go(dist, tmp_path, monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -17,12 +19,15 @@ import keelback
 from keelback.errors import ArchiveError, ChannelError
 from keelback.repodata import (
     Listed,
+    Lookup,
     Repodata,
+    Shard,
     check_repodata,
     compress_repodata,
     decode_listing,
     decode_repodata,
     decode_shard,
+    decode_shard_hashes,
     decode_shard_index,
     decompress,
     encode_repodata,
@@ -30,6 +35,7 @@ from keelback.repodata import (
     encode_shards,
     record_of,
     same_file,
+    unpack,
 )
 from making import conda_entries, index_json, info_members, make_conda, tar, write_zip, zstd
 from reading_channels import from_document, unpacked
@@ -78,8 +84,10 @@ def test_what_is_written_is_what_is_read(records):
     read = decode_repodata(content)
     assert read.records == records == from_document(json.loads(content), "noarch")
     assert encode_repodata("noarch", read) == content
-    assert decompress(compress_repodata(content), "it") == content
-    assert decode_listing(content).keys() == records.keys()
+    assert decompress(compress_repodata(content), "it", len(content)) == content
+    assert decode_listing(content, records.keys() | {"other-1-0.conda"}) == {
+        filename: Listed(record["sha256"], record["md5"], record["size"]) for filename, record in records.items()
+    }
 
 
 @given(RECORDS)
@@ -93,11 +101,17 @@ def test_shards_are_named_by_what_they_are(records):
         for filename, record in {**shard["packages"], **shard["packages.conda"]}.items():
             assert record["name"].lower() == name
             found[filename] = {**record, "md5": record["md5"].hex(), "sha256": record["sha256"].hex()}
-        assert all(listed.sha256 == records[filename]["sha256"] for filename, listed in decode_shard(content).items())
+        listed = decode_shard(content, records.keys() | {"other-1-0.conda"})
+        assert {filename: one.sha256 for filename, one in listed.items()} == {
+            filename: record["sha256"] for filename, record in records.items() if record["name"].lower() == name
+        }
     assert found == records
     hashes = {name: digest for name, (digest, _) in shards.items()}
-    index = decode_shard_index(encode_shard_index("noarch", hashes))
-    assert (index.shards, index.base_url) == (hashes, "./shards/")
+    index = encode_shard_index("noarch", hashes)
+    assert decode_shard_hashes(index) == set(hashes.values())
+    assert decode_shard_index(index, {*hashes, "other"}) == {
+        name: Shard("./shards/", digest) for name, digest in hashes.items()
+    }
 
 
 @settings(deadline=None)
@@ -162,7 +176,7 @@ def test_the_least_that_an_index_says(content):
     """All of these have no records, and are no error."""
     check_repodata(content)
     assert decode_repodata(content).records == {}
-    assert decode_listing(content) == {}
+    assert decode_listing(content, ["demo-1.0-h0_0.conda"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -196,17 +210,177 @@ def test_whether_a_channel_has_the_same_bytes(listed, same):
     assert listed.same_bytes(SimpleNamespace(sha256="ab", md5="12", size=3)) is same
 
 
+DEMO = "demo-1.0-h0_0.conda"
+
+
+def packed(value):
+    """*value* as shards and their index are packed."""
+    return zstd(msgspec.msgpack.encode(value))
+
+
 @pytest.mark.parametrize("decode", [decode_shard, decode_shard_index])
-@pytest.mark.parametrize("content", [b"", b"junk", zstd(b""), zstd(b"\xc1"), zstd(msgspec.msgpack.encode([1]))])
+@pytest.mark.parametrize("content", [b"", b"junk", zstd(b""), zstd(b"\xc1"), packed([1])])
 def test_malformed_shards_are_an_error_of_the_channel(decode, content):
     """Whatever a server sends instead of one."""
     with pytest.raises(ChannelError, match="malformed"):
-        decode(content)
+        decode(content, [DEMO])
+    with pytest.raises(ChannelError, match="malformed"):
+        decode_shard_hashes(content)
 
 
-def test_an_index_is_not_unpacked_beyond_all_measure(monkeypatch):
-    """A few bytes that stand for gigabytes are an error before they fill the memory."""
-    monkeypatch.setattr("keelback.repodata.LARGEST", 1 << 20)
-    assert len(decompress(zstd(bytes(1 << 20)), "it")) == 1 << 20
-    with pytest.raises(ChannelError, match="larger than"):
-        decompress(zstd(bytes((1 << 20) + 1)), "it")
+@pytest.mark.parametrize(
+    ("decode", "document"),
+    [
+        pytest.param(decode_listing, b'{"packages":{"%s":1}}', id="a record that is none"),
+        pytest.param(decode_listing, b'{"packages":{"%s":{"sha256":1}}}', id="a hash that is none"),
+        pytest.param(decode_listing, b'{"packages.conda":{"%s":{"size":"1"}}}', id="a size that is none"),
+        pytest.param(decode_listing, b'{"packages":{"%s":{}}', id="cut short"),
+        pytest.param(decode_listing, b'{"packages":[]}', id="a list of records"),
+        pytest.param(decode_listing, b"[" * 100_000 + b"]" * 100_000, id="nested too deeply"),
+        pytest.param(decode_listing, b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="nested where unread"),
+        pytest.param(decode_shard, packed({"packages": {DEMO: {"sha256": "text"}}}), id="a hash as text"),
+        pytest.param(decode_shard_index, packed({"info": {}, "shards": {DEMO: b"12"}}), id="a short hash of a shard"),
+        pytest.param(
+            decode_shard_index, packed({"info": {"shards_base_url": 1}, "shards": {DEMO: bytes(32)}}), id="url"
+        ),
+    ],
+)
+def test_what_is_asked_for_has_to_be_well_formed(decode, document):
+    """In an index of somebody else, the fields that are believed are checked."""
+    with pytest.raises(ChannelError, match="malformed") as caught:
+        decode(document.replace(b"%s", DEMO.encode()), [DEMO])
+    assert caught.value.code == "bad-index"
+
+
+@pytest.mark.parametrize("names", [[DEMO], [DEMO, "other-1-0.conda", "é-1-0.tar.bz2"]], ids=["one", "several"])
+def test_a_listing_passes_over_what_nobody_asked_for(names):
+    """However malformed or large it is; escapes in names are the names that they stand for."""
+    content = json.dumps(
+        {
+            "signatures": {"demo": {"packages": {DEMO: {"size": 7}}}},
+            "packages": {"unasked": "not even a record", "é-1-0.tar.bz2": {"size": 2}},
+            "packages.conda": {"large": {"sha256": "x" * (2 << 20)}, DEMO: {"size": 1, "depends": ["}", '"{']}},
+        }
+    ).encode()
+    assert decode_listing(content, names) == {
+        name: Listed(size=size) for name, size in {DEMO: 1, "é-1-0.tar.bz2": 2}.items() if name in names
+    }
+
+
+@pytest.mark.parametrize(
+    ("decode", "content"),
+    [
+        pytest.param(decode_listing, document({f"{n:x}": {} for n in range(200_000)}), id="repodata"),
+        pytest.param(decode_shard, packed({"packages": {f"{n:x}": {} for n in range(200_000)}}), id="a shard"),
+        pytest.param(
+            decode_shard_index,
+            packed({"info": {}, "shards": {f"{n:x}": b"" for n in range(200_000)}}),
+            id="shard index",
+        ),
+    ],
+)
+def test_records_that_nobody_asked_for_cost_no_memory(decode, content):
+    """A few megabytes of tiny records would otherwise be gigabytes of objects."""
+    tracemalloc.start()
+    try:
+        assert decode(content, [DEMO]) == {}
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param((decode_listing, document({DEMO: {"sha256": "x" * (1 << 20)}})), id="a record"),
+        pytest.param((decode_shard, packed({"packages": {DEMO: {"sha256": bytes(1 << 20)}}})), id="in a shard"),
+        pytest.param(
+            (decode_shard_index, packed({"info": {"shards_base_url": "x" * (1 << 20)}, "shards": {DEMO: bytes(32)}})),
+            id="where the shards are",
+        ),
+    ],
+)
+def test_an_entry_that_fills_the_memory_is_not_built(content):
+    """One emoji makes four bytes of each in a string."""
+    decode, document = content
+    with pytest.raises(ChannelError, match=r"an entry of 10485[0-9]+ bytes"):
+        decode(document, [DEMO])
+
+
+def test_an_index_is_not_unpacked_beyond_its_limit():
+    """What is larger is an error before it fills the memory."""
+    assert len(decompress(zstd(bytes(1 << 20)), "it", 1 << 20)) == 1 << 20
+    with pytest.raises(ChannelError, match="larger than 1048576 bytes"):
+        decompress(zstd(bytes((1 << 20) + 1)), "it", 1 << 20)
+
+
+def test_an_index_is_not_unpacked_to_a_hundred_times_its_size():
+    """A few bytes that stand for gigabytes are found out early; up to some megabytes nobody minds."""
+    assert len(unpack(zstd(bytes(16 << 20)), "it", 1 << 30)) == 16 << 20
+    with pytest.raises(ChannelError, match="larger than 16777216 bytes"):
+        unpack(zstd(bytes(64 << 20)), "it", 1 << 30)
+
+
+class CountingLock:
+    """A lock that tells, in ``wanted``, how often it was asked for."""
+
+    def __init__(self):
+        self.wanted = threading.Semaphore(0)
+        self._lock = threading.Lock()
+
+    def __enter__(self):
+        self.wanted.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+def test_a_lookup_reads_once_for_all_that_ask_meanwhile():
+    """The first one reads; whoever comes while that lasts is answered by one more reading, however many they are."""
+    readings = []
+    reading, go_on = threading.Event(), threading.Event()
+
+    def read(names):
+        readings.append(set(names))
+        reading.set()
+        assert go_on.wait(30)
+        return {name: name.upper() for name in names if name != "absent"}
+
+    lock = CountingLock()
+    lookup = Lookup(read, lock)
+    asked = ["a", "b", "absent", "c"]
+    answers = {}
+    threads = [
+        threading.Thread(target=lambda name=name: answers.update({name: lookup.get(name)}))
+        for name in ["first", *asked]
+    ]
+    threads[0].start()
+    assert reading.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    for _ in threads:
+        assert lock.wanted.acquire(timeout=30)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert readings == [{"first"}, set(asked)]
+    assert answers == {"first": "FIRST", "a": "A", "b": "B", "c": "C", "absent": None}
+    assert lookup.get("a") == "A"
+    assert len(readings) == 2
+
+
+def test_a_lookup_in_what_is_broken_tries_once():
+    """Everybody hears of it, and nobody waits for it again."""
+    tries = []
+
+    def read(names):
+        tries.append(names)
+        raise ChannelError("malformed")
+
+    lookup = Lookup(read, threading.Lock())
+    for name in "ab":
+        with pytest.raises(ChannelError, match="malformed"):
+            lookup.get(name)
+    assert len(tries) == 1

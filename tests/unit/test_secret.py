@@ -9,6 +9,8 @@ import logging
 import pickle
 import pprint
 import string
+import subprocess
+import sys
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ from hypothesis import strategies as st
 import leaks
 from keelback import secret as module
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, HeaderAuth, OAuth, S3Credentials
-from keelback.secret import MASK, Secret, redact
+from keelback.secret import MASK, Secret, redact, redact_cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,6 +109,17 @@ def test_redaction_leaves_nothing_where_secrets_overlap(tokens: list[str]) -> No
         "https://example.com/artifactory/conda-local/noarch/tool-1.0-0.conda",
         "user@example.com",
         "passwords expire after 90 days",
+        "invalid token: expired",
+        "Invalid token: it has expired",
+        "the token: see https://docs.example.com/tokens",
+        "signature: mismatch",
+        "signature does not match, policy: read-only",
+        "invalid API key: unknown",
+        '{"error": "invalid_token", "message": "try again"}',
+        '{"token": "has expired"}',
+        '{"token": ["This field is required."]}',
+        '{"password": ""}',
+        "token: 401 Unauthorized",
         "",
     ],
 )
@@ -130,12 +143,70 @@ def test_ordinary_words_stay(text: str) -> None:
         ('{"access_token": "whatever", "ok": 1}', '{"access_token": "****", "ok": 1}'),
         ("https://s3.example/k?X-Amz-Signature=whatever&a=b", "https://s3.example/k?X-Amz-Signature=****&a=b"),
         ("api_key=whatever&channel=c", "api_key=****&channel=c"),
+        ("https://o.example/k?X-Goog-Signature=abcdef&a=b", "https://o.example/k?X-Goog-Signature=****&a=b"),
+        ("https://o.example/k?Signature=xyz%3D&Expires=1", "https://o.example/k?Signature=****&Expires=1"),
+        ("https://o.example/k?se=2024&sig=abcd", "https://o.example/k?se=2024&sig=****"),
+        ("https://o.example/k?token=whatever", "https://o.example/k?token=****"),
+        ("https://o.example/k?upload_token=whatever&policy=eyJ", "https://o.example/k?upload_token=****&policy=****"),
+        ('{"token": "whatever"}', '{"token": "****"}'),
+        ('{"token":"abcdef1234", "ok": 1}', '{"token":"****", "ok": 1}'),
+        ("{'token': 'whatever'}", "{'token': '****'}"),
+        (r'"{\"token\": \"whatever\"}"', r'"{\"token\": \"****"}"'),
+        ('{"policy": "eyJ9", "signature": "AbC="}', '{"policy": "****", "signature": "****"}'),
+        ('{"password": "two words", "ok": 1}', '{"password": "****", "ok": 1}'),
+        ("token: pfx_abcdef123", "token: ****"),
+        ("invalid API key: kb-0123456789", "invalid API key: ****"),
+        ("client_secret=whatever", "client_secret=****"),
+        ("AWS_SECRET_ACCESS_KEY=whatever", "AWS_SECRET_ACCESS_KEY=****"),
     ],
 )
 def test_what_has_the_shape_of_a_secret_is_taken_for_one(text: str, shown: str) -> None:
     """A secret that this process never saw, such as one that a server makes up, is known by where it stands."""
     with forgetful():
         assert redact(text) == shown
+
+
+HOSTILE = [
+    "a.", "a://", "://", "://a", "a@", "http://a@", "/t/", "password ", "password=", 'password="', 'password="\\',
+    "password:Basic  ", "Bearer ", "Bearer a:", "Basic  ", "token ", "token:", "token:-token=-",
+    "token':'", 'token":"a ',
+    "sig= ", "api key: a-", "x-goog-signature= ", r'"token":"\\', "secret", "secret_", " ", "'", "&", "<",
+]  # fmt: skip
+"""Texts that, repeated, make a careless pattern look at everything again from every place."""
+
+
+def test_hostile_text_is_redacted_in_the_time_that_its_length_takes() -> None:
+    """A server that answers with a megabyte of whatever is worst for the pattern does not stop the run.
+
+    A pattern that backtracks would be at it for hours, with nothing else in the process going on: the limit is for a
+    machine on its knees.
+    """
+    program = f"""
+from keelback.secret import redact
+for shape in {HOSTILE!r}:
+    for before in ("", "Bearer ", "token:", "password=\\"", "a://"):
+        redact(before + shape * (100_000 // len(shape)))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@given(st.integers(1, 60), st.sampled_from(["", "x" * 5_000]))
+def test_of_a_text_that_was_cut_off_no_half_secret_is_left(kept: int, before: str) -> None:
+    """What is left of a secret at the end of the text is not recognised, so the end is left out."""
+    with forgetful():
+        value = "".join(string.ascii_letters[number % 52] for number in range(60)) + "0"
+        Secret(value)
+        left = redact_cut(before + value[:kept])
+        assert left == before[: len(before) + kept - 1024]
+
+
+def test_of_a_text_that_was_cut_off_the_longest_secret_fits_into_what_is_left_out() -> None:
+    """Tokens of single sign-on have thousands of characters."""
+    with forgetful():
+        value = "ab" * 3_000
+        Secret(value)
+        left = redact_cut("x" * 9_000 + value[:-1])
+        assert left == "x" * len(left) != ""
 
 
 def test_a_very_short_value_is_not_redacted_by_value() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from keelback.archive.findings import BUILD_AGAIN, Findings, Unreadable, printable, quoted
+from keelback.archive.findings import BUILD_AGAIN, Findings, Unreadable, named, quoted
 from keelback.archive.formats import MAX_INFO
 from keelback.archive.info import InfoFiles, read_info
 from keelback.archive.streams import BoundedReader, Readable
@@ -45,11 +45,11 @@ def read_conda(file: BinaryIO, size: int, stem: str, findings: Findings) -> Info
     if "pkg" not in components:
         findings.error(
             "no-payload",
-            f"has no pkg-{printable(stem)}.tar.zst: conda cannot install it (CEP 35)",
+            f"has no pkg-{named(stem)}.tar.zst: conda cannot install it (CEP 35)",
             hint="Build the package again; one without files has an empty payload, not none.",
         )
     entry = components["info"]
-    what = f"its {entry.name}"
+    what = f"its {named(entry.name)}"
     stream = BoundedReader(_zstd_reader(EntryReader(file, entry), what), MAX_INFO, what)
     info = read_info(TarReader(stream, what), findings)
     stream.drain()
@@ -93,7 +93,7 @@ def _components(entries: list[ZipEntry], stem: str, findings: Findings) -> dict[
         if match[2] != stem:
             findings.warning(
                 "inner-name",
-                f"has an entry {quoted(entry.name)}; conda looks for {match[1]}-{printable(stem)}.tar.zst only",
+                f"has an entry {quoted(entry.name)}; conda looks for {match[1]}-{named(stem)}.tar.zst only",
                 field=entry.name,
                 hint="Do not rename a .conda; build it under its own name.",
             )

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from keelback.archive.findings import printable
+from keelback.archive.findings import named
 from keelback.archive.formats import EXTENSIONS
 from keelback.archive.source import reason
 from keelback.errors import UsageError
@@ -56,7 +56,7 @@ def _archives_of(given: str) -> Iterator[Path]:
         yield Path(given)
     else:
         raise UsageError(
-            f"not a package: {printable(given)}",
+            f"not a package: {named(given)}",
             hint="Packages end in .conda or .tar.bz2; folders are searched for them.",
         )
 
@@ -69,13 +69,13 @@ def _mode(given: str) -> int | None:
         return None
     except OSError as error:
         if not glob.has_magic(given):
-            raise UsageError(f"cannot look at {printable(given)}: {reason(error)}") from error
+            raise UsageError(f"cannot look at {named(given)}: {reason(error)}") from error
         return None
 
 
 def _matches(pattern: str) -> Iterator[Path]:
     if not glob.has_magic(pattern) or "\0" in pattern:
-        raise UsageError(f"no such file: {printable(pattern)}")
+        raise UsageError(f"no such file: {named(pattern)}")
     count = 0
     for match in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
         path = Path(match)
@@ -87,7 +87,7 @@ def _matches(pattern: str) -> Iterator[Path]:
             count += 1
             yield path
     if not count:
-        raise UsageError(f"no files match: {printable(pattern)}", hint="Patterns pick .conda and .tar.bz2 files.")
+        raise UsageError(f"no files match: {named(pattern)}", hint="Patterns pick .conda and .tar.bz2 files.")
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
@@ -98,9 +98,9 @@ def _in_folder(folder: Path) -> Iterator[Path]:
         yield archive
     if not count:
         unseen = [room for room in left_out if any(_walk(room, left_out=[]))]
-        names = ", ".join(printable(os.fspath(room.relative_to(folder))) for room in unseen)
+        names = ", ".join(named(os.fspath(room.relative_to(folder))) for room in unseen)
         raise UsageError(
-            f"no packages in the folder {printable(os.fspath(folder))}",
+            f"no packages in the folder {named(os.fspath(folder))}",
             hint=f"Those in {names} are left out; name that folder itself if they are the ones you mean."
             if unseen
             else "Packages end in .conda or .tar.bz2.",
@@ -119,4 +119,4 @@ def _walk(folder: Path, left_out: list[Path]) -> Iterator[Path]:
 
 
 def _refuse(error: OSError) -> None:
-    raise UsageError(f"cannot search the folder {printable(str(error.filename))}: {reason(error)}") from error
+    raise UsageError(f"cannot search the folder {named(str(error.filename))}: {reason(error)}") from error

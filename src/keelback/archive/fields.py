@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from keelback.archive.findings import Findings, printable, quoted
+from keelback.archive.findings import Findings, named, quoted
 from keelback.archive.subdirs import NOARCH, SUBDIRS
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def check_identity(index: Mapping[str, Any], filename: str, extension: str, find
     if filename != expected:
         findings.error(
             "file-name",
-            f"index.json says that the file is called {printable(expected)}",
+            f"index.json says that the file is called {named(expected)}",
             field="index.json: name, version, build",
             hint="Give the file that name, if it is the one you mean to publish; a .conda has to be built again.",
         )
@@ -130,7 +130,7 @@ def _is_string_list(value: object) -> bool:
 
 
 def _is_noarch(value: object) -> bool:
-    return value is None or isinstance(value, bool) or value in {"python", "generic"}
+    return value is None or isinstance(value, bool) or value in ("python", "generic")  # a list cannot be hashed
 
 
 _TYPES: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {

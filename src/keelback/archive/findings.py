@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Final
 
 from keelback.errors import ArchiveError
-from keelback.findings import Finding, Severity
+from keelback.findings import Finding, Severity, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BUILD_AGAIN: Final = "Build or download the package again."
 """The hint for a file that lost some of its bytes."""
+
+MAX_FINDINGS: Final = 100
+"""Of either severity; who has more learns of the others when these are put right."""
 
 _SHOWN: Final = 80
 """Characters of somebody else's text in a message; enough to recognise it by."""
@@ -38,7 +42,7 @@ class Unreadable(Exception):
 
 
 class Findings:
-    """Gathers the findings of one archive.
+    """Gathers the findings of one archive, the first :data:`MAX_FINDINGS` of either severity.
 
     Args:
         file: the archive.
@@ -51,11 +55,11 @@ class Findings:
 
     def error(self, code: str, message: str, *, field: str = "", hint: str = "") -> None:
         """Add something that stops the archive from being published."""
-        self._errors.append(Finding(Severity.ERROR, code, self._file, field, message, hint))
+        self._add(self._errors, Finding(Severity.ERROR, code, self._file, field, message, hint))
 
     def warning(self, code: str, message: str, *, field: str = "", hint: str = "") -> None:
         """Add something that does not stop it."""
-        self._warnings.append(Finding(Severity.WARNING, code, self._file, field, message, hint))
+        self._add(self._warnings, Finding(Severity.WARNING, code, self._file, field, message, hint))
 
     def add(self, problem: Unreadable) -> None:
         """Add the reason why reading went no further."""
@@ -75,14 +79,18 @@ class Findings:
         """Everything found so far, errors first."""
         return (*self._errors, *self._warnings)
 
+    @staticmethod
+    def _add(findings: list[Finding], finding: Finding) -> None:
+        if len(findings) < MAX_FINDINGS:
+            findings.append(finding)
 
-def printable(text: str) -> str:
-    """*text* from an archive or a file name as it may stand in a message: one line, no control characters, short."""
-    safe = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return safe if len(safe) <= _SHOWN * 3 else f"{safe[: _SHOWN * 3]}..."
+
+def named(text: str) -> str:
+    """A name from an archive as it may stand in a message without quotes: printable, and not too long."""
+    return printable(text, _SHOWN * 3)
 
 
 def quoted(value: object) -> str:
     """*value* from an archive, of whatever type, as it may stand in a message."""
-    shown = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
+    shown = repr(value[: _SHOWN + 1]) if isinstance(value, str) else reprlib.repr(value)
     return shown if len(shown) <= _SHOWN + 2 else f"{shown[:_SHOWN]}..."

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 INDEX: Final = "info/index.json"
 ABOUT: Final = "info/about.json"
 
-_LARGEST: Final = {INDEX: 1 << 20, ABOUT: 16 << 20}
-"""Bytes. The largest known ``index.json`` has some 100 kB of dependencies; ``about.json`` lists whole environments."""
+_LARGEST: Final = {INDEX: 1 << 20, ABOUT: 1 << 20}
+"""Bytes, ten times the largest known: an ``index.json`` has some 100 kB of dependencies, and so has an ``about.json``
+that lists whole environments."""
 
 _UNSAFE: Final = re.compile(r"^/|^[A-Za-z]:|\\|(?:^|/)\.\.(?:/|$)")
 

@@ -8,8 +8,9 @@ import stat
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from keelback.archive.findings import Unreadable, printable
+from keelback.archive.findings import Unreadable
 from keelback.errors import SourceChanged
+from keelback.findings import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,8 +30,7 @@ class BoundedReader:
         self._stream = stream
         self._left = limit
         self._what = what
-        self._buffer = b""
-        self._at = 0
+        self._buffer = bytearray()
 
     def exactly(self, size: int, *, or_end: bool = False) -> bytes:
         """The next *size* bytes.
@@ -43,16 +42,16 @@ class BoundedReader:
         Raises:
             Unreadable: the stream ends before, or the limit is passed.
         """
-        while len(self._buffer) - self._at < size:
+        while len(self._buffer) < size:
             chunk = self._next_chunk()
             if not chunk:
-                if or_end and self._at == len(self._buffer):
+                if or_end and not self._buffer:
                     return b""
                 raise Unreadable("truncated", f"{self._what} ends in the middle", hint=BUILD_AGAIN)
-            self._buffer = self._buffer[self._at :] + chunk
-            self._at = 0
-        self._at += size
-        return self._buffer[self._at - size : self._at]
+            self._buffer += chunk
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
 
     def skip(self, size: int) -> None:
         """Go *size* bytes on; raises as :meth:`exactly` does."""

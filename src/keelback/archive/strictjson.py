@@ -8,6 +8,9 @@ from typing import Any, Final, NoReturn
 
 from keelback.archive.findings import Unreadable, quoted
 
+MAX_ELEMENTS: Final = 100_000
+"""Members of objects and of lists, for each of which Python takes some hundred bytes; more than ten thousand are not
+known."""
 MAX_DEPTH: Final = 100
 """Nesting; rattler's reader (serde_json) ends at 128, and Python's own at a depth that differs from place to place."""
 
@@ -17,15 +20,17 @@ def parse_object(raw: bytes, name: str) -> dict[str, Any]:
 
     Besides what is no JSON at all, these are refused because readers disagree on them or cannot write them again:
     a byte order mark, a key that is there twice, ``NaN`` and ``Infinity``, numbers beyond 64 bits, half of a surrogate
-    pair, and deep nesting.
+    pair, deep nesting, and more elements than any package has.
 
     Args:
-        raw: the file's bytes.
+        raw: the file's bytes; how many is for the caller to bound.
         name: the file's name, for messages.
 
     Raises:
         Unreadable: it is no such object; the message says where.
     """
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_ELEMENTS:  # those in strings, too
+        raise _bad(name, f"has more than {MAX_ELEMENTS} elements")
     try:
         text = raw.decode()
         value = json.loads(
@@ -59,9 +64,11 @@ def _bad(name: str, why: str) -> Unreadable:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for position, key in enumerate(keys) if key in keys[:position])
-        raise ValueError(f"the key {quoted(twice)} is there twice")
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {quoted(key)} is there twice")
+            seen.add(key)
     return result
 
 

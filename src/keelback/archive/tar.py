@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 MAX_MEMBERS: Final = 500_000
 """Several times the files of the largest packages; each costs some microseconds."""
 MAX_HEADER: Final = 1 << 20
-"""For a long name or an extended header; extended attributes, the largest thing in there, end at 64 KiB."""
+"""For an extended header; extended attributes, the largest thing in there, end at 64 KiB."""
+MAX_RECORDS: Final = 4 * MAX_MEMBERS
+"""Of all extended headers together; a member has one to four (its times, a long name, a long link)."""
+MAX_PATH: Final = 1 << 15
+"""Bytes of a name or a link: the most that any system takes (Windows; elsewhere it is 4096)."""
 
 _BLOCK: Final = 512
 _REGULAR: Final = frozenset({b"0", b"\0", b"7", b"S"})
@@ -33,6 +37,7 @@ _GNU_LONG_LINK: Final = b"K"
 _GNU_SPARSE: Final = b"S"
 _PAX: Final = frozenset({b"x", b"X"})
 _PAX_GLOBAL: Final = b"g"
+_UNDERSTOOD: Final = frozenset({b"path", b"linkpath", b"size"})
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
@@ -80,6 +85,7 @@ class TarReader:
         self._stream = stream
         self._what = what
         self._unread = 0
+        self._records = 0
 
     def members(self) -> Iterator[Member]:
         """Every member; :meth:`content` gives the bytes of the one that came last.
@@ -87,7 +93,6 @@ class TarReader:
         Raises:
             Unreadable: this is no tar, it ends in the middle, or it passes a bound.
         """
-        defaults: dict[str, str] = {}
         extended: dict[str, str] = {}
         count = 0
         while (header := self._next_header()) is not None:
@@ -97,13 +102,14 @@ class TarReader:
             if header.kind in _PAX:
                 extended |= self._pax(header.size)
             elif header.kind == _PAX_GLOBAL:
-                defaults |= self._pax(header.size)
+                if self._pax(header.size):
+                    raise self._damaged("a header gives all members one name or size")
             elif header.kind == _GNU_LONG_NAME:
                 extended["path"] = self._long_name(header.size)
             elif header.kind == _GNU_LONG_LINK:
                 extended["linkpath"] = self._long_name(header.size)
             else:
-                self._apply(header, defaults | extended)
+                self._apply(header, extended)
                 extended = {}
                 yield header
                 self._finish_member()
@@ -155,10 +161,19 @@ class TarReader:
         return self._stream.exactly(size + -size % _BLOCK)[:size]
 
     def _long_name(self, size: int) -> str:
-        return _text(self._header_data(size))
+        return self._path(self._header_data(size).split(b"\0", 1)[0])
+
+    def _path(self, name: bytes) -> str:
+        if len(name) > MAX_PATH:
+            raise Unreadable("too-large", f"{self._what} has a name of {len(name)} bytes")
+        return _decoded(name)
 
     def _pax(self, size: int) -> dict[str, str]:
-        """The records ``<length> <key>=<value>``, each a line, of an extended header."""
+        """What an extended header says of place and size: records ``<length> <key>=<value>``, each a line.
+
+        Raises:
+            Unreadable: it is malformed, or passes a bound.
+        """
         data = self._header_data(size)
         records: dict[str, str] = {}
         at = 0
@@ -169,7 +184,11 @@ class TarReader:
             key, equals, value = record[len(digits) + 1 : -1].partition(b"=")
             if not equals or len(record) != length or not record.endswith(b"\n"):
                 raise self._damaged("an extended header is malformed")
-            records[_decoded(key)] = _decoded(value)
+            if key in _UNDERSTOOD:
+                records[key.decode()] = self._path(value)
+            self._records += 1
+            if self._records > MAX_RECORDS:
+                raise Unreadable("too-large", f"{self._what} has more than {MAX_RECORDS} records in extended headers")
             at += length
         return records
 

@@ -15,6 +15,10 @@ MAX_RATIO: Final = 100
 """What a ``.tar.bz2`` may unpack to beyond :data:`MAX_INFO`, as a multiple of its size, on the way to its ``info/``.
 bzip2 shrinks programs and data by a factor of 3 to 20, and a file of zeros by one of 20 000."""
 
+MAX_SHORT_STREAMS: Final = 1000
+"""Streams that may hold less than a block of bzip2 does; starting one costs as much as unpacking some kilobytes."""
+
+_BZ2_SMALLEST_BLOCK: Final = 100_000
 _BZ2_CHUNK: Final = 1 << 16
 _BZ2_END: Final = 0x177245385090
 _BZ2_END_BITS: Final = 48 + 32
@@ -61,6 +65,8 @@ class _Bz2Reader:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._stream = bz2.BZ2Decompressor()
+        self._streams = 1
+        self._unpacked = 0
 
     def read(self, size: int, /) -> bytes:
         """Up to *size* bytes; none at the end."""
@@ -70,7 +76,7 @@ class _Bz2Reader:
                 packed = self._stream.unused_data or self._file.read(_BZ2_CHUNK)
                 if not packed:
                     return b""
-                self._stream = bz2.BZ2Decompressor()
+                self._next_stream()
             elif self._stream.needs_input:
                 packed = self._file.read(_BZ2_CHUNK)
                 if not packed:
@@ -82,4 +88,12 @@ class _Bz2Reader:
                     "damaged", f"is damaged: its bzip2 data does not unpack ({error})", hint=BUILD_AGAIN
                 ) from None
             if data:
+                self._unpacked += len(data)
                 return data
+
+    def _next_stream(self) -> None:
+        """Parallel compressors give each stream a block or more; many that hold less are made to cost time."""
+        self._streams += 1
+        if self._streams > MAX_SHORT_STREAMS + 2 * self._unpacked // _BZ2_SMALLEST_BLOCK:
+            raise Unreadable("too-large", f"has {self._streams} bzip2 streams that hold next to nothing")
+        self._stream = bz2.BZ2Decompressor()

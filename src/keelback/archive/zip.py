@@ -79,13 +79,16 @@ def read_directory(file: BinaryIO, size: int) -> list[ZipEntry]:
     if directory_at + directory_size > directory_end:
         raise _damaged("its zip directory lies outside the file")
     directory = _read_at(file, directory_at, directory_size)
-    entries = [_check_local(file, entry, directory_at) for entry in _parse_directory(directory, count)]
-    entries.sort(key=lambda entry: entry.header)
-    ends = [(entry.start + entry.packed, entry.name) for entry in entries]
-    starts = [*(entry.header for entry in entries), directory_at][1:]
-    for (end, name), start in zip(ends, starts, strict=True):
-        if end > start:
-            raise _damaged(f"its entry {quoted(name)} runs into what follows it")
+    entries: list[ZipEntry] = []
+    end = 0
+    for listed in sorted(_parse_directory(directory, count), key=lambda entry: entry.header):
+        if listed.header < end:  # before any more is read: thousands of entries must not share one local header
+            raise _damaged(f"its entry {quoted(entries[-1].name)} runs into what follows it")
+        entry = _check_local(file, listed, directory_at)
+        entries.append(entry)
+        end = entry.start + entry.packed
+    if end > directory_at:
+        raise _damaged(f"its entry {quoted(entries[-1].name)} runs into what follows it")
     names = sorted(entry.name for entry in entries)
     for one, other in pairwise(names):
         if one == other:

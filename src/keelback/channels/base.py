@@ -152,7 +152,7 @@ class Channel(ABC):
         overwrites: whether the server replaces a file without a word, so that nothing may be sent before :meth:`find`
             has worked.
         indexes_itself: whether :meth:`finish` writes the index, before which nothing has arrived for readers.
-        url: how the channel is called towards people and in JSON; never holds a secret.
+        url: the channel's public URL, for messages and JSON; never holds a secret.
     """
 
     kind: ClassVar[str]
@@ -165,7 +165,7 @@ class Channel(ABC):
     @classmethod
     @abstractmethod
     def from_target(cls, target: Target) -> Channel | None:
-        """The channel that *target* names, or ``None`` where it is no business of this kind.
+        """The channel that *target* names, or ``None`` if this class does not handle it.
 
         Raises:
             UsageError: it is, but names no channel.
@@ -173,7 +173,7 @@ class Channel(ABC):
 
     @abstractmethod
     def open(self, session: Session) -> None:
-        """Find the credential and whatever else could go wrong before anything is sent.
+        """Find the credential and check what can be checked before anything is sent.
 
         Raises:
             CredentialError: there is no credential, or none of a kind that this server takes.

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
+
+from keelback.errors import ChannelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+_READERS_BLOCK: Final = os.name == "nt"
+"""Whether a file that somebody has open can neither be replaced nor removed."""
+_PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, *[0.6] * 8)
+"""Seconds to wait between tries: readers are done with an index before that, and virus scanners with a new file."""
 
 
 def write_synced(path: Path, content: bytes) -> None:
@@ -30,3 +39,39 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def rename(file: Path, target: Path) -> None:
+    """Give *file* the name *target*, in the place of what has it now; on Windows, wait for its readers to close it.
+
+    Raises:
+        OSError: the system says no.
+        ChannelError: it is still open after some seconds.
+    """
+    _when_closed(lambda: file.replace(target), target)
+
+
+def remove(file: Path) -> None:
+    """Remove *file*, if it is there; raises as :func:`rename`."""
+    _when_closed(lambda: file.unlink(missing_ok=True), file)
+
+
+def _when_closed(change: Callable[[], object], path: Path) -> None:
+    if not _READERS_BLOCK:
+        change()
+        return
+    for pause in _PAUSES:
+        try:
+            change()
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    try:
+        change()
+    except PermissionError as error:
+        raise ChannelError(
+            f"{path} cannot be replaced: another program has it open, or you may not write there",
+            hint="close what reads the channel, and run it again: only what is left will be done",
+            code="disk",
+        ) from error

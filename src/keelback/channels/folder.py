@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from keelback.archive import SUBDIRS, inspect
 from keelback.archive.source import Stamp
-from keelback.channels.durable import sync_folder, write_synced
+from keelback.channels.durable import rename, sync_folder, write_synced
 from keelback.channels.indexing import NewIndex, read_file, read_index
 from keelback.errors import ChannelError, KeelbackError
 from keelback.repodata import record_of, same_file
@@ -115,7 +115,7 @@ class Folder:
         with self._lock():
             if final.exists():
                 return False
-            file.replace(final)
+            rename(file, final)
             self.found(archive, Stamp.of(final.stat()))
         return True
 
@@ -138,6 +138,8 @@ class Folder:
                 indexes[subdir] = NewIndex.prepare(folder, self._repodata(subdir, unsure), self._room)
             if self._replacing:
                 self._write_journal({*unsure, *self._replacing})
+            for index in indexes.values():
+                index.remove_outdated()
             for subdir, index in indexes.items():
                 self._replace(subdir)
                 index.publish()
@@ -186,12 +188,12 @@ class Folder:
     def _replace(self, subdir: str) -> None:
         for relative_path, (archive, file) in self._replacing.items():
             if archive.subdir == subdir:
-                file.replace(self.path(relative_path))
+                rename(file, self.path(relative_path))
 
     def _write_journal(self, relative_paths: Collection[str]) -> None:
         journal = self.new_file()
         write_synced(journal, json.dumps(sorted(relative_paths)).encode())
-        journal.replace(self._journal)
+        rename(journal, self._journal)
         sync_folder(self._common)
 
     @property

@@ -18,7 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from keelback.channels.durable import sync_folder, write_synced
+from keelback.channels.durable import remove, rename, sync_folder, write_synced
 from keelback.errors import ChannelError
 from keelback.repodata import (
     REPODATA,
@@ -28,7 +28,7 @@ from keelback.repodata import (
     check_repodata,
     compress_repodata,
     decode_repodata,
-    decode_shard_index,
+    decode_shard_hashes,
     decompress,
     encode_repodata,
     encode_shard_index,
@@ -123,7 +123,7 @@ class NewIndex:
         before = read_file(folder / SHARD_INDEX)
         if before != shard_index:
             contents[SHARD_INDEX] = shard_index
-        if _plain(folder / REPODATA_ZST) != plain:
+        if not _is_packed(folder / REPODATA_ZST, plain):
             contents[REPODATA_ZST] = compress_repodata(plain)
         if read_file(folder / REPODATA) != plain:
             contents[REPODATA] = plain
@@ -134,13 +134,16 @@ class NewIndex:
             write_synced(file, contents[name])
         return cls(folder, waiting, hashes.values())
 
+    def remove_outdated(self) -> None:
+        """Remove what other indexers wrote; before :meth:`publish`, so that a run which dies leaves it to the next."""
+        if self._waiting:
+            for name in _OUTDATED:
+                remove(self._folder / name)
+
     def publish(self) -> None:
         """Put it in force: a few renames and nothing between them."""
         for name, file in self._waiting.items():
-            file.replace(self._folder / name)
-        if self._waiting:
-            for name in _OUTDATED:
-                (self._folder / name).unlink(missing_ok=True)
+            rename(file, self._folder / name)
         sync_folder(self._folder)
 
     def sweep(self) -> None:
@@ -163,7 +166,7 @@ def _write_shards(folder: Path, shards: Mapping[str, bytes], room: Path) -> None
     def write(digest: str) -> None:
         waiting = room / digest
         write_synced(waiting, shards[digest])
-        waiting.replace(_shard(folder, digest))
+        rename(waiting, _shard(folder, digest))
 
     if missing:
         with ThreadPoolExecutor(min(_WRITERS, len(missing)), thread_name_prefix="shards") as pool:
@@ -182,7 +185,7 @@ def _retire(folder: Path, dropped: Collection[str]) -> None:
 
 def _named_by(shard_index: bytes | None) -> set[str]:
     try:
-        return set() if shard_index is None else set(decode_shard_index(shard_index).shards.values())
+        return set() if shard_index is None else decode_shard_hashes(shard_index)
     except ChannelError:  # no reader got anything out of it, either
         return set()
 
@@ -199,10 +202,10 @@ def read_file(path: Path) -> bytes | None:
         return None
 
 
-def _plain(path: Path) -> bytes | None:
-    """The file *path* without its compression; ``None`` where there is none that could be read."""
+def _is_packed(path: Path, plain: bytes) -> bool:
+    """Whether the file *path* is *plain*, compressed."""
     content = read_file(path)
     try:
-        return None if content is None else decompress(content, path.name)
+        return content is not None and decompress(content, path.name, len(plain)) == plain
     except ChannelError:
-        return None
+        return False

@@ -7,6 +7,8 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from keelback.archive import SUBDIRS
@@ -15,10 +17,10 @@ from keelback.channels.base import Channel, Delivery, Refusal, Session
 from keelback.channels.folder import Folder
 from keelback.channels.indexing import check_index, read_file
 from keelback.errors import ChannelError, ConflictError, SourceChanged, UsageError
-from keelback.repodata import REPODATA, Listed, decode_listing
+from keelback.repodata import REPODATA, Listed, Lookup, decode_listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from keelback.archive import PackageArchive
@@ -53,7 +55,8 @@ class LocalChannel(Channel):
         self._folder = Folder(folder.absolute())
         self.url = self._folder.root.as_uri()
         self._found: dict[str, Stamp] = {}
-        self._listings: dict[str, Mapping[str, Listed]] = {}
+        self._listings: dict[str, Lookup[Listed]] = {}
+        self._reading = threading.Lock()
 
     @classmethod
     def from_target(cls, target: Target) -> LocalChannel | None:
@@ -135,15 +138,17 @@ class LocalChannel(Channel):
 
     def listed(self, archive: PackageArchive) -> Listed | None:
         """See :class:`Channel`."""
-        if archive.subdir not in self._listings:
-            with self._explained():
-                content = read_file(self._folder.root / archive.subdir / REPODATA)
-            self._listings[archive.subdir] = decode_listing(content or b"")
-        return self._listings[archive.subdir].get(archive.filename)
+        listing = Lookup(partial(self._read_listing, archive.subdir), self._reading)
+        return self._listings.setdefault(archive.subdir, listing).get(archive.filename)
 
     def refresh(self) -> None:
         """See :class:`Channel`."""
         self._listings.clear()
+
+    def _read_listing(self, subdir: str, filenames: Collection[str]) -> Mapping[str, Listed]:
+        with self._explained():
+            content = read_file(self._folder.root / subdir / REPODATA)
+        return decode_listing(content or b"", filenames)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

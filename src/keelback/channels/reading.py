@@ -1,8 +1,13 @@
-"""What a channel's own index says of a file: by shards where there are some, else by repodata."""
+"""What a channel's own index says of a file: by shards where there are some, else by repodata.
+
+A server may be hostile, or just large: each part of an index has a limit, stays packed, and is unpacked one at a time.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
@@ -10,30 +15,41 @@ import httpx2
 
 from keelback.channels.answers import error_of
 from keelback.channels.memo import Memo
-from keelback.errors import ChannelError
+from keelback.errors import ChannelError, KeelbackError, ServerError
+from keelback.hosts import host_of
 from keelback.repodata import (
-    LARGEST,
     REPODATA,
+    REPODATA_LIMIT,
     REPODATA_ZST,
     SHARD_INDEX,
     Listed,
-    ShardIndex,
+    Lookup,
+    Shard,
+    compress_index,
     decode_listing,
     decode_shard,
     decode_shard_index,
-    decompress,
+    unpack,
 )
 from keelback.secret import redact
 from keelback.transport import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from keelback.archive import PackageArchive
     from keelback.transport import Answer, Client
 
 _FRESH: Final = {"cache-control": "no-cache"}
 _ABSENT: Final = frozenset({404, 410, 501})
+_WANTS_CREDENTIAL: Final = frozenset({401, 403})
+
+_PACKED_LIMIT: Final = {SHARD_INDEX: 32 << 20, REPODATA_ZST: 64 << 20}
+"""How many bytes are read of each form of an index that comes packed."""
+_PACKED_SHARD_LIMIT: Final = 4 << 20
+_HELD_SHARDS: Final = 64 << 20
+"""How many bytes of shards are kept; where there are more, some are read twice."""
+_SHOWN: Final = 200
 
 
 class IndexReader:
@@ -49,13 +65,16 @@ class IndexReader:
         self._client = client
         self._base = base.rstrip("/")
         self._auth = auth
-        self._subdirs: Memo[ShardIndex | Mapping[str, Listed]] = Memo()
-        self._shards: Memo[Mapping[str, Listed]] = Memo()
+        self._unpacking = threading.Lock()
+        self._subdirs: Memo[Callable[[PackageArchive], Listed | None]] = Memo()
+        self._shards: Memo[Lookup[Listed]] = Memo()
+        self._held = 0
+        self._counting = threading.Lock()
 
     def forget(self) -> None:
         """Read everything afresh from now on, what could not be read included."""
         self._subdirs.forget()
-        self._shards.forget()
+        self._forget_shards()
 
     def listed(self, archive: PackageArchive) -> Listed | None:
         """What the index says of the file named as *archive*; ``None`` where it has none of that name.
@@ -63,45 +82,120 @@ class IndexReader:
         Raises:
             CredentialRefused, Forbidden, ChannelError, TransportError: the index cannot be read.
         """
-        found = self._subdirs.get(archive.subdir, lambda: self._load(archive.subdir))
-        if isinstance(found, ShardIndex):
-            found = self._shard(archive.subdir, found, archive.name)
-        return found.get(archive.filename)
+        return self._subdirs.get(archive.subdir, lambda: self._load(archive.subdir))(archive)
 
-    def _load(self, subdir: str) -> ShardIndex | Mapping[str, Listed]:
-        content = self._fetch(f"{self._base}/{subdir}/{SHARD_INDEX}")
+    def _load(self, subdir: str) -> Callable[[PackageArchive], Listed | None]:
+        """How to find in the index of *subdir* what it says of an archive."""
+        folder = f"{self._base}/{subdir}/"
+        content = self._fetch(folder + SHARD_INDEX, _PACKED_LIMIT[SHARD_INDEX])
         if content is not None:
-            return decode_shard_index(content)
-        content = self._fetch(f"{self._base}/{subdir}/{REPODATA_ZST}")
-        if content is not None:
-            return decode_listing(decompress(content, REPODATA_ZST))
-        content = self._fetch(f"{self._base}/{subdir}/{REPODATA}")
-        return {} if content is None else decode_listing(content)
+            return partial(self._find_by_shards, folder, Lookup(partial(decode_shard_index, content), self._unpacking))
+        content = self._fetch(folder + REPODATA_ZST, _PACKED_LIMIT[REPODATA_ZST])
+        if content is None:
+            content = self._fetch_plain(folder + REPODATA)
+        if content is None:
+            return _find_nothing
+        return partial(_find, Lookup(partial(_listing, content), self._unpacking))
 
-    def _shard(self, subdir: str, index: ShardIndex, name: str) -> Mapping[str, Listed]:
-        digest = index.shards.get(name)
-        if digest is None:
-            return {}
-        folder = urljoin(f"{self._base}/{subdir}/", index.base_url)
-        url = urljoin(folder if folder.endswith("/") else f"{folder}/", f"{digest}.msgpack.zst")
-        return self._shards.get(url, lambda: self._load_shard(url, digest))
+    def _fetch_plain(self, url: str) -> bytes | None:
+        """The ``repodata.json`` at *url*, packed: its like is only once in memory as it is."""
+        with self._unpacking:
+            content = self._fetch(url, REPODATA_LIMIT)
+            return None if content is None else compress_index(content or b"{}")
 
-    def _load_shard(self, url: str, digest: str) -> Mapping[str, Listed]:
-        content = self._fetch(url)
-        if content is None or hashlib.sha256(content).hexdigest() != digest:
-            raise ChannelError(f"{redact(url)} is not the shard that the index names", code="bad-index")
-        return decode_shard(content)
+    def _find_by_shards(self, folder: str, index: Lookup[Shard], archive: PackageArchive) -> Listed | None:
+        shard = index.get(archive.name.lower())
+        if shard is None:
+            return None
+        url = _below(folder, shard)
+        return _find(self._shards.get(url, lambda: self._load_shard(url, shard)), archive)
 
-    def _fetch(self, url: str) -> bytes | None:
-        same = _origin(url) == _origin(self._base)
-        answer: Answer = self._client.get(
-            Request("GET", url, auth=self._auth if same else None, headers=_FRESH, limit=LARGEST)
-        )
+    def _load_shard(self, url: str, shard: Shard) -> Lookup[Listed]:
+        content = self._fetch(url, _PACKED_SHARD_LIMIT)
+        if content is None or hashlib.sha256(content).hexdigest() != shard.sha256:
+            raise ChannelError(f"{_shown(url)} is not the shard that the index names", code="bad-index")
+        with self._counting:
+            self._held += len(content)
+            full = self._held > _HELD_SHARDS
+        if full:
+            self._forget_shards()
+        return Lookup(partial(decode_shard, content), self._unpacking)
+
+    def _forget_shards(self) -> None:
+        with self._counting:
+            self._held = 0
+            self._shards.forget()
+
+    def _fetch(self, url: str, limit: int) -> bytes | None:
+        """What is at *url*, or ``None`` where there is nothing."""
+        auth = self._auth if _origin(url) == _origin(self._base) else None
+        answer = self._client.get(Request("GET", url, auth=auth, headers=_FRESH, limit=limit))
         if answer.status in _ABSENT:
             return None
         if answer.status != 200:
-            raise error_of(answer)
+            raise _refusal(answer, anonymous=auth is None or _origin(answer.url) != _origin(url))
         return answer.content
+
+
+def _find(listing: Lookup[Listed], archive: PackageArchive) -> Listed | None:
+    return listing.get(archive.filename)
+
+
+def _find_nothing(_: PackageArchive) -> Listed | None:
+    return None
+
+
+def _listing(packed: bytes, filenames: Collection[str]) -> Mapping[str, Listed]:
+    return decode_listing(unpack(packed, REPODATA_ZST, REPODATA_LIMIT), filenames)
+
+
+def _refusal(answer: Answer, *, anonymous: bool) -> KeelbackError:
+    """The error for *answer*; where it was *anonymous*, no credential has been refused."""
+    if not anonymous or answer.status not in _WANTS_CREDENTIAL:
+        return error_of(answer)
+    error = ServerError(
+        f"{httpx2.URL(answer.url).netloc.decode()} does not let everybody read the index ({answer.status}), "
+        "and no credential was sent there",
+        status=answer.status,
+        hint="a credential goes only to the server that the channel's URL names; store one for it",
+    )
+    error.attempts = answer.attempts
+    return error
+
+
+def _below(folder: str, shard: Shard) -> str:
+    """The URL of *shard*, of an index in *folder*.
+
+    Raises:
+        ChannelError: the index says something from which no such URL can be made, or one to which no request may go:
+            without TLS where the index itself came with it.
+    """
+    try:
+        base = urljoin(folder, shard.folder)
+        url = urljoin(base if base.endswith("/") else f"{base}/", f"{shard.sha256}.msgpack.zst")
+        parts = httpx2.URL(url)
+    except (ValueError, httpx2.InvalidURL) as error:
+        raise _bad_folder(shard, "is no URL") from error
+    if parts.scheme not in ("http", "https") or not parts.host or not _can_be_looked_up(host_of(url)):
+        raise _bad_folder(shard, "is no URL of a server")
+    if parts.scheme == "http" and httpx2.URL(folder).scheme == "https":
+        raise _bad_folder(shard, "is not encrypted, as the index itself was")
+    return url
+
+
+def _bad_folder(shard: Shard, why: str) -> ChannelError:
+    return ChannelError(f"{SHARD_INDEX} has its shards at {_shown(shard.folder)!r}, which {why}", code="bad-index")
+
+
+def _can_be_looked_up(host: str) -> bool:
+    """Whether *host* is one that resolvers do not choke on (RFC 1035, 2.3.4: sizes of names and labels)."""
+    return len(host) <= 253 and all(0 < len(label) <= 63 for label in host.removesuffix(".").split("."))
+
+
+def _shown(url: str) -> str:
+    """*url*, which a server chose, as far as a person reads it."""
+    text = redact(url)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -108,7 +108,7 @@ def check_name(name: str, what: str) -> str:
     if "://" in name:
         raise UsageError(f"{what} is a name, not a URL: {redact(name)!r}", hint="give the server with --url")
     if not _NAME.fullmatch(name) or name in (".", ".."):
-        raise UsageError(f"{what}: {redact(name)!r} is no name", hint="letters, digits and . _ ~ - make a name")
+        raise UsageError(f"{what}: {redact(name)!r} is not a valid name", hint="use letters, digits and . _ ~ -")
     return name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import traceback
@@ -59,10 +60,16 @@ def keelback() -> None:
 def run() -> NoReturn:
     """Run the command line and exit; whatever a user can cause ends as one line, a hint and a status."""
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must not end a run
     try:
         status = keelback(prog_name="keelback", standalone_mode=False)
     except KeelbackError as error:
-        show_error(error)
+        from keelback.cli.console import show_problem  # noqa: PLC0415 - only where there is something to show
+        from keelback.report import Problem  # noqa: PLC0415 - likewise
+
+        show_problem(Problem.of(error))
         status = error.exit_status
     except click.ClickException as error:
         error.show()
@@ -75,16 +82,9 @@ def run() -> NoReturn:
         status = ExitStatus.FAILED
     except Exception:  # noqa: BLE001 - a mistake of keelback's own: shown like this, it can be reported without a secret
         click.echo(redact(traceback.format_exc()), err=True)
-        click.echo("error: this is a mistake in keelback; please report it with the lines above", err=True)
+        click.echo("error: this is a bug in keelback; please report it with the lines above", err=True)
         status = ExitStatus.FAILED
     sys.exit(int(status or 0))
-
-
-def show_error(error: KeelbackError) -> None:
-    """Print *error* for a person, redacted."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {redact(error.message)}", err=True)
-    if error.hint:
-        click.echo(f"{click.style('hint:', fg='cyan')}  {redact(error.hint)}", err=True)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler

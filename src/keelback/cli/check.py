@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
-@click.option("--subdir", metavar="SUBDIR", help="Where packages belong that do not say it themselves.")
+@click.option("--subdir", metavar="SUBDIR", help="Subdir for packages that do not declare one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
 def command(paths: tuple[str, ...], subdir: str | None, *, as_json: bool) -> None:
     """Say what is wrong with packages, without sending anything.

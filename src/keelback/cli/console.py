@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 
 from keelback.archive import Severity
+from keelback.findings import printable
 from keelback.report import Reporter, Status
 from keelback.secret import redact
 
@@ -120,18 +121,18 @@ class Console(Reporter):
                 if outcome.visible is False:
                     self._print([f"{'not visible':{_WIDTH}}  {outcome.relative_path}: accepted, not in the index yet"])
             if channel.error is not None:
-                _show_problem(channel.error)
+                show_problem(channel.error)
             counts = ", ".join(f"{count} {self._would}{status}" for status, count in channel.summary.items())
             click.echo(f"{redact(channel.channel)}: {counts or 'nothing to do'}")
         if report.error is not None:
-            _show_problem(report.error)
+            show_problem(report.error)
 
     def _outcome_lines(self, outcome: Outcome) -> list[str]:
         failed = outcome.status in (Status.FAILED, Status.NOT_ATTEMPTED)
         if self._quiet and not failed:
             return []
         status = click.style(f"{outcome.status:{_WIDTH}}", fg=_COLOURS[outcome.status])
-        name = outcome.relative_path if outcome.subdir else str(outcome.file)
+        name = outcome.relative_path if outcome.subdir else printable(str(outcome.file))
         detail = "" if failed else f"  {size_text(outcome.size)}"
         if outcome.status in (Status.UPLOADED, Status.REPLACED) and not self._would:
             detail += f" in {outcome.seconds:.1f} s"
@@ -160,7 +161,7 @@ class Console(Reporter):
 def show_finding(finding: Finding) -> None:
     """A finding for a person, on standard error."""
     colour = "red" if finding.severity is Severity.ERROR else "yellow"
-    where = f"{finding.file}: " + (f"{finding.field}: " if finding.field else "")
+    where = f"{printable(str(finding.file))}: " + (f"{finding.field}: " if finding.field else "")
     click.echo(f"{click.style(f'{finding.severity}:', fg=colour)} {redact(where + finding.message)}", err=True)
     if finding.hint:
         click.echo(f"  {click.style('hint:', fg='cyan')} {redact(finding.hint)}", err=True)
@@ -175,7 +176,8 @@ def size_text(size: float) -> str:
     return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
 
 
-def _show_problem(problem: Problem) -> None:
+def show_problem(problem: Problem) -> None:
+    """A problem for a person, on standard error."""
     click.echo(f"{click.style('error:', fg='red', bold=True)} {problem.message}", err=True)
     if problem.hint:
         click.echo(f"{click.style('hint:', fg='cyan')}  {problem.hint}", err=True)

@@ -27,7 +27,12 @@ def run_options(command: F) -> F:
     for option in reversed(
         [
             click.option("-n", "--dry-run", is_flag=True, help="Do everything but send."),
-            click.option("-s", "--skip-existing", is_flag=True, help="Files that are there with other bytes are left."),
+            click.option(
+                "-s",
+                "--skip-existing",
+                is_flag=True,
+                help="Leave files that exist with other bytes, and call that a success.",
+            ),
             click.option(
                 "-j", "--jobs", type=click.IntRange(1, 64), default=8, show_default=True, help="Uploads at once."
             ),
@@ -40,7 +45,7 @@ def run_options(command: F) -> F:
                 metavar="SECONDS",
                 help="How long --verify waits.",
             ),
-            click.option("--subdir", metavar="SUBDIR", help="Where packages belong that do not say it themselves."),
+            click.option("--subdir", metavar="SUBDIR", help="Subdir for packages that do not declare one."),
             click.option("--auth-file", metavar="FILE", help="Look for credentials in this file and nowhere else."),
             click.option(
                 "--allow-insecure-host",
@@ -55,10 +60,10 @@ def run_options(command: F) -> F:
                 default=120,
                 show_default=True,
                 metavar="SECONDS",
-                help="Without progress for so long, a try has failed.",
+                help="Fail an attempt after this long without progress.",
             ),
             click.option(
-                "--retries", type=click.IntRange(0, 20), default=4, show_default=True, help="Tries after the first."
+                "--retries", type=click.IntRange(0, 20), default=4, show_default=True, help="Attempts after the first."
             ),
             click.option(
                 "--retry-delay",
@@ -66,7 +71,7 @@ def run_options(command: F) -> F:
                 default=1,
                 show_default=True,
                 metavar="SECONDS",
-                help="Upper bound of the first wait between tries; it doubles.",
+                help="Upper bound of the first wait between attempts; it doubles.",
             ),
             click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output."),
             click.option("--no-progress", is_flag=True, help="Plain lines, even on a terminal."),
@@ -80,7 +85,7 @@ def run_options(command: F) -> F:
 
 def force_option(*names: str, envvar: str | None = None) -> Callable[[F], F]:
     """``--force``."""
-    text = "Files that are there with other bytes are replaced."
+    text = "Replace files that exist with other bytes."
     return click.option(*names, "--force", is_flag=True, envvar=envvar, show_envvar=envvar is not None, help=text)
 
 

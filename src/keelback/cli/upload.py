@@ -27,7 +27,13 @@ def command() -> None:
 @command.command("prefix")
 @_files
 @click.option(
-    "-u", "--url", envvar="PREFIX_SERVER_URL", show_envvar=True, default="https://prefix.dev", show_default=True
+    "-u",
+    "--url",
+    envvar="PREFIX_SERVER_URL",
+    show_envvar=True,
+    default="https://prefix.dev",
+    show_default=True,
+    help="The server.",
 )
 @click.option("-c", "--channel", envvar="PREFIX_CHANNEL", show_envvar=True, required=True, help="The channel.")
 @force_option()
@@ -48,7 +54,13 @@ def _prefix(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> N
 @command.command("anaconda")
 @_files
 @click.option(
-    "-u", "--url", envvar="ANACONDA_SERVER_URL", show_envvar=True, default="https://api.anaconda.org", show_default=True
+    "-u",
+    "--url",
+    envvar="ANACONDA_SERVER_URL",
+    show_envvar=True,
+    default="https://api.anaconda.org",
+    show_default=True,
+    help="The API of the server.",
 )
 @click.option(
     "-o", "--owner", envvar="ANACONDA_OWNER", show_envvar=True, required=True, help="The user or organisation."

@@ -36,7 +36,7 @@ class KeyProblem:
 
 
 def dead_keys(store: Store) -> list[KeyProblem]:
-    """The keys of *store* that no URL leads to, and those that lead to half the world, each with what to do."""
+    """The keys of *store* that no URL leads to, and those that match too many hosts, each with what to do."""
     problems = (_diagnose(key, _kind_under(store, key)) for key in store.keys())  # noqa: SIM118 - a Store is no mapping
     return [problem for problem in problems if problem is not None]
 

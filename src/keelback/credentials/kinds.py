@@ -240,7 +240,7 @@ class _Payload:
         return check_token(Secret(self._string(self._value, f"the value of {self._kind}")), self._source)
 
     def members(self, required: Iterable[str], optional: Iterable[str] = ()) -> Mapping[str, object]:
-        """The payload that is an object, with all *required* members there; members nobody knows are let be."""
+        """The payload that is an object, with all *required* members there; unknown members are ignored."""
         if not isinstance(self._value, dict):
             raise _malformed(f"the value of {self._kind} is an object, not {_json_type(self._value)}")
         members = self._value

@@ -1,6 +1,6 @@
 """A server's own words, short enough to read and free of secrets.
 
-A server may answer with whatever it likes, so that what is looked at is cut to a size before anything is searched in it.
+A server answers with whatever it likes, so that what is looked at is cut to a size before anything is searched in it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ _LOOKED_AT: Final = 16 << 10
 _LARGEST_JSON: Final = 64 << 10
 """Bytes; errors are small, and whatever is larger is shown as the text that it is."""
 _JSON_WORDS: Final = ("detail", "error", "message", "errors", "msg", "title", "reason")
-_TITLE: Final = re.compile(r"<(?:title|h1|Message)\b[^<>]*>", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<(title|h1|Message)\b[^<>]*>", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>]*(?:>|\Z)")
+_NO_CHARACTER: Final = re.compile(r"&#[0-9]{8,};?")
+"""No character has such a number; with thousands of digits, Python itself refuses to read it."""
 
 
 def servers_words(answer: Answer) -> str:
@@ -67,11 +69,9 @@ def _from_markup(text: str, *, cut: bool) -> tuple[str, bool]:
     """The title of a page, or all of its text, and whether that goes on behind *text*, which was *cut*."""
     title = _TITLE.search(text)
     if title:
-        end = text.find("</", title.end())
-        text = text[title.end() : end if end >= 0 else None]
-        cut = cut and end < 0
-    text = _TAG.sub(" ", text)
-    try:
-        return html.unescape(text), cut
-    except ValueError:  # a character's number of thousands of digits
-        return text, cut
+        text = text[title.end() :]
+        end = re.search(f"</{title[1]}", text, re.IGNORECASE)
+        text = text[: end.start()] if end else text
+        cut = cut and not end
+    text = _NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", _TAG.sub(" ", text))
+    return html.unescape(text), cut

@@ -26,7 +26,7 @@ _KEEP_IDLE_SECONDS: Final = 30.0
 
 
 class Pools(httpx2.BaseTransport):
-    """The transport under :class:`keelback.transport.Client`: one pool a proxy and a way of verifying certificates.
+    """The transport under :class:`keelback.transport.Client`: one pool per proxy and TLS verification.
 
     Args:
         connections: how many connections a pool opens at most.

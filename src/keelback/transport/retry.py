@@ -23,7 +23,7 @@ def is_temporary(status: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often and how patiently a request is tried.
+    """Retry policy: attempts and backoff.
 
     Attributes:
         attempts: how often at most, the first one included; at least 1.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def publish(  # noqa: PLR0913 - the public door: each of these is an option of the command
     paths: str | Path | Iterable[str | Path],
-    to: str | Channel | Sequence[str | Channel],
+    to: str | Path | Channel | Sequence[str | Path | Channel],
     *,
     force: bool = False,
     skip_existing: bool = False,
@@ -47,7 +47,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
 
     Args:
         paths: files, folders and patterns.
-        to: the channels: folders, URLs, or :class:`~keelback.channels.base.Channel` objects.
+        to: the channels: folders (text or paths), URLs, or :class:`~keelback.channels.base.Channel` objects.
         force: replace files of the same name and other bytes.
         skip_existing: leave files of the same name and other bytes as they are, and call that a success.
         dry_run: do everything but send.
@@ -64,7 +64,8 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         reporter: who is told what happens; nobody by default.
 
     Returns:
-        What became of every archive in every channel. What failed is in it, not raised.
+        What became of every archive in every channel. What failed is in it, not raised. Where the user presses Ctrl-C
+        while archives are sent, the report says what arrived, with the exit status ``INTERRUPTED``.
 
     Raises:
         UsageError: no archives, or no such channel.
@@ -104,8 +105,8 @@ def _secret(value: str | Secret | None, source: str) -> Secret | None:
     return Secret(value, source) if isinstance(value, str) else value
 
 
-def _channels(to: str | Channel | Sequence[str | Channel], given: Given) -> list[Channel]:
-    items = [to] if isinstance(to, str | Channel) else to
+def _channels(to: str | Path | Channel | Sequence[str | Path | Channel], given: Given) -> list[Channel]:
+    items = [to] if isinstance(to, str | Path | Channel) else to
     if not items:
         raise UsageError("no destination", hint="name one with --to")
     if len(items) > 1 and given:
@@ -113,7 +114,9 @@ def _channels(to: str | Channel | Sequence[str | Channel], given: Given) -> list
             f"{given.source} would go to {len(items)} channels",
             hint="keep the credentials of several servers in the auth file, or in each server's variable",
         )
-    channels = [channel_for(item) if isinstance(item, str) else item for item in items]
+    # an absolute path is never taken for a host
+    places = [str(item.absolute()) if isinstance(item, Path) else item for item in items]
+    channels = [channel_for(place) if isinstance(place, str) else place for place in places]
     if given and not channels[0].takes_credential:
         raise UsageError(f"{channels[0].url} takes no credential", hint="leave it out")
     return channels

@@ -128,7 +128,9 @@ def _store_of_url(url: str) -> Iterator[Store]:
 
 
 def credential_for(url: str, *, auth_file: Path | str | None = None) -> Match | None:
-    """The credential that keelback would use for *url*, with its key and its store; nothing where there is none.
+    """The credential stored for *url*, with its key and its store; nothing where there is none.
+
+    Variables such as ``PREFIX_API_KEY`` are not consulted: they belong to uploads.
 
     Args:
         url: any URL of the server: ``https://repo.prefix.dev/my-channel``, ``s3://bucket/channel``.

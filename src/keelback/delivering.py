@@ -130,9 +130,9 @@ class Deliverer:
                 self._rest(pause)
                 pause = min(pause * 2, 4.0) or 0.25
                 self._channel.refresh()
-        except (CredentialRefused, Interrupted):
+        except Interrupted:
             raise
-        except KeelbackError as error:
+        except KeelbackError as error:  # a credential refused here, too: the server took it a moment ago
             self._reporter.note(f"{archive.filename}: what the channel has could not be read: {error}")
             return Listed()
         return found

@@ -1,5 +1,7 @@
-"""What a hostile, confused or half-broken world cannot do: make a failure look like a success, take one file's trouble
-to the others, get hold of a secret that is not meant for it, or end a run by not listening to it.
+"""What a hostile, confused or half-broken world cannot do.
+
+Make a failure look like a success, take one file's trouble to the others, get hold of a secret that is not meant for
+it, or end a run by not listening to it.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import json
 import signal
 import ssl
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import pytest
@@ -132,7 +134,7 @@ class Stopping(Reporter):
     def __init__(self) -> None:
         self._felt = threading.Event()
 
-    def __enter__(self) -> Stopping:
+    def __enter__(self) -> Self:
         self._before = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
@@ -244,7 +246,7 @@ def test_an_absurd_index_of_one_subdir_is_that_subdirs_alone(token: str, ten: li
         report = attempt(server, token, *ten[:9], poisoned, force=True, retry=ONCE)
     assert report.channels[0].summary == {"uploaded": 9, "failed": 1}
     (failed,) = [outcome for outcome in report.outcomes if outcome.status is Status.FAILED]
-    assert (failed.name, failed.error.code in {"bad-index", "transport"}) == ("poisoned", True)
+    assert (failed.name, failed.error.code) == ("poisoned", "bad-index")
 
 
 def test_whatever_is_raised_for_one_file_is_that_files_alone(
@@ -284,7 +286,7 @@ BAD_PROXIES = [
 def test_a_proxy_that_is_none_is_named_by_its_variables(token: str, demo: Path, proxy: str, variable: str) -> None:
     """The library that cannot read it would quote it, password and all."""
     password = leaks.new_secret("proxy")
-    args = ["publish", "--to", "quetz+https://server.example/chan", demo]
+    args = ["publish", "--retries", "0", "--to", "quetz+https://server.example/chan", demo]
     done = run_keelback(args, env={"QUETZ_API_KEY": token, variable: proxy.format(password)})
     assert done.returncode == ExitStatus.USAGE
     assert "the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY)" in done.stderr
@@ -613,7 +615,7 @@ def test_a_file_that_is_there_and_is_not_is_not_skipped(token: str, demo: Path) 
     ids=["storage", "commit"],
 )
 def test_force_says_what_it_has_removed(token: str, demo: Path, other: bytes, fault: Fault) -> None:
-    """The API replaces by deleting first: where nothing follows that, the user has to know that the old file is gone."""
+    """The API replaces by deleting first: where nothing follows that, the user must know that the old one is gone."""
     with AnacondaServer(token) as server:
         server.put(INDEXED, other)
         server.plan(fault)
@@ -655,12 +657,11 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("status", [403, 413, 401, 422, 200])
+@pytest.mark.parametrize(
+    ("status", "shape"), [*((status, shape) for status in (401, 403, 413, 422) for shape in SHAPES), (200, "JSON")]
+)
 def test_what_the_form_held_does_not_show(token: str, demo: Path, status: int, shape: str) -> None:
     """The policy and the signature of a form let anybody put a file there, as long as they last."""
-    if status == 200 and shape != "JSON":
-        pytest.skip("text with a 200 is a success")
     with Chatty(token, status, SHAPES[shape]) as server:
         report = attempt(server, token, demo, retry=ONCE)
     assert statuses(report) == ["failed"]
@@ -684,7 +685,12 @@ def test_an_archive_does_not_decide_how_it_is_registered(token: str, tmp_path: P
         attempt(server, token, demo)
         second = make_conda(tmp_path / "dist", version="2.0", about=about)
         attempt(server, token, second)
-    shown = {"summary": "a summary", "description": "a description", "home": "https://example.com"}
+    shown = {
+        "license": "BSD-3-Clause",
+        "summary": "a summary",
+        "description": "a description",
+        "home": "https://example.com",
+    }
     package, update = [request.json() for request in server.of_step("package") if request.method != "GET"]
     release, *_ = [request.json() for request in server.of_step("release") if request.method == "POST"]
     described = {**shown, "package_types": ["conda"], "name": "demo"}

@@ -150,7 +150,7 @@ def test_a_final_answer_is_not_tried_again(kind: str, token: str, demo: Path, st
         outcome = outcome_of(attempt(server, token, demo))
     assert (outcome.status, outcome.attempts) == (Status.FAILED, 1)
     assert str(status) in outcome.error.message
-    assert f"scripted {status}" in outcome.error.message or kind == "anaconda"  # there the object store answers
+    assert f"scripted {status}" in outcome.error.message
     assert len(server.of_step("upload")) == 1
 
 

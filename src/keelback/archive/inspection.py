@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keelback.archive.info import InfoFiles
 
 
-def inspect(path: Path, *, subdir: str | None = None) -> PackageArchive:
+def inspect(path: str | Path, *, subdir: str | None = None) -> PackageArchive:
     """Read what a package says of itself, and check it.
 
     Of a ``.conda`` the zip directory and ``info-*.tar.zst`` are read, of a ``.tar.bz2`` the beginning, up to the end of

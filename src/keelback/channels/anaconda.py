@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
 from keelback.channels.access import token_access
-from keelback.channels.answers import error_of, expect
+from keelback.channels.answers import expect
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
@@ -17,13 +19,13 @@ from keelback.channels.server import ServerChannel
 from keelback.channels.target import Target, check_name, check_server
 from keelback.credentials.kinds import CondaToken
 from keelback.credentials.lookup import find
-from keelback.errors import CredentialRefused, Forbidden, KeelbackError, ServerError, UsageError
+from keelback.errors import KeelbackError, ServerError, UsageError
 from keelback.repodata import Listed
 from keelback.secret import MASK
 from keelback.transport import ArchiveBody, MultipartBody, Request, disposition, servers_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import httpx2
 
@@ -254,22 +256,14 @@ class AnacondaChannel(ServerChannel):
                 "POST", url, headers={"accept": "application/json"}, body=MultipartBody(parts), retried=delivery.retried
             )
         )
-        if not answer.ok:
-            raise self._storage_error(answer, staged["form_data"])
-        expect(answer)
-        return answer.attempts
-
-    def _storage_error(self, answer: Answer, fields: Mapping[str, str]) -> KeelbackError:
-        """What the storage said, without the one-time secrets of the form; no token of ours was refused by it."""
-        error = error_of(answer)
-        if isinstance(error, CredentialRefused | Forbidden):
+        answer = _without(answer, staged["form_data"].values())
+        if answer.status in (401, 403):  # no token of ours was refused
             refused = f"the storage of {self._api} refused the file ({answer.status}): {servers_words(answer)}"
             error = ServerError(refused.removesuffix(": "), status=answer.status)
             error.attempts = answer.attempts
-        for value in fields.values():
-            if len(value) > len(MASK):
-                error.message = error.message.replace(value, MASK)
-        return error
+            raise error
+        expect(answer)
+        return answer.attempts
 
     def _commit(self, archive: PackageArchive, staged: Mapping[str, Any]) -> None:
         answer = self._call("POST", self._path("commit", archive), {"dist_id": staged["dist_id"]})
@@ -302,6 +296,16 @@ def _reading_url(api: str) -> str:
 def _about(archive: PackageArchive) -> dict[str, Any]:
     """What the server shows of a package (anaconda-client, ``inspect_package/conda.py``), from its about.json."""
     return {key: archive.about[key] for key in _SHOWN if key in archive.about}
+
+
+def _without(answer: Answer, secrets: Iterable[str]) -> Answer:
+    """*answer* as if it did not repeat any of *secrets*: the fields of a form are good for one upload, by anybody."""
+    content = answer.content
+    for secret in secrets:
+        if len(secret) > len(MASK):
+            for spelling in {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], html.escape(secret)}:
+                content = content.replace(spelling.encode(), MASK.encode())
+    return replace(answer, content=content)
 
 
 def _is_text(value: object) -> bool:

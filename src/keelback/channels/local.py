@@ -7,8 +7,6 @@ import errno
 import hashlib
 import os
 import shutil
-import threading
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from keelback.archive import SUBDIRS
@@ -16,11 +14,12 @@ from keelback.archive.source import Stamp
 from keelback.channels.base import Channel, Delivery, Refusal, Session
 from keelback.channels.folder import Folder
 from keelback.channels.indexing import check_index, read_file
+from keelback.channels.memo import Memo
 from keelback.errors import ChannelError, ConflictError, SourceChanged, UsageError
-from keelback.repodata import REPODATA, Listed, Lookup, decode_listing
+from keelback.repodata import REPODATA, Listed, Listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from keelback.archive import PackageArchive
@@ -55,8 +54,7 @@ class LocalChannel(Channel):
         self._folder = Folder(folder.absolute())
         self.url = self._folder.root.as_uri()
         self._found: dict[str, Stamp] = {}
-        self._listings: dict[str, Lookup[Listed]] = {}
-        self._reading = threading.Lock()
+        self._listings: Memo[Listing] = Memo()
 
     @classmethod
     def from_target(cls, target: Target) -> LocalChannel | None:
@@ -138,17 +136,17 @@ class LocalChannel(Channel):
 
     def listed(self, archive: PackageArchive) -> Listed | None:
         """See :class:`Channel`."""
-        listing = Lookup(partial(self._read_listing, archive.subdir), self._reading)
-        return self._listings.setdefault(archive.subdir, listing).get(archive.filename)
+        listing = self._listings.get(archive.subdir, lambda: self._read_listing(archive.subdir))
+        return listing.get(archive.filename)
 
     def refresh(self) -> None:
         """See :class:`Channel`."""
-        self._listings.clear()
+        self._listings.forget()
 
-    def _read_listing(self, subdir: str, filenames: Collection[str]) -> Mapping[str, Listed]:
+    def _read_listing(self, subdir: str) -> Listing:
         with self._explained():
             content = read_file(self._folder.root / subdir / REPODATA)
-        return decode_listing(content or b"", filenames)
+        return Listing(content or b"")
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

@@ -60,7 +60,7 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
     if not text.strip():
         raise UsageError("the destination is empty", hint="name a folder or the URL of a channel")
     scheme = _SCHEME.match(text)
-    if scheme is None:
+    if scheme is None or _HOST_AND_PATH.match(text):  # HOST:PORT/ is no scheme
         _refuse_host_without_scheme(text)
         return Target(text, None, "file", folder=_expanded(text))
     if _AMBIGUOUS.search(text):  # parsers differ in what they make of these, and so in who is spoken to
@@ -92,9 +92,9 @@ def _refuse_secrets(text: str, parts: SplitResult) -> None:
         )
     if parts.query or parts.fragment:
         raise UsageError(f"{redact(text)} has a query or a fragment; a channel's URL has neither")
-    if parts.path.startswith("/t/"):
+    if "t" in [unquote(segment) for segment in parts.path.split("/")[:-1]]:
         raise UsageError(
-            f"{text} has a token in its path, where it ends up in logs",
+            f"the destination at {parts.netloc} has a token in its path, where it ends up in logs",
             hint="leave /t/TOKEN out, and give the token by --api-key-file, a variable or the auth file",
         )
 

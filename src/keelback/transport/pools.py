@@ -130,7 +130,7 @@ def _proxy(address: str) -> httpcore2.Proxy:
         url = httpx2.URL(address)
     except (httpx2.InvalidURL, ValueError):
         url = httpx2.URL("")
-    if url.scheme not in ("http", "https") or not url.host:  # whatever it is, a password may be in it
+    if url.scheme not in ("http", "https") or not host_of(address):  # whatever it is, a password may be in it
         raise UsageError(
             "the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) is no http(s) URL",
             hint="write it like http://HOST:PORT, with special characters of a password percent-encoded",

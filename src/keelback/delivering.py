@@ -115,7 +115,7 @@ class Deliverer:
         other = "with other bytes" if same is False else "and does not say whether with the same bytes"
         conflict = ConflictError(
             f"{self._channel.url} has {archive.relative_path} already, {other}",
-            hint="raise the build number; or keep theirs with --skip-existing, or replace it with --force",
+            hint="Raise the build number; or keep theirs with --skip-existing, or replace it with --force.",
         )
         return Outcome.of(archive, Status.FAILED, attempts=attempts, error=Problem.of(conflict))
 

@@ -31,6 +31,6 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.force and self.skip_existing:
-            raise UsageError("force and skip-existing contradict each other", hint="choose one of them")
+            raise UsageError("force and skip-existing contradict each other", hint="Choose one of them.")
         if self.jobs < 1:
             raise UsageError("jobs is at least 1")

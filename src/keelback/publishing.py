@@ -108,17 +108,17 @@ def _secret(value: str | Secret | None, source: str) -> Secret | None:
 def _channels(to: str | Path | Channel | Sequence[str | Path | Channel], given: Given) -> list[Channel]:
     items = [to] if isinstance(to, str | Path | Channel) else to
     if not items:
-        raise UsageError("no destination", hint="name one with --to")
+        raise UsageError("no destination", hint="Name one with --to.")
     if len(items) > 1 and given:
         raise UsageError(
             f"{given.source} would go to {len(items)} channels",
-            hint="keep the credentials of several servers in the auth file, or in each server's variable",
+            hint="Keep the credentials of several servers in the auth file, or in each server's variable.",
         )
     # an absolute path is never taken for a host
     places = [str(item.absolute()) if isinstance(item, Path) else item for item in items]
     channels = [channel_for(place) if isinstance(place, str) else place for place in places]
     if given and not channels[0].takes_credential:
-        raise UsageError(f"{channels[0].url} takes no credential", hint="leave it out")
+        raise UsageError(f"{channels[0].url} takes no credential", hint="Leave it out.")
     return channels
 
 

@@ -61,7 +61,7 @@ class Problem:
     def of_bug(cls, error: Exception) -> Problem:
         """The problem that an *error* stands for which nobody foresaw."""
         message = redact(f"{type(error).__name__}: {error}")
-        return cls("internal", message, "this is a bug in keelback: please report it, with what -vv says")
+        return cls("internal", message, "This is a bug in keelback: please report it, with what -vv says.")
 
     def to_json(self) -> dict[str, str]:
         """``{"code", "message", "hint"}``."""
@@ -268,7 +268,7 @@ def finding_to_json(finding: Finding) -> dict[str, str]:
 
 
 INTERRUPTED: Final = Problem.of(
-    Interrupted("stopped before it was finished", hint="run the same command again: it does only what is left")
+    Interrupted("stopped before it was finished", hint="Run the same command again: it does only what is left.")
 )
 
 

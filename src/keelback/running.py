@@ -129,15 +129,27 @@ class Run:
         """Do *work* for each archive, *most* at once, until the credential is refused or the user stops it."""
         if not archives or self._ended:
             return
-        with ThreadPoolExecutor(min(most, len(archives)), thread_name_prefix="upload") as pool:
+        pool = ThreadPoolExecutor(min(most, len(archives)), thread_name_prefix="upload")
+        try:
             pending: set[Future[None]] = {pool.submit(self._unless_ended, work, archive) for archive in archives}
+            while pending:
+                done, pending = wait(pending, timeout=_TICK)
+                for future in done:
+                    future.result()
+        except KeyboardInterrupt:
+            self._end()
+        finally:
+            self._join(pool)
+
+    def _join(self, pool: ThreadPoolExecutor) -> None:
+        """Wait for the threads, however often Ctrl-C is pressed meanwhile: what they did has to be told."""
+        while True:
             try:
-                while pending:
-                    done, pending = wait(pending, timeout=_TICK)
-                    for future in done:
-                        future.result()
+                pool.shutdown(wait=True, cancel_futures=True)
             except KeyboardInterrupt:
                 self._end()
+            else:
+                return
 
     @property
     def _ended(self) -> bool:

@@ -502,7 +502,7 @@ def test_a_journal_that_somebody_has_edited_is_an_error(dist, tmp_path):
     (tmp_path / "channel" / ".keelback" / "replacing.json").write_text("{", encoding="utf-8")
     report = keelback.publish([dist], str(tmp_path / "channel"))
     assert "replacing.json" in report.channels[0].error.message
-    assert report.channels[0].error.hint == "remove it"
+    assert report.channels[0].error.hint == "Remove it."
 
 
 def test_what_dead_runs_left_is_cleared_away_and_what_runs_hold_is_not(dist, tmp_path):
@@ -657,7 +657,7 @@ def test_a_full_disk_fails_one_file_and_the_others_go(dist, tmp_path, monkeypatc
     assert failed.error.code == "disk-full"
     assert str(channel) in failed.error.message
     assert "bytes free" in failed.error.message
-    assert "make room" in failed.error.hint
+    assert "Make room" in failed.error.hint
     assert_complete(channel, {"noarch/demo-1.0-h0_0.conda", *ALL} - {f"{failed.subdir}/{failed.filename}"})
     again = publish(channel, dist)
     assert again.pop(failed.filename) is Status.UPLOADED

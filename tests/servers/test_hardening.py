@@ -624,7 +624,7 @@ def test_force_says_what_it_has_removed(token: str, demo: Path, other: bytes, fa
         server.behave()
         again = attempt(server, token, demo, force=True)
     assert statuses(report) == ["failed"]
-    assert "the old file is already removed: run it again" in outcome_of(report).error.hint
+    assert "The old file is already removed: run it again" in outcome_of(report).error.hint
     assert statuses(again) == ["uploaded"]
 
 
@@ -859,7 +859,7 @@ def test_a_host_without_a_scheme_is_no_folder(demo: Path, tmp_path: Path, to: st
     """Who writes that means the server: a folder of that name would be a success that nobody wanted."""
     done = run_keelback(["publish", "--to", to, demo], cwd=tmp_path)
     assert done.returncode == ExitStatus.USAGE
-    assert f"write https://{to} for the server, or ./{to} for the folder" in done.stderr
+    assert f"Write https://{to} for the server, or ./{to} for the folder" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["dist"]
 
 

@@ -788,7 +788,7 @@ def test_a_run_stopped_among_many_at_once(token: str, ten: list[Path], tmp_path:
     assert done.returncode == ExitStatus.INTERRUPTED
     assert all(f"noarch/{path.name}" in done.stdout for path in ten)
     assert "stopped before it was finished" in done.stderr
-    assert "run the same command again" in done.stderr
+    assert "Run the same command again" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -51,7 +51,7 @@ def token_access(
         CredentialError: there is none, or none that will do.
     """
     if session.given.username is not None or session.given.password is not None:
-        raise UsageError(f"{server} takes a token, not a user name and a password", hint="give the token alone")
+        raise UsageError(f"{server} takes a token, not a user name and a password", hint="Give the token alone.")
     given = given_token(session, url, kind, variable)
     return given or stored_access(session, url, server=server, usable=usable, flag="--api-key", variable=variable)
 

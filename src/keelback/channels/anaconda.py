@@ -84,7 +84,7 @@ class AnacondaChannel(ServerChannel):
             segments, label = segments[:1], segments[1]
         if not segments or (own and len(segments) > 1):
             example = "https://anaconda.org" if own else target.base()
-            raise UsageError(f"{target.text} names no owner", hint=f"write it like {example}/OWNER")
+            raise UsageError(f"{target.text} names no owner", hint=f"Write it like {example}/OWNER.")
         return cls(segments[-1], [label], url=SERVER if own else target.base(len(segments) - 1))
 
     def open(self, session: Session) -> None:
@@ -141,7 +141,7 @@ class AnacondaChannel(ServerChannel):
             raise ServerError(
                 f"{self._api} refuses {archive.relative_path} as being there, and says that it is not",
                 status=409,
-                hint="an upload of it may have been broken off; try again in a while, or with --force",
+                hint="An upload of it may have been broken off; try again in a while, or with --force.",
             )
         raise Refusal(attempts=0)
 
@@ -159,7 +159,7 @@ class AnacondaChannel(ServerChannel):
                 raise Refusal(attempts=0)
             return self._transfer(archive, staged, delivery)
         except KeelbackError as error:
-            error.hint = f"the old file is already removed: run it again; {error.hint}".rstrip("; ")
+            error.hint = f"The old file is already removed: run it again. {error.hint}".rstrip()
             raise
 
     # --- package and release --------------------------------------------------------------------------------------

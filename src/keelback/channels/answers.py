@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from keelback.transport import Answer
 
 _HINTS: Final = {
-    404: "check the server, the channel and how they are spelled in the URL",
-    407: "a proxy wants a name and a password: put them into its variable, as in http://NAME:PASSWORD@PROXY",
-    413: "the server, or a proxy in front of it, limits the size of a request",
-    429: "the server limits how often it is asked; try again later, or with fewer --jobs",
+    404: "Check the server, the channel and how they are spelled in the URL.",
+    407: "A proxy wants a name and a password: put them into its variable, as in http://NAME:PASSWORD@PROXY.",
+    413: "The server, or a proxy in front of it, limits the size of a request.",
+    429: "The server limits how often it is asked; try again later, or with fewer --jobs.",
 }
 _CODES: Final = {404: "not-found", 413: "too-large", 422: "rejected", 429: "rate-limited"}
 
@@ -58,12 +58,12 @@ def _error_of(answer: Answer, source: str | None) -> KeelbackError:
         whose = f" from {source}" if source else ""
         return CredentialRefused(
             f"{host} refused the credential{whose} (401){said}",
-            hint="it may have expired, or belong to another server; give a new one",
+            hint="It may have expired, or belong to another server; give a new one.",
         )
     if answer.status == 403:
         return Forbidden(
             f"{host} does not allow this (403){said}",
-            hint="the credential is known there, but may not write to this channel or replace this file",
+            hint="The credential is known there, but may not write to this channel or replace this file.",
         )
     if 300 <= answer.status <= 399:
         return _redirect(answer, host)
@@ -85,7 +85,7 @@ def _redirect(answer: Answer, host: str) -> ServerError:
     return ServerError(
         f"{host} redirects uploads to {where} ({answer.status}); nothing was sent there",
         status=answer.status,
-        hint="give the URL of the server that takes uploads",
+        hint="Give the URL of the server that takes uploads.",
         code="redirect",
     )
 

@@ -61,7 +61,7 @@ class ArtifactoryChannel(ServerChannel):
             return None
         if not segments or segments == ("artifactory",):
             raise UsageError(
-                f"{target.text} names no repository", hint=f"write it like {target.base()}/artifactory/REPOSITORY"
+                f"{target.text} names no repository", hint=f"Write it like {target.base()}/artifactory/REPOSITORY."
             )
         base = len(segments) - 1
         if segments[base - 2 : base] == ("api", "conda"):  # the URL from which conda reads
@@ -78,7 +78,7 @@ class ArtifactoryChannel(ServerChannel):
         """A pair or a token given with the command, then either from the variables, then what the stores have."""
         given, environ = session.given, session.environ
         if given.api_key is not None and (given.username is not None or given.password is not None):
-            raise UsageError("both a token, and a user name with a password, were given", hint="give one of them")
+            raise UsageError("both a token, and a user name with a password, were given", hint="Give one of them.")
         if given.username is not None or given.password is not None:
             username = given.username or environ.get("ARTIFACTORY_USERNAME")
             password = given.password or session.variable("ARTIFACTORY_PASSWORD", self._server)
@@ -89,7 +89,7 @@ class ArtifactoryChannel(ServerChannel):
             if username or password:
                 if environ.get("ARTIFACTORY_TOKEN"):
                     raise UsageError(
-                        "ARTIFACTORY_TOKEN and ARTIFACTORY_USERNAME are both set", hint="unset one of them"
+                        "ARTIFACTORY_TOKEN and ARTIFACTORY_USERNAME are both set", hint="Unset one of them."
                     )
                 source = "the variables ARTIFACTORY_USERNAME and ARTIFACTORY_PASSWORD"
                 return _pair(username, password, source)
@@ -185,7 +185,7 @@ class ArtifactoryChannel(ServerChannel):
             raise ServerError(
                 f"{self._server} stored other bytes under {archive.relative_path} than were sent",
                 status=answer.status,
-                hint="something on the way changes what is uploaded; run it again with --force",
+                hint="Something on the way changes what is uploaded; run it again with --force.",
                 code="damaged",
             )
 
@@ -199,7 +199,7 @@ def _pair(username: str | None, password: Secret | None, source: str) -> Access:
     if not username or password is None:
         raise UsageError(
             "a user name and a password belong together",
-            hint="give both --username and --password, or set both variables",
+            hint="Give both --username and --password, or set both variables.",
         )
     return Access(BasicHTTP(username, password), source)
 

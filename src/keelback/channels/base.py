@@ -90,7 +90,7 @@ class Session:
         if first != url:
             raise UsageError(
                 f"{name} would go to {first} and to {url}",
-                hint="keep the credentials of several servers of a kind in the auth file",
+                hint="Keep the credentials of several servers of a kind in the auth file.",
             )
         return Secret(value, f"the variable {name}")
 

@@ -72,6 +72,6 @@ def _when_closed(change: Callable[[], object], path: Path) -> None:
     except PermissionError as error:
         raise ChannelError(
             f"{path} cannot be replaced: another program has it open, or you may not write there",
-            hint="close what reads the channel, and run it again: only what is left will be done",
+            hint="Close what reads the channel, and run it again: only what is left will be done.",
             code="disk",
         ) from error

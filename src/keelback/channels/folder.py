@@ -206,7 +206,7 @@ class Folder:
         try:
             return set() if content is None else set(json.loads(content))
         except (ValueError, TypeError):  # nobody who writes it dies halfway
-            raise ChannelError(f"{self._journal} is malformed", hint="remove it", code="bad-index") from None
+            raise ChannelError(f"{self._journal} is malformed", hint="Remove it.", code="bad-index") from None
 
     # --- locks ------------------------------------------------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class Folder:
         except Timeout:
             raise ChannelError(
                 f"another keelback has been writing the index of {self.root} for {_LOCK_SECONDS:.0f} seconds",
-                hint="wait for it to end, or end it",
+                hint="Wait for it to end, or end it.",
                 code="locked",
             ) from None
 

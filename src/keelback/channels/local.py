@@ -66,11 +66,11 @@ class LocalChannel(Channel):
         root = self._folder.root
         with self._explained():
             if root.exists() and not root.is_dir():
-                raise UsageError(f"{root} is a file, not a folder", hint="name a folder")
+                raise UsageError(f"{root} is a file, not a folder", hint="Name a folder.")
             if root.is_dir() and not is_channel(root) and any(root.iterdir()):
                 raise UsageError(
                     f"{root} is a folder, but not a channel: it has no {REPODATA} in any subdir",
-                    hint="name an empty or a new folder, or a channel",
+                    hint="Name an empty or a new folder, or a channel.",
                 )
             _require_writable(root)
             for subdir in self._folder.subdirs():
@@ -95,7 +95,7 @@ class LocalChannel(Channel):
         if other is not None:
             raise ConflictError(
                 f"{self._folder.root} has {archive.subdir}/{other}, which its file system takes for {archive.filename}",
-                hint="give the package a name that differs by more than upper and lower case",
+                hint="Give the package a name that differs by more than upper and lower case.",
             )
         self._found[archive.relative_path] = stamp
         return Listed(sha256=sha256, size=stamp.size)
@@ -182,7 +182,7 @@ def _copy(archive: PackageArchive, to: Path, delivery: Delivery) -> None:
         os.fsync(file.fileno())
     if digest.hexdigest() != archive.sha256:
         raise SourceChanged(
-            f"{archive.path} changed while it was being copied", hint="publish it again when it is done"
+            f"{archive.path} changed while it was being copied", hint="Publish it again when it is done."
         )
 
 
@@ -196,7 +196,7 @@ def _disk(error: OSError, root: Path) -> ChannelError:
         nearest = next(folder for folder in (root, *root.parents) if folder.exists())
         return ChannelError(
             f"no space left for the channel in {root} ({shutil.disk_usage(nearest).free} bytes free)",
-            hint="make room, and run it again: only what is left will be done",
+            hint="Make room, and run it again: only what is left will be done.",
             code="disk-full",
         )
     what = error.strerror or str(error)

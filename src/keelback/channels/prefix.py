@@ -50,7 +50,7 @@ class PrefixChannel(ServerChannel):
         if target.kind != cls.kind and (target.kind or not own):
             return None
         if not target.segments:
-            raise UsageError(f"{target.text} names no channel", hint=f"write it like {target.base()}/CHANNEL")
+            raise UsageError(f"{target.text} names no channel", hint=f"Write it like {target.base()}/CHANNEL.")
         server = SERVER if target.base() == _REPOSITORY else target.base()
         return cls("/".join(target.segments), url=server)
 
@@ -85,7 +85,7 @@ class PrefixChannel(ServerChannel):
         data = document.get("data") if isinstance(document, dict) else None
         if isinstance(data, dict) and data.get("viewer", ...) is None:
             raise CredentialRefused(
-                f"{self._server} does not know the token from {self._source}", hint="make a new one in its settings"
+                f"{self._server} does not know the token from {self._source}", hint="Make a new one in its settings."
             )
 
     def asks_first(self, archive: PackageArchive) -> bool:

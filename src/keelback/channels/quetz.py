@@ -43,7 +43,7 @@ class QuetzChannel(ServerChannel):
             return None
         segments = target.segments
         if not segments:
-            raise UsageError(f"{target.text} names no channel", hint=f"write it like {target.base()}/CHANNEL")
+            raise UsageError(f"{target.text} names no channel", hint=f"Write it like {target.base()}/CHANNEL.")
         base = len(segments) - 1
         if base and segments[base - 1] == "get":
             base -= 1
@@ -62,12 +62,12 @@ class QuetzChannel(ServerChannel):
                 f"{self._server} has no channel {self._channel!r}",
                 status=404,
                 code="no-channel",
-                hint="create it on the server first, or check how it is spelled",
+                hint="Create it on the server first, or check how it is spelled.",
             )
         if answer.status == 403:  # a key that may upload one package, but not look at the channel
             return
         if not isinstance(expect(answer, 200, source=self._source).json(), dict):
-            raise ServerError(f"{self._server} does not answer as Quetz does", status=200, hint="check the URL")
+            raise ServerError(f"{self._server} does not answer as Quetz does", status=200, hint="Check the URL.")
 
     def asks_first(self, archive: PackageArchive) -> bool:
         """A small file is sent at once: Quetz says 409 where it has one."""

@@ -42,5 +42,5 @@ def channel_for(destination: str) -> Channel:
             return channel
     examples = ", ".join(f"{kind}+{target.scheme}://{target.netloc}/..." for kind in KINDS if kind != "local")
     raise UsageError(
-        f"{redact(destination)}: which kind of server is {target.host}?", hint=f"say it in the URL: {examples}"
+        f"{redact(destination)}: which kind of server is {target.host}?", hint=f"Say it in the URL: {examples}."
     )

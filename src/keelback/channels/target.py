@@ -58,7 +58,7 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
         UsageError: unknown scheme, no host, a user name or password in it, or a name that no channel can have.
     """
     if not text.strip():
-        raise UsageError("the destination is empty", hint="name a folder or the URL of a channel")
+        raise UsageError("the destination is empty", hint="Name a folder or the URL of a channel.")
     scheme = _SCHEME.match(text)
     if scheme is None or _HOST_AND_PATH.match(text):  # HOST:PORT/ is no scheme
         _refuse_host_without_scheme(text)
@@ -76,7 +76,7 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
     _refuse_secrets(text, parts)
     host = host_of(f"{protocol}://{parts.netloc}")
     if "%" in parts.netloc or not _HOST.fullmatch(host):
-        raise UsageError(f"{redact(text)} names no host", hint="write it like https://HOST/CHANNEL")
+        raise UsageError(f"{redact(text)} names no host", hint="Write it like https://HOST/CHANNEL.")
     segments = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
     for segment in segments:
         check_name(segment, "the path of the destination")
@@ -88,14 +88,14 @@ def _refuse_secrets(text: str, parts: SplitResult) -> None:
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             f"{redact(text)} has a user name or password in it, where it ends up in logs",
-            hint="put it into the auth file, or give it by the server's variables or options",
+            hint="Put it into the auth file, or give it by the server's variables or options.",
         )
     if parts.query or parts.fragment:
         raise UsageError(f"{redact(text)} has a query or a fragment; a channel's URL has neither")
     if "t" in [unquote(segment) for segment in parts.path.split("/")[:-1]]:
         raise UsageError(
             f"the destination at {parts.netloc} has a token in its path, where it ends up in logs",
-            hint="leave /t/TOKEN out, and give the token by --api-key-file, a variable or the auth file",
+            hint="Leave /t/TOKEN out, and give the token by --api-key-file, a variable or the auth file.",
         )
 
 
@@ -106,9 +106,12 @@ def check_name(name: str, what: str) -> str:
         UsageError: it is empty, is ``.`` or ``..``, or has other characters than letters, digits and ``._~-``.
     """
     if "://" in name:
-        raise UsageError(f"{what} is a name, not a URL: {redact(name)!r}", hint="give the server with --url")
+        raise UsageError(f"{what} is a name, not a URL: {redact(name)!r}", hint="Give the server with --url.")
     if not _NAME.fullmatch(name) or name in (".", ".."):
-        raise UsageError(f"{what}: {redact(name)!r} is not a valid name", hint="use letters, digits and . _ ~ -")
+        raise UsageError(
+            f"{what}: {redact(name)!r} is not a valid name",
+            hint="Use letters, digits, dot, underscore, tilde and dash.",
+        )
     return name
 
 
@@ -119,7 +122,7 @@ def check_server(url: str, what: str = "--url") -> str:
         UsageError: another scheme than https or http, no host, or anything secret in it.
     """
     if not url.lower().startswith(("https://", "http://")):
-        raise UsageError(f"{what}: {redact(url)!r} is no http(s) URL", hint="write it like https://HOST")
+        raise UsageError(f"{what}: {redact(url)!r} is no http(s) URL", hint="Write it like https://HOST.")
     target = parse_target(url, frozenset())
     return target.base(len(target.segments))
 
@@ -129,7 +132,7 @@ def _refuse_host_without_scheme(text: str) -> None:
     if _HOST_AND_PATH.match(text) and not Path(text).exists():
         raise UsageError(
             f"{redact(text)} is a folder that is not there, and looks like a URL",
-            hint=f"write https://{redact(text)} for the server, or ./{redact(text)} for the folder",
+            hint=f"Write https://{redact(text)} for the server, or ./{redact(text)} for the folder.",
         )
 
 
@@ -143,7 +146,7 @@ def _kind_and_protocol(text: str, scheme: str, kinds: frozenset[str]) -> tuple[s
         return scheme, "https"
     raise UsageError(
         f"{redact(text)}: unknown scheme {scheme!r}",
-        hint="use a folder, https://, or one of " + ", ".join(f"{kind}+https://" for kind in sorted(kinds)),
+        hint="Use a folder, https://, or one of " + ", ".join(f"{kind}+https://" for kind in sorted(kinds)) + ".",
     )
 
 
@@ -158,5 +161,5 @@ def _expanded(text: str) -> Path:
 
 def _folder(text: str, netloc: str, path: str) -> Target:
     if netloc not in ("", "localhost"):
-        raise UsageError(f"{text} names a folder of another machine", hint="write it like file:///folder")
+        raise UsageError(f"{text} names a folder of another machine", hint="Write it like file:///folder.")
     return Target(text, None, "file", folder=Path(url2pathname(path)))

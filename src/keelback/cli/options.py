@@ -111,7 +111,7 @@ def secret_options(name: str, *short: str, what: str, variable: str = "") -> Cal
         def with_secret(*args: Any, **kwargs: Any) -> Any:
             value, file = kwargs.pop(parameter), kwargs.pop(f"{parameter}_file")
             if value is not None and file is not None:
-                raise UsageError(f"--{name} and --{name}-file are both given", hint="give one of them")
+                raise UsageError(f"--{name} and --{name}-file are both given", hint="Give one of them.")
             source = f"--{name}" if file is None else f"--{name}-file"
             if file is not None:
                 kwargs[parameter] = _read_secret(file, source)

@@ -188,7 +188,7 @@ class Client:
             return
         raise TransportError(
             f"a credential would go to {url.host} over plain HTTP, where anyone on the way can read it",
-            hint=f"use https, or name the host in --allow-insecure-host {url.host}",
+            hint=f"Use https, or name the host in --allow-insecure-host {url.host}.",
             code="plain-http",
         )
 
@@ -208,7 +208,7 @@ def _insecure_host(name: str) -> str:
     """
     host = "" if "/" in name else host_of(f"https://{name}")
     if not host:
-        raise UsageError(f"{name!r} is no host", hint="name the host alone, as in --allow-insecure-host example.com")
+        raise UsageError(f"{name!r} is no host", hint="Name the host alone, as in --allow-insecure-host example.com.")
     return host
 
 

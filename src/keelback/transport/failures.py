@@ -60,11 +60,11 @@ def no_answer(request: Request, error: Exception, attempts: int) -> TransportErr
     """The error for a *request* that got no answer in so many *attempts*, the last of which ended with *error*."""
     url = httpx2.URL(request.url)
     tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    hint = "check the URL, the network and the proxy variables"
+    hint = "Check the URL, the network and the proxy variables."
     if _cause(error, ssl.SSLCertVerificationError):
-        hint = "if this server uses a certificate of your own authority, name its bundle in SSL_CERT_FILE"
+        hint = "If this server uses a certificate of your own authority, name its bundle in SSL_CERT_FILE."
     elif _speaks_no_tls(error):
-        hint = "this port does not speak TLS: is it http:// that you want?"
+        hint = "This port does not speak TLS: is it http:// that you want?"
     result = TransportError(f"{url.scheme}://{url.netloc.decode()}: {describe(error)} ({tries})", hint=hint)
     result.attempts = attempts
     return result

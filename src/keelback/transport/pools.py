@@ -133,7 +133,7 @@ def _proxy(address: str) -> httpcore2.Proxy:
     if url.scheme not in ("http", "https") or not host_of(address):  # whatever it is, a password may be in it
         raise UsageError(
             "the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) is no http(s) URL",
-            hint="write it like http://HOST:PORT, with special characters of a password percent-encoded",
+            hint="Write it like http://HOST:PORT, with special characters of a password percent-encoded.",
         ) from None
     auth = None
     if url.username or url.password:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from keelback.channels.base import Delivery, Refusal
 from keelback.errors import ConflictError, CredentialRefused, Interrupted, KeelbackError
-from keelback.repodata import Listed
+from keelback.listing import Listed
 from keelback.report import Outcome, Problem, Status
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from keelback.delivering import Deliverer
-from keelback.errors import CredentialRefused, KeelbackError
+from keelback.errors import KeelbackError
 from keelback.options import ASKING
 from keelback.report import INTERRUPTED, ChannelReport, Outcome, Problem, Status
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keelback.transport import Client
 
 _TICK: Final = 0.5
-"""How long a wait lasts at most, in seconds: on Windows, Ctrl-C waits for its end."""
+"""How long the main thread waits at a time, in seconds: on Windows, Ctrl-C waits for its end."""
 
 _SENT: Final = frozenset({Status.UPLOADED, Status.REPLACED})
 
@@ -53,6 +53,7 @@ class Run:
         self._client = client
         self._reporter = reporter
         self._outcomes: dict[str, Outcome] = {}
+        self._problem: Problem | None = None
         self._stop = threading.Event()
         self._deliverer = Deliverer(channel, options, reporter, self._stop)
 
@@ -62,9 +63,28 @@ class Run:
         return self._stop.is_set()
 
     def carry_out(self) -> ChannelReport:
-        """Run; failures are in the report, not raised."""
+        """Run; failures are in the report, not raised.
+
+        The work is done on threads of its own, because Ctrl-C may strike the main one between any two instructions.
+        """
         self._reporter.channel(self._channel.url, self._archives)
-        problem: Problem | None = None
+        done = threading.Event()  # Thread.join, interrupted, takes a running thread for one that has ended
+        threading.Thread(target=self._work, args=[done], name="run").start()
+        while not done.is_set():
+            try:
+                done.wait(_TICK)
+            except KeyboardInterrupt:
+                self._end()
+        problem = self._problem
+        if self.stopped:
+            problem = INTERRUPTED
+        elif self._deliverer.refused is not None:
+            problem = Problem.of(self._deliverer.refused)
+        if problem is not None:
+            self._take_back(problem)
+        return self.report(problem or INTERRUPTED, problem)
+
+    def _work(self, done: threading.Event) -> None:
         try:
             try:
                 self._deliver_all()
@@ -72,22 +92,12 @@ class Run:
                 self._verify()
             finally:
                 self._channel.close()
-        except CredentialRefused as error:
-            problem = Problem.of(error)
         except KeelbackError as error:
-            problem = Problem.of(error)
-            self._take_back(problem)
-        except KeyboardInterrupt:
-            self._end()
+            self._problem = Problem.of(error)
         except Exception as error:  # noqa: BLE001 - what arrived has to be told, whatever went wrong
-            problem = Problem.of_bug(error)
-            self._take_back(problem)
-        if self.stopped:
-            problem = INTERRUPTED
-            self._take_back(problem)
-        elif self._deliverer.refused is not None:
-            problem = Problem.of(self._deliverer.refused)
-        return self.report(problem or INTERRUPTED, problem)
+            self._problem = Problem.of_bug(error)
+        finally:
+            done.set()
 
     def report(self, why: Problem, problem: Problem | None = None) -> ChannelReport:
         """The report, where whatever has no outcome was not attempted because of *why*."""
@@ -129,27 +139,9 @@ class Run:
         """Do *work* for each archive, *most* at once, until the credential is refused or the user stops it."""
         if not archives or self._ended:
             return
-        pool = ThreadPoolExecutor(min(most, len(archives)), thread_name_prefix="upload")
-        try:
-            pending: set[Future[None]] = {pool.submit(self._unless_ended, work, archive) for archive in archives}
-            while pending:
-                done, pending = wait(pending, timeout=_TICK)
-                for future in done:
-                    future.result()
-        except KeyboardInterrupt:
-            self._end()
-        finally:
-            self._join(pool)
-
-    def _join(self, pool: ThreadPoolExecutor) -> None:
-        """Wait for the threads, however often Ctrl-C is pressed meanwhile: what they did has to be told."""
-        while True:
-            try:
-                pool.shutdown(wait=True, cancel_futures=True)
-            except KeyboardInterrupt:
-                self._end()
-            else:
-                return
+        with ThreadPoolExecutor(min(most, len(archives)), thread_name_prefix="upload") as pool:
+            for done in [pool.submit(self._unless_ended, work, archive) for archive in archives]:
+                done.result()
 
     @property
     def _ended(self) -> bool:

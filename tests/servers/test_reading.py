@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import json
 import ssl
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +22,7 @@ from keelback.channels.reading import IndexReader
 from keelback.channels.server import ASK_FIRST_FROM
 from keelback.credentials.kinds import BearerToken
 from keelback.errors import ChannelError, CredentialRefused, Forbidden, KeelbackError, TransportError
-from keelback.repodata import Listed
+from keelback.listing import Listed
 from keelback.secret import Secret
 from keelback.transport import Client
 from making import make_conda, make_tar_bz2, zstd
@@ -199,6 +201,21 @@ def test_no_more_is_read_than_an_index_may_have(reader, demo: PackageArchive, mo
         reader(server).listed(demo)
 
 
+def test_a_broken_index_is_not_kept(reader, demo: PackageArchive) -> None:
+    """Only the error is, for all that ask: not the megabytes that were at hand when it was found."""
+    content = b'{"packages":{"x":{},' + b" " * (8 << 20)
+    with IndexServer({"repodata.json": content}) as server:
+        index = reader(server)
+        tracemalloc.start()
+        try:
+            assert_bad_index(index, demo, "malformed")
+            gc.collect()
+            held = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+    assert held < 4 << 20
+
+
 # -- where shards are -----------------------------------------------------------------------------------------------
 
 
@@ -213,7 +230,7 @@ def test_no_more_is_read_than_an_index_may_have(reader, demo: PackageArchive, mo
         "http://ü..b/",
         "http://a b/",
         "http://\x00/",
-        "http:///x",
+        "https:///x",
         f"http://{'a' * 64}.invalid/",
         f"http://{'a.' * 130}invalid/",
         f"http://host.invalid/{'a' * 100_000}",

@@ -17,25 +17,19 @@ from hypothesis import strategies as st
 
 import keelback
 from keelback.errors import ArchiveError, ChannelError
+from keelback.listing import Listed, Listing, Lookup, Shard, decode_shard, decode_shard_index, unpack
 from keelback.repodata import (
-    Listed,
-    Lookup,
     Repodata,
-    Shard,
     check_repodata,
     compress_repodata,
-    decode_listing,
     decode_repodata,
-    decode_shard,
     decode_shard_hashes,
-    decode_shard_index,
     decompress,
     encode_repodata,
     encode_shard_index,
     encode_shards,
     record_of,
     same_file,
-    unpack,
 )
 from making import conda_entries, index_json, info_members, make_conda, tar, write_zip, zstd
 from reading_channels import from_document, unpacked
@@ -85,8 +79,10 @@ def test_what_is_written_is_what_is_read(records):
     assert read.records == records == from_document(json.loads(content), "noarch")
     assert encode_repodata("noarch", read) == content
     assert decompress(compress_repodata(content), "it", len(content)) == content
-    assert decode_listing(content, records.keys() | {"other-1-0.conda"}) == {
-        filename: Listed(record["sha256"], record["md5"], record["size"]) for filename, record in records.items()
+    listing = Listing(content)
+    assert {filename: listing.get(filename) for filename in [*records, "other-1-0.conda"]} == {
+        **{filename: Listed(sha256=record["sha256"], size=record["size"]) for filename, record in records.items()},
+        "other-1-0.conda": None,
     }
 
 
@@ -176,7 +172,7 @@ def test_the_least_that_an_index_says(content):
     """All of these have no records, and are no error."""
     check_repodata(content)
     assert decode_repodata(content).records == {}
-    assert decode_listing(content, ["demo-1.0-h0_0.conda"]) == {}
+    assert Listing(content).get("demo-1.0-h0_0.conda") is None
 
 
 @pytest.mark.parametrize(
@@ -231,81 +227,144 @@ def test_malformed_shards_are_an_error_of_the_channel(decode, content):
 @pytest.mark.parametrize(
     ("decode", "document"),
     [
-        pytest.param(decode_listing, b'{"packages":{"%s":1}}', id="a record that is none"),
-        pytest.param(decode_listing, b'{"packages":{"%s":{"sha256":1}}}', id="a hash that is none"),
-        pytest.param(decode_listing, b'{"packages.conda":{"%s":{"size":"1"}}}', id="a size that is none"),
-        pytest.param(decode_listing, b'{"packages":{"%s":{}}', id="cut short"),
-        pytest.param(decode_listing, b'{"packages":[]}', id="a list of records"),
-        pytest.param(decode_listing, b"[" * 100_000 + b"]" * 100_000, id="nested too deeply"),
-        pytest.param(decode_listing, b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="nested where unread"),
-        pytest.param(decode_shard, packed({"packages": {DEMO: {"sha256": "text"}}}), id="a hash as text"),
-        pytest.param(decode_shard_index, packed({"info": {}, "shards": {DEMO: b"12"}}), id="a short hash of a shard"),
-        pytest.param(
-            decode_shard_index, packed({"info": {"shards_base_url": 1}, "shards": {DEMO: bytes(32)}}), id="url"
-        ),
+        pytest.param(decode_shard, {"packages": {DEMO: {"sha256": "text"}}}, id="a hash as text"),
+        pytest.param(decode_shard, {"packages": {DEMO: 1}}, id="a record that is none"),
+        pytest.param(decode_shard_index, {"info": {}, "shards": {DEMO: b"12"}}, id="a short hash of a shard"),
+        pytest.param(decode_shard_index, {"info": {"shards_base_url": 1}, "shards": {DEMO: bytes(32)}}, id="no URL"),
+        pytest.param(decode_shard_index, {"shards": {}}, id="no word on where they are"),
     ],
 )
-def test_what_is_asked_for_has_to_be_well_formed(decode, document):
+def test_what_is_asked_of_shards_has_to_be_well_formed(decode, document):
     """In an index of somebody else, the fields that are believed are checked."""
     with pytest.raises(ChannelError, match="malformed") as caught:
-        decode(document.replace(b"%s", DEMO.encode()), [DEMO])
+        decode(packed(document), [DEMO])
     assert caught.value.code == "bad-index"
 
 
-@pytest.mark.parametrize("names", [[DEMO], [DEMO, "other-1-0.conda", "é-1-0.tar.bz2"]], ids=["one", "several"])
-def test_a_listing_passes_over_what_nobody_asked_for(names):
-    """However malformed or large it is; escapes in names are the names that they stand for."""
-    content = json.dumps(
-        {
-            "signatures": {"demo": {"packages": {DEMO: {"size": 7}}}},
-            "packages": {"unasked": "not even a record", "é-1-0.tar.bz2": {"size": 2}},
-            "packages.conda": {"large": {"sha256": "x" * (2 << 20)}, DEMO: {"size": 1, "depends": ["}", '"{']}},
-        }
-    ).encode()
-    assert decode_listing(content, names) == {
-        name: Listed(size=size) for name, size in {DEMO: 1, "é-1-0.tar.bz2": 2}.items() if name in names
-    }
+def test_a_shard_is_passed_over_where_nobody_asks():
+    """Whatever stands there."""
+    shard = packed({"removed": [DEMO], "packages": {"unasked": "no record"}, "packages.conda": {DEMO: {"size": 1}}})
+    assert decode_shard(shard, [DEMO, "other"]) == {DEMO: Listed(size=1)}
 
 
 @pytest.mark.parametrize(
-    ("decode", "content"),
+    ("decode", "document"),
     [
-        pytest.param(decode_listing, document({f"{n:x}": {} for n in range(200_000)}), id="repodata"),
-        pytest.param(decode_shard, packed({"packages": {f"{n:x}": {} for n in range(200_000)}}), id="a shard"),
+        pytest.param(decode_shard, {"packages": {DEMO: {"sha256": bytes(1 << 20)}}}, id="a record"),
         pytest.param(
             decode_shard_index,
-            packed({"info": {}, "shards": {f"{n:x}": b"" for n in range(200_000)}}),
-            id="shard index",
+            {"info": {"shards_base_url": "x" * (1 << 20)}, "shards": {DEMO: bytes(32)}},
+            id="where the shards are",
         ),
     ],
 )
-def test_records_that_nobody_asked_for_cost_no_memory(decode, content):
-    """A few megabytes of tiny records would otherwise be gigabytes of objects."""
-    tracemalloc.start()
-    try:
-        assert decode(content, [DEMO]) == {}
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 8 << 20
+def test_an_entry_that_fills_the_memory_is_not_built(decode, document):
+    """One emoji makes four bytes of each in a string."""
+    with pytest.raises(ChannelError, match=r"an entry of 10485[0-9]+ bytes"):
+        decode(packed(document), [DEMO])
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param((decode_listing, document({DEMO: {"sha256": "x" * (1 << 20)}})), id="a record"),
-        pytest.param((decode_shard, packed({"packages": {DEMO: {"sha256": bytes(1 << 20)}}})), id="in a shard"),
+        pytest.param(b'{"packages":{"a":1}}', id="a record that is none"),
+        pytest.param(b'{"packages":[]}', id="a list of records"),
+        pytest.param(b'{"packages":null}', id="no records"),
+        pytest.param(b'{"packages":{"a":{"sha256":1}}}', id="a hash that is a number"),
+        pytest.param(b'{"packages":{"a":{"sha256":"xyz"}}}', id="a hash that is not in hex"),
+        pytest.param(b'{"packages":{"a":{"md5":"abcd"}}}', id="a hash that is too short"),
+        pytest.param(b'{"packages.conda":{"a":{"size":"1"}}}', id="a size as text"),
+        pytest.param(b'{"packages.conda":{"a":{"size":-1}}}', id="a size below nothing"),
+        pytest.param(b'{"packages.conda":{"a":{"size":9223372036854775808}}}', id="a size beyond 64 bits"),
+        pytest.param(b'{"packages":{"a":{}}', id="cut short"),
+        pytest.param(b'{"packages":{"a":{},}}', id="a comma too many"),
+        pytest.param(b'{"packages":{"a":{} "b":{}}}', id="a comma too few"),
+        pytest.param(b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="nested too deeply"),
+        pytest.param(b"[]", id="a list"),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 8, 1 << 20])
+def test_a_malformed_listing_is_an_error_of_the_channel(monkeypatch, content, piece):
+    """Whatever a server sends instead of one."""
+    monkeypatch.setattr("keelback.listing._PIECE", piece)
+    with pytest.raises(ChannelError, match="malformed") as caught:
+        Listing(content)
+    assert caught.value.code == "bad-index"
+
+
+@given(RECORDS, RECORDS, st.sampled_from([None, 1]), st.integers(1, 300), st.booleans())
+def test_a_listing_is_the_same_in_pieces_of_any_size(packages, conda, indent, piece, spaced):
+    """However it is written, and whatever its records hold: braces and commas in strings and in objects of theirs."""
+    tricks = {"a": '},"b":{', "c": {"d": {"size": 7}, "e": {}}, "f": ['"', "\\", "}"]}
+    both = [{name: {**tricks, **record, **tricks} for name, record in part.items()} for part in (packages, conda)]
+    separators = (" , ", " : ") if spaced else None
+    content = json.dumps(
+        {"removed": ["}"], "packages": both[0], "info": {}, "packages.conda": both[1]},
+        indent=indent,
+        separators=separators,
+    ).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keelback.listing._PIECE", piece)
+        listing = Listing(content)
+    for part in (conda, packages):
+        for name, record in part.items():
+            if part is packages or name not in packages:
+                assert listing.get(name) == Listed(sha256=record["sha256"], size=record["size"])
+    assert listing.get("absent") is None
+
+
+def test_a_listing_says_what_old_records_say():
+    """Only an MD5, only a size, nothing, null; a name may be written with escapes."""
+    records = {"a": {"md5": "AB" * 16, "size": 0}, "b": {"size": 2**63 - 1}, "c": {}, "d": {"sha256": None}}
+    listing = Listing(document(records | {"é": {"md5": "cd" * 16}}))
+    assert [listing.get(name) for name in "abcdé"] == [
+        Listed(md5="ab" * 16, size=0),
+        Listed(size=2**63 - 1),
+        Listed(),
+        Listed(),
+        Listed(md5="cd" * 16),
+    ]
+
+
+def test_a_record_that_fills_the_memory_is_not_built():
+    """Megabytes without an end of a record are none."""
+    with pytest.raises(ChannelError, match="a record of more than 4194304 bytes"):
+        Listing(document({DEMO: {"sha256": "x" * (10 << 20)}}))
+
+
+def test_a_listing_has_a_limit_of_records(monkeypatch):
+    """More than any channel has are an attack on the memory."""
+    monkeypatch.setattr("keelback.listing.RECORDS_LIMIT", 3)
+    Listing(document({name: {} for name in "abc"}))
+    with pytest.raises(ChannelError, match="more than 3 records"):
+        Listing(document({name: {} for name in "abcd"}))
+
+
+@pytest.mark.parametrize(
+    ("read", "content"),
+    [
+        pytest.param(Listing, document({f"{n:x}": {} for n in range(200_000)}), id="repodata"),
         pytest.param(
-            (decode_shard_index, packed({"info": {"shards_base_url": "x" * (1 << 20)}, "shards": {DEMO: bytes(32)}})),
-            id="where the shards are",
+            lambda content: decode_shard(content, [DEMO]),
+            packed({"packages": {f"{n:x}": {} for n in range(200_000)}}),
+            id="a shard",
+        ),
+        pytest.param(
+            lambda content: decode_shard_index(content, [DEMO]),
+            packed({"info": {}, "shards": {f"{n:x}": b"" for n in range(200_000)}}),
+            id="a shard index",
         ),
     ],
 )
-def test_an_entry_that_fills_the_memory_is_not_built(content):
-    """One emoji makes four bytes of each in a string."""
-    decode, document = content
-    with pytest.raises(ChannelError, match=r"an entry of 10485[0-9]+ bytes"):
-        decode(document, [DEMO])
+def test_tiny_records_do_not_become_gigabytes(read, content):
+    """A few megabytes of them would otherwise fill a hundred times as much with objects."""
+    tracemalloc.start()
+    try:
+        read(content)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 << 20
 
 
 def test_an_index_is_not_unpacked_beyond_its_limit():

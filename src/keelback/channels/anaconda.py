@@ -20,7 +20,7 @@ from keelback.channels.target import Target, check_name, check_server
 from keelback.credentials.kinds import CondaToken
 from keelback.credentials.lookup import find
 from keelback.errors import KeelbackError, ServerError, UsageError
-from keelback.repodata import Listed
+from keelback.listing import Listed
 from keelback.secret import MASK
 from keelback.transport import ArchiveBody, MultipartBody, Request, disposition, servers_words
 

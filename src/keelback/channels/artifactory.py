@@ -16,7 +16,7 @@ from keelback.channels.server import ServerChannel
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BasicHTTP, BearerToken
 from keelback.errors import ServerError, UsageError
-from keelback.repodata import Listed
+from keelback.listing import Listed
 from keelback.transport import ArchiveBody, Request
 
 if TYPE_CHECKING:

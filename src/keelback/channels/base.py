@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.target import Target
     from keelback.credentials.stores import Store
-    from keelback.repodata import Listed
+    from keelback.listing import Listed
     from keelback.report import Reporter
     from keelback.transport import Client
 

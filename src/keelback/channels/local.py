@@ -16,7 +16,8 @@ from keelback.channels.folder import Folder
 from keelback.channels.indexing import check_index, read_file
 from keelback.channels.memo import Memo
 from keelback.errors import ChannelError, ConflictError, SourceChanged, UsageError
-from keelback.repodata import REPODATA, Listed, Listing
+from keelback.listing import Listed, Listing
+from keelback.repodata import REPODATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

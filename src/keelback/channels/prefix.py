@@ -20,7 +20,7 @@ from keelback.transport import ArchiveBody, MultipartBody, Request, disposition
 if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.target import Target
-    from keelback.repodata import Listed
+    from keelback.listing import Listed
 
 SERVER: Final = "https://prefix.dev"
 _REPOSITORY: Final = "https://repo.prefix.dev"

@@ -1,6 +1,6 @@
 """What a channel's own index says of a file: by shards where there are some, else by repodata.
 
-A server may be hostile, or just large: each part of an index has a limit, stays packed, and is unpacked one at a time.
+A server may be hostile, or just large: each part of an index has a limit, and one of them at a time is unpacked.
 """
 
 from __future__ import annotations
@@ -17,25 +17,23 @@ from keelback.channels.answers import error_of
 from keelback.channels.memo import Memo
 from keelback.errors import ChannelError, KeelbackError, ServerError
 from keelback.hosts import host_of
-from keelback.repodata import (
-    REPODATA,
+from keelback.listing import (
     REPODATA_LIMIT,
-    REPODATA_ZST,
-    SHARD_INDEX,
     Listed,
+    Listing,
     Lookup,
     Shard,
-    compress_index,
-    decode_listing,
     decode_shard,
     decode_shard_index,
+    forget_frames,
     unpack,
 )
+from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
 from keelback.secret import redact
 from keelback.transport import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable
 
     from keelback.archive import PackageArchive
     from keelback.transport import Answer, Client
@@ -82,7 +80,15 @@ class IndexReader:
         Raises:
             CredentialRefused, Forbidden, ChannelError, TransportError: the index cannot be read.
         """
-        return self._subdirs.get(archive.subdir, lambda: self._load(archive.subdir))(archive)
+        return self._subdirs.get(archive.subdir, lambda: self._open(archive.subdir))(archive)
+
+    def _open(self, subdir: str) -> Callable[[PackageArchive], Listed | None]:
+        """As :meth:`_load`, but what it raises can be kept."""
+        try:
+            return self._load(subdir)
+        except KeelbackError as error:
+            forget_frames(error)
+            raise
 
     def _load(self, subdir: str) -> Callable[[PackageArchive], Listed | None]:
         """How to find in the index of *subdir* what it says of an archive."""
@@ -91,17 +97,11 @@ class IndexReader:
         if content is not None:
             return partial(self._find_by_shards, folder, Lookup(partial(decode_shard_index, content), self._unpacking))
         content = self._fetch(folder + REPODATA_ZST, _PACKED_LIMIT[REPODATA_ZST])
-        if content is None:
-            content = self._fetch_plain(folder + REPODATA)
-        if content is None:
-            return _find_nothing
-        return partial(_find, Lookup(partial(_listing, content), self._unpacking))
-
-    def _fetch_plain(self, url: str) -> bytes | None:
-        """The ``repodata.json`` at *url*, packed: its like is only once in memory as it is."""
         with self._unpacking:
-            content = self._fetch(url, REPODATA_LIMIT)
-            return None if content is None else compress_index(content or b"{}")
+            if content is not None:
+                return partial(_find, Listing(unpack(content, REPODATA_ZST, REPODATA_LIMIT)))
+            content = self._fetch(folder + REPODATA, REPODATA_LIMIT)
+            return partial(_find, Listing(content or b""))
 
     def _find_by_shards(self, folder: str, index: Lookup[Shard], archive: PackageArchive) -> Listed | None:
         shard = index.get(archive.name.lower())
@@ -137,16 +137,8 @@ class IndexReader:
         return answer.content
 
 
-def _find(listing: Lookup[Listed], archive: PackageArchive) -> Listed | None:
+def _find(listing: Listing | Lookup[Listed], archive: PackageArchive) -> Listed | None:
     return listing.get(archive.filename)
-
-
-def _find_nothing(_: PackageArchive) -> Listed | None:
-    return None
-
-
-def _listing(packed: bytes, filenames: Collection[str]) -> Mapping[str, Listed]:
-    return decode_listing(unpack(packed, REPODATA_ZST, REPODATA_LIMIT), filenames)
 
 
 def _refusal(answer: Answer, *, anonymous: bool) -> KeelbackError:
@@ -157,7 +149,7 @@ def _refusal(answer: Answer, *, anonymous: bool) -> KeelbackError:
         f"{httpx2.URL(answer.url).netloc.decode()} does not let everybody read the index ({answer.status}), "
         "and no credential was sent there",
         status=answer.status,
-        hint="a credential goes only to the server that the channel's URL names; store one for it",
+        hint="A credential goes only to the server that the channel's URL names; store one for it.",
     )
     error.attempts = answer.attempts
     return error

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.base import Session
-    from keelback.repodata import Listed
+    from keelback.listing import Listed
 
 ASK_FIRST_FROM: Final = 4 << 20
 """From this size on, in bytes, a question costs less than sending an archive for nothing."""

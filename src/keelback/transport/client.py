@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -220,16 +221,14 @@ _NO_AUTH: Final = _NoAuth()
 
 
 def _read(response: httpx2.Response, request: Request) -> bytes:
-    pieces = []
-    length = 0
+    content = io.BytesIO()
     for piece in response.iter_bytes():
-        pieces.append(piece)
-        length += len(piece)
-        if length > request.limit:
+        content.write(piece)
+        if content.tell() > request.limit:
             if response.is_success:
-                raise TransportError(f"the answer of {redact(request.url)} is larger than {request.limit} bytes")
+                raise TransportError(f"the answer of {request.url} is larger than {request.limit} bytes")
             break
-    return b"".join(pieces)
+    return content.getvalue()  # shares its memory
 
 
 def _redirected(request: Request, origin: httpx2.URL, location: str) -> Request:

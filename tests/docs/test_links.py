@@ -45,4 +45,4 @@ def test_only_example_hosts_and_paths_are_named(page: Path) -> None:
         text = text.replace(f"]({link})", "]")
     hosts = {f".{host.lower()}" for host in re.findall(r"https?://(?:[^\s/]*@)?([\w.-]+)", text)}
     assert {host for host in hosts if not host.endswith(tuple(f".{name}" for name in SERVICES + EXAMPLES))} == set()
-    assert not re.search(r"/root\b|/work/|/tmp/|/home/(?!ann\b)", text)
+    assert not re.search(r"/root\b|/tmp/|/home/(?!ann\b)|/Users/(?!ann\b)", text)

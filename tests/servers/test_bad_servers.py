@@ -10,7 +10,7 @@ import pytest
 import leaks
 from cli_runner import run_keelback
 from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, Status, publish
-from making import make_big_conda, make_conda
+from making import make_big_conda
 from servers.scripted import AnacondaServer, ArtifactoryServer, Fault, PrefixServer, QuetzServer, ScriptedServer
 
 if TYPE_CHECKING:
@@ -48,18 +48,6 @@ def problem_of(report: Report) -> Problem:
 def kind(request: pytest.FixtureRequest) -> str:
     """Each kind of server."""
     return request.param
-
-
-@pytest.fixture
-def token() -> str:
-    """What the servers want to see."""
-    return leaks.new_secret("token")
-
-
-@pytest.fixture
-def demo(tmp_path: Path) -> Path:
-    """A small package."""
-    return make_conda(tmp_path / "dist")
 
 
 def with_words(request: Recorded) -> bool:

@@ -96,24 +96,6 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def token() -> str:
-    """What the servers want to see."""
-    return leaks.new_secret("token")
-
-
-@pytest.fixture
-def demo(tmp_path: Path) -> Path:
-    """A small package."""
-    return make_conda(tmp_path / "dist")
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> bytes:
-    """Other bytes for the same name."""
-    return make_conda(tmp_path / "other", payload={"share/demo/hello.txt": b"something else\n"}).read_bytes()
-
-
-@pytest.fixture
 def big(tmp_path: Path) -> Path:
     """A package that prefix.dev's index is asked for before it is sent."""
     return make_big_conda(tmp_path / "big-1.0-0.conda", BIG)

@@ -72,24 +72,6 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def token() -> str:
-    """What the servers want to see."""
-    return leaks.new_secret("token")
-
-
-@pytest.fixture
-def demo(tmp_path: Path) -> Path:
-    """A small package."""
-    return make_conda(tmp_path / "dist")
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> bytes:
-    """Other bytes for the same name."""
-    return make_conda(tmp_path / "other", payload={"share/demo/hello.txt": b"something else\n"}).read_bytes()
-
-
-@pytest.fixture
 def ten(tmp_path: Path) -> list[Path]:
     """Ten packages, in the order in which a run takes them."""
     return [make_conda(tmp_path / "ten", f"demo{number}") for number in range(10)]

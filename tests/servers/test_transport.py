@@ -90,18 +90,6 @@ def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture
-def token() -> str:
-    """What the servers want to see."""
-    return leaks.new_secret("token")
-
-
-@pytest.fixture
-def demo(tmp_path: Path) -> Path:
-    """A small package."""
-    return make_conda(tmp_path / "dist")
-
-
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package of more bytes than sockets and buffers hold."""

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 import keelback
 from cli_runner import run_keelback, start_keelback
-from keelback import Status
-from keelback.channels import durable, indexing
+from keelback import Status, durable
+from keelback.channels import indexing
 from keelback.errors import ChannelError, UsageError
 from keelback.report import Reporter
 from making import make_conda, make_tar_bz2

@@ -29,8 +29,8 @@ from filelock import FileLock, Timeout
 
 from keelback.archive import SUBDIRS, inspect
 from keelback.archive.source import Stamp
-from keelback.channels.durable import rename, sync_folder, write_synced
 from keelback.channels.indexing import NewIndex, read_file, read_index
+from keelback.durable import rename, sync_folder, write_synced
 from keelback.errors import ChannelError, KeelbackError
 from keelback.repodata import record_of, same_file
 

@@ -18,7 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from keelback.channels.durable import remove, rename, sync_folder, write_synced
+from keelback.durable import remove, rename, sync_folder, write_synced
 from keelback.errors import ChannelError
 from keelback.repodata import (
     REPODATA,

@@ -12,19 +12,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _READERS_BLOCK: Final = os.name == "nt"
 """Whether a file that somebody has open can neither be replaced nor removed."""
 _PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, *[0.6] * 8)
 """Seconds to wait between tries: readers are done with an index before that, and virus scanners with a new file."""
 
 
-def write_synced(path: Path, content: bytes) -> None:
+def write_synced(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Make the file *path* with *content*, all of it on the disk; its name lasts after :func:`sync_folder`.
+
+    Args:
+        path: the file.
+        content: what is to be in it.
+        mode: who may do what with it, from its first moment on; the process's own mask applies.
 
     Raises:
         FileExistsError: there is such a file.
     """
-    with path.open("xb") as file:
+    with os.fdopen(os.open(path, _NEW, mode), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -92,7 +92,8 @@ def start_keelback(
 
     Args:
         args: the arguments.
-        env: variables that the run has beside ``PATH``, ``HOME`` and the locale.
+        env: variables that the run has beside ``PATH``, ``HOME`` and the locale; with ``KEELBACK_NO_KEYCHAIN`` empty,
+            it asks the keychain.
         cwd: where it runs; its home by default.
         home: its home folder; a new, empty one by default.
     """
@@ -138,4 +139,5 @@ def _plain_environment(home: Path) -> dict[str, str]:
         "COLUMNS": "120",
         "PYTHONUTF8": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "KEELBACK_NO_KEYCHAIN": "1",
     }

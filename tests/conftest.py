@@ -38,7 +38,7 @@ _NO_HOST = (".invalid", ".example", ".test")
 """Names that no resolver knows (RFC 6761): they fail here as they do everywhere, and nobody is asked."""
 
 _home: dict[str, str] = {}
-"""The variables that say where home is, once there is an empty one."""
+"""The variables that say where home is, once there is an empty one, and that there is no keychain in it."""
 
 
 class NetworkBlockedError(BaseException):
@@ -100,7 +100,7 @@ def _only_loopback() -> Iterator[None]:
 def _room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A home without anything in it; at the end, no file that a test left may hold a secret."""
     home = str(tmp_path_factory.mktemp("home"))
-    _home.update(HOME=home, USERPROFILE=home)
+    _home.update(HOME=home, USERPROFILE=home, KEELBACK_NO_KEYCHAIN="1")  # that keychain would be the developer's own
     os.environ.update(_home)
     with cli_runner.homes_below(tmp_path_factory.mktemp("cli")):
         yield

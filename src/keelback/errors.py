@@ -7,6 +7,7 @@
     ├── ArchiveError              a file is no package that can be published              exit 1
     ├── CredentialError           no credential, or one that cannot be used              exit 3
     │   ├── CredentialFileError   an auth file that cannot be read                        exit 3
+    │   ├── CredentialStoreError  a store that cannot be written                          exit 3
     │   └── CredentialRefused     the server did not take it (401)                        exit 3
     ├── ChannelError              the channel or its server said no                       exit 1
     │   ├── ConflictError         the file is there with other bytes
@@ -108,6 +109,12 @@ class CredentialFileError(CredentialError):
     """An auth file is missing although it was named, cannot be read, or is malformed."""
 
     code = "bad-credential-file"
+
+
+class CredentialStoreError(CredentialError):
+    """A store that cannot be changed: read-only, locked, or not there."""
+
+    code = "store"
 
 
 class CredentialRefused(CredentialError):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from keelback.credentials.authfile import FileStore
+from keelback.credentials.codec import KINDS
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.keys import candidate_keys, service_keys
-from keelback.credentials.kinds import KINDS, BearerToken
-from keelback.credentials.stores import FileStore
+from keelback.credentials.kinds import BearerToken
 from keelback.secret import Secret
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "credentials.md").read_text(encoding="utf-8")

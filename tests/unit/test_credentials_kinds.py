@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 import leaks
+from keelback.credentials.codec import KINDS, parse_credential
 from keelback.credentials.kinds import (
-    KINDS,
     BasicHTTP,
     BearerToken,
     CondaToken,
@@ -20,7 +20,6 @@ from keelback.credentials.kinds import (
     OAuth,
     S3Credentials,
     check_token,
-    parse_credential,
 )
 from keelback.errors import CredentialError
 from keelback.secret import Secret, redact

@@ -330,8 +330,8 @@ def test_by_default_the_variables_file_goes_before_the_users(tmp_path: Path) -> 
     """RATTLER_AUTH_FILE first, then ~/.rattler/credentials.json; both are named as a person would."""
     named = write(tmp_path / "named.json", a={"BearerToken": "named"})
     default = write(tmp_path / ".rattler" / "credentials.json", a={"BearerToken": "x"}, b={"BearerToken": "default"})
-    stores = default_stores(environ={"RATTLER_AUTH_FILE": str(named)}, home=tmp_path)
-    assert [store.name for store in stores] == [f"RATTLER_AUTH_FILE ({named})", f"default auth file ({default})"]
+    stores = default_stores(environ={"RATTLER_AUTH_FILE": str(named)}, home=tmp_path, keychain=False)
+    assert [store.name for store in stores][:2] == [f"RATTLER_AUTH_FILE ({named})", f"default auth file ({default})"]
     found = [find(url, stores) for url in ("https://a/", "https://b/")]
     assert [match and match.credential for match in found] == [bearer("named"), bearer("default")]
 
@@ -339,7 +339,7 @@ def test_by_default_the_variables_file_goes_before_the_users(tmp_path: Path) -> 
 @pytest.mark.parametrize("environ", [{}, {"RATTLER_AUTH_FILE": ""}])
 def test_an_empty_variable_is_none(tmp_path: Path, environ: dict[str, str]) -> None:
     """Set to nothing, as CI does with secrets that are not there, it counts as not set; rattler takes it so too."""
-    (store,) = default_stores(environ=environ, home=tmp_path)
+    store, *_ = default_stores(environ=environ, home=tmp_path, keychain=False)
     assert store.name.startswith("default auth file")
     assert store.keys() == []
 
@@ -370,7 +370,7 @@ def test_a_user_without_a_home_has_no_default_file(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", no_home)
-    assert default_stores(environ={}) == []
+    assert not [store for store in default_stores(environ={}, keychain=False) if "default auth file" in store.name]
 
 
 def test_the_library_answers_with_key_store_and_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,7 +419,7 @@ def test_a_credential_of_a_usable_kind_is_passed_on() -> None:
 
 
 def test_no_credential_says_where_was_looked_and_what_to_do() -> None:
-    """Server, host, every key and every store; then the flag, the variable, and the entry to write."""
+    """Server, host, every key and every store; then the login, the flag, and the variable."""
     error = refused([memory(name="RATTLER_AUTH_FILE (/a)"), memory(name="default auth file (/b)")])
     assert error.code == "no-credential"
     assert error.message == (
@@ -427,7 +427,7 @@ def test_no_credential_says_where_was_looked_and_what_to_do() -> None:
         "*.example.com, *.com is in RATTLER_AUTH_FILE (/a), default auth file (/b)."
     )
     assert error.hint == (
-        'Give --api-key, or set QUETZ_API_KEY, or put {"quetz.example.com": {"CondaToken": "..."}} into the auth file.'
+        "Log in with: keelback auth login quetz.example.com, or give --api-key, or set QUETZ_API_KEY."
     )
 
 
@@ -435,12 +435,12 @@ def test_where_there_was_no_store_none_is_named() -> None:
     """The sentence holds without stores and without a variable."""
     error = refused([], env="")
     assert error.message.endswith(" is in any store.")
-    assert error.hint.startswith("Give --api-key, or put {")
+    assert error.hint == "Log in with: keelback auth login quetz.example.com, or give --api-key."
 
 
-def test_the_entry_to_write_covers_the_whole_service() -> None:
-    """For a service with several hosts the wildcard is shown, which serves rattler's tools as well."""
-    assert '{"*.anaconda.org": ' in refused([], "https://api.anaconda.org/x").hint
+def test_one_logs_in_to_the_service_by_the_name_that_people_know() -> None:
+    """For a service with several hosts its own name is shown: the login serves them all."""
+    assert "keelback auth login anaconda.org," in refused([], "https://api.anaconda.org/x").hint
 
 
 def test_a_dead_key_that_was_meant_is_the_hint() -> None:
@@ -459,7 +459,7 @@ def test_the_wrong_kind_is_named_with_those_that_would_do() -> None:
         "Quetz at quetz.example.com cannot use the BasicHTTP under key '*.example.com' of AUTH (/a); "
         "it takes CondaToken or BearerToken."
     )
-    assert error.hint.startswith("Give --api-key, or set QUETZ_API_KEY")
+    assert error.hint.endswith("or give --api-key, or set QUETZ_API_KEY.")
 
 
 def test_a_secret_in_the_url_is_not_shown() -> None:

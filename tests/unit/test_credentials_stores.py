@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import leaks
+from keelback.credentials.authfile import FileStore
 from keelback.credentials.kinds import BasicHTTP, BearerToken
-from keelback.credentials.stores import FileStore
 from keelback.errors import CredentialFileError
 from keelback.secret import Secret
 

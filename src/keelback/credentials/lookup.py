@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.keys import keys_for, service_keys
+from keelback.credentials.places import default_auth_file, home_folder, own_file
 from keelback.errors import CredentialError, UsageError
 from keelback.hosts import SPECIAL_SCHEMES, host_of, scheme_and_authority, split_url
 from keelback.secret import Secret, redact
@@ -23,7 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from keelback.credentials.kinds import Credential
-    from keelback.credentials.stores import Store
+    from keelback.credentials.stores import Store, WritableStore
+
+NO_KEYCHAIN: Final = "KEELBACK_NO_KEYCHAIN"
+"""The variable that keeps keelback from asking the keychain."""
+
+KEYCHAIN_TIMEOUT: Final = "KEELBACK_KEYCHAIN_TIMEOUT"
+"""The variable that says how many seconds the keychain has to answer."""
+
+KEYCHAIN_SECONDS: Final = 5.0
 
 _log = logging.getLogger("keelback.credentials")
 
@@ -41,7 +51,12 @@ class Match:
 
 
 def default_stores(
-    auth_file: Path | None = None, environ: Mapping[str, str] | None = None, home: Path | None = None
+    auth_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    home: Path | None = None,
+    *,
+    keychain: bool = True,
+    required: bool = True,
 ) -> list[Store]:
     """The stores to look in, first one first.
 
@@ -49,39 +64,89 @@ def default_stores(
         auth_file: a file named for this run. It is then the only store.
         environ: the variables, in place of the process's own. An empty ``RATTLER_AUTH_FILE`` counts as none.
         home: the user's home directory, in place of the process's own.
+        keychain: whether the system's keychain is among them; it never is where ``KEELBACK_NO_KEYCHAIN`` is set.
+        required: whether a file that was named has to be there; otherwise it is a store without keys, for a login to
+            make.
 
     Raises:
         CredentialFileError: a file that was named, by *auth_file* or ``RATTLER_AUTH_FILE``, is missing, or a file
             cannot be read or is malformed.
 
-    A warning is logged, once in a process, of every key that can never match.
+    A warning is logged, once in a process, of every key of a file that can never match.
     """
-    from keelback.credentials.stores import FileStore  # noqa: PLC0415 - candidate_keys alone need not pay for httpx2
+    from keelback.credentials.authfile import FileStore  # noqa: PLC0415 - candidate_keys alone need not pay for httpx2
 
-    stores: list[Store] = []
     if auth_file is not None:
-        stores.append(FileStore(auth_file, f"--auth-file ({auth_file})", required=True))
-    else:
-        named = (os.environ if environ is None else environ).get("RATTLER_AUTH_FILE")
-        if named:
-            stores.append(FileStore(Path(named), f"RATTLER_AUTH_FILE ({named})", required=True))
-        home = home or _home()
-        if home is not None:
-            default = home / ".rattler" / "credentials.json"
-            stores.append(FileStore(default, f"default auth file ({default})"))
+        files: list[Store] = [FileStore(auth_file, f"--auth-file ({auth_file})", required=required)]
+        _warn_of_dead_keys(files)
+        return files
+    environ = os.environ if environ is None else environ
+    home = home or home_folder()
+    stores: list[Store] = []
+    named = environ.get("RATTLER_AUTH_FILE")
+    if named:
+        stores.append(FileStore(Path(named), f"RATTLER_AUTH_FILE ({named})", required=required))
+    if keychain and not is_set(environ, NO_KEYCHAIN):
+        stores.append(_keychain(_seconds(environ, KEYCHAIN_TIMEOUT)))
+    if home is not None:
+        default = default_auth_file(home)
+        stores.append(FileStore(default, f"default auth file ({default})"))
+    stores += _stores_beyond_rattler(environ, home)
+    _warn_of_dead_keys(stores)
+    return stores
+
+
+def _stores_beyond_rattler(environ: Mapping[str, str], home: Path | None) -> Iterator[Store]:
+    """netrc, which rattler reads last, and what only keelback reads."""
+    from keelback.credentials.anacondatokens import anaconda_token_store  # noqa: PLC0415 - see above
+    from keelback.credentials.netrcfile import netrc_store  # noqa: PLC0415 - see above
+    from keelback.credentials.ownfile import OwnFileStore  # noqa: PLC0415 - see above
+
+    found = (netrc_store(environ, home), OwnFileStore(own_file(environ)), anaconda_token_store(environ, home))
+    return (store for store in found if store is not None)
+
+
+@cache
+def _keychain(deadline: float) -> Store:
+    """The one keychain of this process: what did not answer is not asked again."""
+    from keelback.credentials.keychain import KeychainStore  # noqa: PLC0415 - where it is off, nobody pays for it
+
+    return KeychainStore(deadline)
+
+
+def is_set(environ: Mapping[str, str], name: str) -> bool:
+    """Whether the variable *name* says yes: it is there, and is not empty, ``0``, ``no`` or ``false``."""
+    return environ.get(name, "").strip().lower() not in {"", "0", "no", "false"}
+
+
+def _seconds(environ: Mapping[str, str], name: str) -> float:
+    text = environ.get(name)
+    try:
+        seconds = float(text) if text else KEYCHAIN_SECONDS
+    except ValueError:
+        seconds = -1
+    if not 0 < seconds < 3600:
+        raise UsageError(f"{name} is not a number of seconds", hint=f"Set it like {name}={KEYCHAIN_SECONDS:g}.")
+    return seconds
+
+
+def _warn_of_dead_keys(stores: Sequence[Store]) -> None:
+    """Of the stores whose keys a person wrote; the keychain is not asked for this."""
     for store in stores:
+        if getattr(store, "path", None) is None or getattr(store, "path_scoped", False):
+            continue
         for dead in dead_keys(store):
             if _first_time("dead", store.name, dead.key):
                 _log.warning("%s: %s", store.name, dead)
-    return stores
 
 
 def find(url: str, stores: Sequence[Store]) -> Match | None:
     """The credential for *url*, or nothing.
 
-    A name and password in the URL itself (``https://ann:secret@host``) win over all stores. Then keys are tried in
-    the order of :func:`candidate_keys`, then :func:`service_keys`, and each key in all stores before the next: an
-    exact host in the last store wins over a wildcard in the first.
+    Keys with a path, which only keelback's own file has, win over everything, the longest first. Then come a name and
+    password in the URL itself (``https://ann:secret@host``). Then keys are tried in the order of
+    :func:`candidate_keys`, then :func:`service_keys`, and each key in all stores before the next: an exact host in the
+    last store wins over a wildcard in the first.
 
     Raises:
         CredentialError: a store has a credential under the key, but it cannot be used.
@@ -90,16 +155,46 @@ def find(url: str, stores: Sequence[Store]) -> Match | None:
     if "\\" in url and split_url(url)[0] in SPECIAL_SCHEMES:
         # In http://a\@b WHATWG's host is a and httpx2's is b: what was found for one would be sent to the other.
         raise UsageError(f"The URL for {host_of(url)} has a backslash in it.", hint="Write '/' in its place.")
-    stores = [*_store_of_url(url), *stores]
-    for key in keys_for(url):
-        for store in stores:
-            credential = store.get(key)
-            if credential is not None:
-                host = host_of(url)
-                if _first_time("found", store.name, key, host):
-                    _log.info("%s: %s under key %r from %s", host, credential.kind, key, store.name)
-                return Match(credential, key, store)
+    for key, store in _places(url, stores):
+        credential = store.get(key)
+        if credential is not None:
+            host = host_of(url)
+            if _first_time("found", store.name, key, host):
+                _log.info("%s: %s under key %r from %s", host, credential.kind, key, store.name)
+            return Match(_renewing(credential, store, key), key, store)
     return None
+
+
+def depends_on_keychain(url: str, stores: Sequence[Store]) -> bool:
+    """Whether :func:`find` would ask the keychain, which may keep a person waiting, for the credential of *url*."""
+    for key, store in _places(url, stores):
+        if getattr(store, "is_keychain", False):
+            return True
+        if store.get(key) is not None:
+            return False
+    return False
+
+
+def _places(url: str, stores: Sequence[Store]) -> Iterator[tuple[str, Store]]:
+    """Every key of every store under which a credential for *url* may be, the first to look at first."""
+    scoped = [store for store in stores if getattr(store, "path_scoped", False)]
+    if scoped:
+        from keelback.credentials.ownfile import path_keys  # noqa: PLC0415 - candidate_keys alone need not pay for it
+
+        yield from ((key, store) for key in path_keys(url) for store in scoped)
+    stores = [*_store_of_url(url), *stores]
+    yield from ((key, store) for key in keys_for(url) for store in stores)
+
+
+def _renewing(credential: Credential, store: Store, key: str) -> Credential:
+    """*credential*, which is kept good for use where it can be."""
+    from keelback.credentials.kinds import OAuth  # noqa: PLC0415 - candidate_keys alone need not pay for httpx2
+
+    if not isinstance(credential, OAuth) or not hasattr(store, "update"):
+        return credential
+    from keelback.credentials.oauth.renewal import renewal_for  # noqa: PLC0415 - few have an OAuth credential
+
+    return replace(credential, renewal=renewal_for(cast("WritableStore", store), key))
 
 
 @dataclass(frozen=True)
@@ -127,21 +222,22 @@ def _store_of_url(url: str) -> Iterator[Store]:
         yield _UrlStore(host_of(url), BasicHTTP(unquote(name), Secret(unquote(password))))
 
 
-def credential_for(url: str, *, auth_file: Path | str | None = None) -> Match | None:
+def credential_for(url: str, *, auth_file: Path | str | None = None, keychain: bool = True) -> Match | None:
     """The credential stored for *url*, with its key and its store; nothing where there is none.
 
     Variables such as ``PREFIX_API_KEY`` are not consulted: they belong to uploads.
 
     Args:
         url: any URL of the server: ``https://repo.prefix.dev/my-channel``, ``s3://bucket/channel``.
-        auth_file: look in this file and nowhere else; otherwise in ``RATTLER_AUTH_FILE``, then in
-            ``~/.rattler/credentials.json``.
+        auth_file: look in this file and nowhere else; otherwise in ``RATTLER_AUTH_FILE``, the system's keychain,
+            ``~/.rattler/credentials.json``, netrc, keelback's own file, and what ``anaconda login`` saved.
+        keychain: whether the keychain is asked.
 
     Raises:
         CredentialFileError: an auth file that was named is missing, or one cannot be read or is malformed.
         UsageError: the URL has a backslash in it.
     """
-    return find(url, default_stores(None if auth_file is None else Path(auth_file)))
+    return find(url, default_stores(None if auth_file is None else Path(auth_file), keychain=keychain))
 
 
 def require(
@@ -193,26 +289,20 @@ def _how_to_give_one(url: str, usable: Sequence[type[Credential]], looked: Seque
         for dead in dead_keys(store):
             if dead.instead in keys:
                 return f"Key {dead.key!r} in {store.name} never matches; write {dead.instead!r} in its place."
-    ways = [f"give {flag}"] if flag else []
+    ways = [f"log in with: keelback auth login {login_name(url)}"]
+    if flag:
+        ways.append(f"give {flag}")
     if env:
         ways.append(f"set {env}")
-    ways.append(f'put {{"{_key_to_show(url)}": {_EXAMPLES[usable[0].kind]}}} into the auth file')
     return f"{ways[0][0].upper()}{', or '.join(ways)[1:]}."
 
 
-def _key_to_show(url: str) -> str:
+def login_name(url: str) -> str:
+    """What to log in to, to be served at *url*: the service that is known by another name, or the host, or the bucket."""
     services = service_keys(url)
-    return f"*.{services[0]}" if services else host_of(url)
-
-
-_EXAMPLES: Final = {
-    "BearerToken": '{"BearerToken": "..."}',
-    "CondaToken": '{"CondaToken": "..."}',
-    "BasicHTTP": '{"BasicHTTP": {"username": "...", "password": "..."}}',
-    "S3Credentials": '{"S3Credentials": {"access_key_id": "...", "secret_access_key": "..."}}',
-    "OAuth": '{"BearerToken": "..."}',
-}
-"""What a person would write by hand; an OAuth entry comes of a login only."""
+    if split_url(url)[0] == "s3":
+        return f"s3://{host_of(url)}"
+    return services[0] if services else host_of(url)
 
 
 def _named(server: str, host: str) -> str:
@@ -221,13 +311,6 @@ def _named(server: str, host: str) -> str:
 
 def _listed(stores: Sequence[Store]) -> str:
     return ", ".join(store.name for store in stores) or "any store"
-
-
-def _home() -> Path | None:
-    try:
-        return Path.home()
-    except RuntimeError:  # a container whose user has no entry, and no HOME
-        return None
 
 
 def _first_time(*what: str) -> bool:

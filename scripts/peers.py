@@ -2,8 +2,9 @@
 
     python scripts/peers.py
 
-Today that is Quetz: a real server whose dependencies are too old to share an environment with anything else. What
-cannot be made is said, with the reason, and its tests are skipped; with ``KEELBACK_REQUIRE_PEERS`` set it is a failure.
+Quetz is a real server whose dependencies are too old to share an environment with anything else; the identity server is
+oidc-provider, which needs Node.js. What cannot be made is said, with the reason, and its tests are skipped; with
+``KEELBACK_REQUIRE_PEERS`` set it is a failure.
 nginx is not made here: it comes from the system (see CONTRIBUTING.md).
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "tests" / "peers" / "quetz-requirements.txt"
+IDENTITY_SERVER = ROOT / "tests" / "peers" / "identity-server"
 PEERS = ROOT / ".peers"
 
 
@@ -46,6 +48,32 @@ def make_quetz() -> str:
     return ""
 
 
+def make_identity_server() -> str:
+    """Make `.peers/identity-server`, unless it is there and up to date; returns why that failed, or an empty string."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        return "Node.js with npm is not installed"
+    sources = [IDENTITY_SERVER / name for name in ("package.json", "package-lock.json", "server.mjs")]
+    home = PEERS / "identity-server"
+    stamp = home / "ready"
+    wanted = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    if stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
+        return ""
+    shutil.rmtree(home, ignore_errors=True)
+    print("identity-server: making .peers/identity-server (seconds, once)", flush=True)
+    home.mkdir(parents=True)
+    for source in sources:
+        shutil.copy(source, home)
+    log = PEERS / "identity-server.log"
+    with log.open("wb") as output:
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=home, stdout=output, stderr=subprocess.STDOUT, check=False)
+    if done.returncode != 0:
+        return _last_line(log)
+    stamp.write_text(wanted, encoding="ascii")
+    return ""
+
+
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     told = [line.strip() for line in lines if line.startswith("ERROR")] or [
@@ -56,11 +84,11 @@ def _last_line(log: Path) -> str:
 
 def main() -> int:
     """Make every peer; returns 1 where one is missing and none may be."""
-    why_not = make_quetz()
-    if not why_not:
-        return 0
-    print(f"quetz: not available, its tests will be skipped: {why_not}", file=sys.stderr)
-    return 1 if os.environ.get("KEELBACK_REQUIRE_PEERS") else 0
+    made = {"quetz": make_quetz(), "identity-server": make_identity_server()}
+    missing = {name: why_not for name, why_not in made.items() if why_not}
+    for name, why_not in missing.items():
+        print(f"{name}: not available, its tests will be skipped: {why_not}", file=sys.stderr)
+    return 1 if missing and os.environ.get("KEELBACK_REQUIRE_PEERS") else 0
 
 
 if __name__ == "__main__":

@@ -87,6 +87,11 @@ class Secret:
         raise TypeError("a Secret is not written anywhere by itself; reveal() it on purpose")
 
 
+def as_secret(value: str | Secret | None, source: str) -> Secret | None:
+    """*value*, which a program gave, as a secret from *source* if it is none yet."""
+    return Secret(value, source) if isinstance(value, str) else value
+
+
 def remember(value: str) -> None:
     """Make *value* known to :func:`redact` in every spelling in which it may come back.
 

@@ -7,7 +7,6 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -18,18 +17,16 @@ from keelback.credentials import lookup
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.keys import candidate_keys, service_keys
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, OAuth, S3Credentials
-from keelback.credentials.lookup import credential_for, default_stores, find, require
+from keelback.credentials.lookup import credential_for, default_stores, depends_on_keychain, find, require
+from keelback.credentials.stores import Store
 from keelback.errors import CredentialError, CredentialFileError, ExitStatus, UsageError
 from keelback.hosts import host_of
 from keelback.secret import Secret
 
-if TYPE_CHECKING:
-    from keelback.credentials.stores import Store
-
 TOKEN = leaks.watch("kbt-3Zp8-lookup", "lookup")
 
 
-class Memory:
+class Memory(Store):
     """A store in memory."""
 
     def __init__(self, name: str = "MEMORY", **credentials: Credential) -> None:
@@ -588,3 +585,61 @@ def test_oauth_counts_as_a_kind_of_its_own() -> None:
     match = find("https://prefix.dev/x", [memory("prefix.dev", credential=entry)])
     assert match is not None
     assert require(match, "https://prefix.dev/x", [OAuth], server="p", looked=[], flag="", env="") is match
+
+
+# --- beyond rattler ---------------------------------------------------------------------------------------------------
+
+
+class Beyond(Memory):
+    """A store that rattler does not know."""
+
+    is_beyond_rattler = True
+    is_path_scoped = True
+
+
+@pytest.mark.parametrize(
+    ("known", "beyond", "url", "found"),
+    [
+        (["*.prefix.dev"], ["repo.prefix.dev"], "https://repo.prefix.dev/x", "known:*.prefix.dev"),
+        ([], ["repo.prefix.dev"], "https://repo.prefix.dev/x", "beyond:repo.prefix.dev"),
+        (["prefix.dev"], ["*.prefix.dev"], "https://repo.prefix.dev/x", "beyond:*.prefix.dev"),
+        (["prefix.dev"], ["prefix.dev"], "https://repo.prefix.dev/x", "known:prefix.dev"),
+        (["repo.prefix.dev"], ["repo.prefix.dev/x"], "https://repo.prefix.dev/x/noarch/a", "beyond:repo.prefix.dev/x"),
+        (["h"], ["h/x", "h/x/y"], "https://h/x/y/z", "beyond:h/x/y"),
+        (["h"], ["h/x", "h/x/y"], "https://h/x/yy", "beyond:h/x"),
+        (["h"], ["h/x"], "https://h/xx", "known:h"),
+        (["h"], ["h/x"], "https://h/t/token/x/noarch", "beyond:h/x"),
+    ],
+)
+def test_what_rattler_does_not_know_comes_after_what_it_knows(
+    known: list[str], beyond: list[str], url: str, found: str
+) -> None:
+    """Except for a key with a path: whoever wrote that meant this channel and no other."""
+    match = find(
+        url, [memory(*known, name="known"), Beyond("beyond", **{key: bearer(f"beyond:{key}") for key in beyond})]
+    )
+    assert match is not None
+    assert match.credential == bearer(found)
+
+
+class Keychain(Memory):
+    """A keychain that may keep a person waiting."""
+
+    is_keychain = True
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "depends"),
+    [
+        ([], [], True),
+        (["prefix.dev"], [], False),
+        (["*.prefix.dev"], [], True),
+        ([], ["prefix.dev"], True),
+    ],
+)
+def test_the_keychain_is_needed_where_an_entry_of_it_could_win(
+    first: list[str], last: list[str], *, depends: bool
+) -> None:
+    """An exact key in a store before it settles the matter; a wildcard, or a store after it, does not."""
+    stores = [memory(*first), Keychain("the keychain"), memory(*last)]
+    assert depends_on_keychain("https://prefix.dev/x", stores) is depends

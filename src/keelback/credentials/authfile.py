@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
-import shlex
-import stat
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from keelback.credentials.codec import parse_credential, to_json
 from keelback.credentials.jsonobject import Member, read_members
 from keelback.credentials.locks import locked, make_private_folder
+from keelback.credentials.modes import warn_if_open
+from keelback.credentials.stores import WritableStore
 from keelback.durable import rename, write_synced
 from keelback.errors import ChannelError, CredentialError, CredentialFileError, CredentialStoreError
 
@@ -27,14 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FileStore"]
 
-_log = logging.getLogger("keelback.credentials")
-
 _LARGEST_FILE: Final = 1 << 20
-_warned_of: set[Path] = set()
-"""Files open to others that were warned of; once in a process is enough."""
 
 
-class FileStore:
+class FileStore(WritableStore):
     """The auth file that rattler-build, pixi and py-rattler share: one JSON object, from keys to credentials.
 
     The file is read once, when the store is made; a file with a mistake in it is refused as a whole, as rattler does,
@@ -62,7 +57,7 @@ class FileStore:
         parse: Callable[..., Credential] = parse_credential,
         encode: Callable[[Credential], Mapping[str, object]] = to_json,
     ) -> None:
-        self.path = path
+        self.path: Path = path
         self.name = name
         self._parse = parse
         self._encode = encode
@@ -71,6 +66,9 @@ class FileStore:
             hint = "A variable's '~' is not replaced by anybody." if str(path).startswith("~") else "Is the path right?"
             raise CredentialFileError(f"{name}: no such file.", hint=hint)
         self._entries = {member.key: self._entry(member) for member in _members(data, name)}
+
+    _variable: ClassVar[str] = "RATTLER_AUTH_FILE"
+    """Names another file in the place of this one."""
 
     def __repr__(self) -> str:
         return f"FileStore({str(self.path)!r}, {self.name!r})"
@@ -96,7 +94,9 @@ class FileStore:
         The file is replaced in one step, and is its owner's alone from then on; a symbolic link stays one.
         """
         path = self.path.resolve()
-        with self._explained(), locked(path.with_name(f".{path.name}.lock"), self.name):
+        with contextlib.ExitStack() as until_done:
+            with self._explained():
+                until_done.enter_context(locked(path.with_name(f".{path.name}.lock"), self.name))
             members = {member.key: member for member in _members(_read(path, self.name), self.name)}
             entries = {name: self._entry(member) for name, member in members.items()}
             before = entries.get(key)
@@ -108,7 +108,8 @@ class FileStore:
                     entries[key] = after
                 else:
                     del entries[key]
-                _replace(path, json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")
+                with self._explained():
+                    _replace(path, json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")
             self._entries = entries
         return after
 
@@ -129,7 +130,7 @@ class FileStore:
             reason = getattr(error, "strerror", None) or str(error)
             raise CredentialStoreError(
                 f"{self.name}: cannot be written: {reason}.",
-                hint="Name a file that you may write in RATTLER_AUTH_FILE, or by --auth-file.",
+                hint=f"Name a file that you may write in {self._variable}.",
             ) from error
 
 
@@ -159,8 +160,8 @@ def _read(path: Path, name: str) -> bytes | None:
     """The bytes of the file, or nothing where there is none; says so when others can read them."""
     try:
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
             data = file.read(_LARGEST_FILE + 1)
+            warn_if_open(path, file, name)
     except FileNotFoundError:
         return None
     except IsADirectoryError:
@@ -172,10 +173,4 @@ def _read(path: Path, name: str) -> bytes | None:
         raise CredentialFileError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     if len(data) > _LARGEST_FILE:
         raise CredentialFileError(f"{name}: larger than 1 MiB; this is no auth file.")
-    open_to_others = stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IRGRP | stat.S_IROTH)
-    if os.name == "posix" and open_to_others and path not in _warned_of:
-        _warned_of.add(path)
-        _log.warning(
-            "%s can be read by other users of this machine; close it with: chmod 600 %s", name, shlex.quote(str(path))
-        )
     return data

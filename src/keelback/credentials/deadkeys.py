@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keelback.credentials.keys import candidate_keys
+from keelback.credentials.keys import candidate_keys, path_keys
 from keelback.errors import CredentialError
 from keelback.hosts import host_of, is_address
 
@@ -37,13 +37,19 @@ class KeyProblem:
 
 def dead_keys(store: Store) -> list[KeyProblem]:
     """The keys of *store* that no URL leads to, and those that match too many hosts, each with what to do."""
-    problems = (_diagnose(key, _kind_under(store, key)) for key in store.keys())  # noqa: SIM118 - a Store is no mapping
+    keys = [key for key in store.keys() if not (store.is_path_scoped and _is_path_key(key))]  # noqa: SIM118 - a Store is no mapping
+    problems = (_diagnose(key, _kind_under(store, key)) for key in keys)
     return [problem for problem in problems if problem is not None]
+
+
+def _is_path_key(key: str) -> bool:
+    """Whether *key* is one for a path of a host, as it is looked up."""
+    return "/" in key and path_keys(f"https://{key}")[:1] == [key]
 
 
 def _kind_under(store: Store, key: str) -> str | None:
     try:
-        credential = store.get(key)
+        credential = store.entry(key)
     except CredentialError:
         return None
     return None if credential is None else credential.kind

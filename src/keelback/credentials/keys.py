@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from keelback.hosts import SPECIAL_SCHEMES, is_address, scheme_and_host, split_url
+from keelback.hosts import SPECIAL_SCHEMES, host_of, is_address, scheme_and_host, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _KEPT_IN_URL: Final = "%/:?#[]@!$&'()*+,;=~|^\\"
+
+_NOT_IN_SEGMENT: Final = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 _SERVICES: Final = {
     "anaconda.org": re.compile(r"(?:api|conda)\.anaconda\.org"),
@@ -55,6 +57,36 @@ def service_keys(url: str) -> list[str]:
 def keys_for(url: str) -> list[str]:
     """All keys that may serve *url*: rattler's, then keelback's own."""
     return [*candidate_keys(url), *service_keys(url)]
+
+
+def path_keys(url: str) -> list[str]:
+    """The keys of keelback's own file that serve a part of the host of *url*, the longest first.
+
+    For ``https://host:8080/t/TOKEN/a/b`` they are ``host/a/b`` and ``host/a``: whole segments of the path, decoded
+    once, without the place of a conda token. A path that servers may read in more than one way (an empty segment,
+    ``..``, a slash behind an escape, a backslash) has none, and neither has a URL that is not HTTP.
+    """
+    scheme, rest = split_url(url)
+    host = host_of(url)
+    if scheme not in {"http", "https"} or not host:
+        return []
+    before_query = re.split(r"[?#]", rest.lstrip("/"), maxsplit=1)[0]
+    path = before_query.partition("/")[2].removesuffix("/")
+    segments = [] if "\\" in before_query else _segments(path)
+    if len(segments) >= 2 and segments[0] == "t":
+        segments = segments[2:]
+    return ["/".join([host, *segments[:end]]) for end in range(len(segments), 0, -1)]
+
+
+def _segments(path: str) -> list[str]:
+    """The segments of *path*; none where one of them could be taken for something else."""
+    try:
+        segments = [unquote(segment, errors="strict") for segment in path.split("/")]
+    except UnicodeDecodeError:
+        return []
+    if any(segment in {"", ".", ".."} or _NOT_IN_SEGMENT.search(segment) for segment in segments):
+        return []
+    return segments
 
 
 def _wildcards(host: str) -> Iterator[str]:

@@ -11,12 +11,13 @@ import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from keelback.credentials.deadkeys import dead_keys
-from keelback.credentials.keys import keys_for, service_keys
+from keelback.credentials.keys import candidate_keys, keys_for, path_keys, service_keys
 from keelback.credentials.places import default_auth_file, home_folder, own_file
+from keelback.credentials.stores import Store, WritableStore
 from keelback.errors import CredentialError, UsageError
 from keelback.hosts import SPECIAL_SCHEMES, host_of, scheme_and_authority, split_url
 from keelback.secret import Secret, redact
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from keelback.credentials.kinds import Credential
-    from keelback.credentials.stores import Store, WritableStore
 
 NO_KEYCHAIN: Final = "KEELBACK_NO_KEYCHAIN"
 """The variable that keeps keelback from asking the keychain."""
@@ -132,8 +132,10 @@ def _seconds(environ: Mapping[str, str], name: str) -> float:
 
 def _warn_of_dead_keys(stores: Sequence[Store]) -> None:
     """Of the stores whose keys a person wrote; the keychain is not asked for this."""
+    from keelback.credentials.authfile import FileStore  # noqa: PLC0415 - see above
+
     for store in stores:
-        if getattr(store, "path", None) is None or getattr(store, "path_scoped", False):
+        if not isinstance(store, FileStore):
             continue
         for dead in dead_keys(store):
             if _first_time("dead", store.name, dead.key):
@@ -145,8 +147,9 @@ def find(url: str, stores: Sequence[Store]) -> Match | None:
 
     Keys with a path, which only keelback's own file has, win over everything, the longest first. Then come a name and
     password in the URL itself (``https://ann:secret@host``). Then keys are tried in the order of
-    :func:`candidate_keys`, then :func:`service_keys`, and each key in all stores before the next: an exact host in the
-    last store wins over a wildcard in the first.
+    :func:`candidate_keys`, each in all stores of the rattler family before the next: an exact host in the last of them
+    wins over a wildcard in the first. Where those have nothing, the same keys are tried in the other stores, and at
+    last :func:`service_keys` in all of them.
 
     Raises:
         CredentialError: a store has a credential under the key, but it cannot be used.
@@ -168,7 +171,7 @@ def find(url: str, stores: Sequence[Store]) -> Match | None:
 def depends_on_keychain(url: str, stores: Sequence[Store]) -> bool:
     """Whether :func:`find` would ask the keychain, which may keep a person waiting, for the credential of *url*."""
     for key, store in _places(url, stores):
-        if getattr(store, "is_keychain", False):
+        if store.is_keychain:
             return True
         if store.get(key) is not None:
             return False
@@ -177,39 +180,39 @@ def depends_on_keychain(url: str, stores: Sequence[Store]) -> bool:
 
 def _places(url: str, stores: Sequence[Store]) -> Iterator[tuple[str, Store]]:
     """Every key of every store under which a credential for *url* may be, the first to look at first."""
-    scoped = [store for store in stores if getattr(store, "path_scoped", False)]
-    if scoped:
-        from keelback.credentials.ownfile import path_keys  # noqa: PLC0415 - candidate_keys alone need not pay for it
-
-        yield from ((key, store) for key in path_keys(url) for store in scoped)
-    stores = [*_store_of_url(url), *stores]
-    yield from ((key, store) for key in keys_for(url) for store in stores)
+    yield from ((key, store) for key in path_keys(url) for store in stores if store.is_path_scoped)
+    known = [*_store_of_url(url), *(store for store in stores if not store.is_beyond_rattler)]
+    beyond = [store for store in stores if store.is_beyond_rattler]
+    yield from ((key, store) for key in candidate_keys(url) for store in known)
+    yield from ((key, store) for key in candidate_keys(url) for store in beyond)
+    yield from ((key, store) for key in service_keys(url) for store in [*known, *beyond])
 
 
 def _renewing(credential: Credential, store: Store, key: str) -> Credential:
     """*credential*, which is kept good for use where it can be."""
     from keelback.credentials.kinds import OAuth  # noqa: PLC0415 - candidate_keys alone need not pay for httpx2
 
-    if not isinstance(credential, OAuth) or not hasattr(store, "update"):
+    if not isinstance(credential, OAuth) or not isinstance(store, WritableStore):
         return credential
     from keelback.credentials.oauth.renewal import renewal_for  # noqa: PLC0415 - few have an OAuth credential
 
-    return replace(credential, renewal=renewal_for(cast("WritableStore", store), key))
+    return replace(credential, renewal=renewal_for(store, key))
 
 
-@dataclass(frozen=True)
-class _UrlStore:
+class _UrlStore(Store):
     """The store that a URL with a name and a password in it is, for its own host."""
 
-    host: str
-    credential: Credential
-    name: str = "the URL itself"
+    name = "the URL itself"
+
+    def __init__(self, host: str, credential: Credential) -> None:
+        self._host = host
+        self._credential = credential
 
     def get(self, key: str) -> Credential | None:
-        return self.credential if key == self.host else None
+        return self._credential if key == self._host else None
 
     def keys(self) -> Sequence[str]:
-        return [self.host]
+        return [self._host]
 
 
 def _store_of_url(url: str) -> Iterator[Store]:
@@ -237,6 +240,9 @@ def credential_for(url: str, *, auth_file: Path | str | None = None, keychain: b
         CredentialFileError: an auth file that was named is missing, or one cannot be read or is malformed.
         UsageError: the URL has a backslash in it.
     """
+    from keelback.transport.logs import redact_logs  # noqa: PLC0415 - for those only who have a credential to use
+
+    redact_logs()  # httpx2 logs URLs, and a conda token is in one
     return find(url, default_stores(None if auth_file is None else Path(auth_file), keychain=keychain))
 
 
@@ -270,20 +276,20 @@ def require(
         keys = redact(", ".join(keys_for(url)))
         raise CredentialError(
             f"No credential for {_named(server, host)}: none of the keys {keys} is in {_listed(looked)}.",
-            hint=_how_to_give_one(url, usable, looked, flag, env),
+            hint=_how_to_give_one(url, looked, flag, env),
         )
     if not isinstance(match.credential, tuple(usable)):
         kinds = " or ".join(kind.kind for kind in usable)
         raise CredentialError(
             f"{_named(server, host)} cannot use the {match.credential.kind} under key {match.key!r} of "
             f"{match.store.name}; it takes {kinds}.",
-            hint=_how_to_give_one(url, usable, (), flag, env),
+            hint=_how_to_give_one(url, (), flag, env),
             code="wrong-kind",
         )
     return match
 
 
-def _how_to_give_one(url: str, usable: Sequence[type[Credential]], looked: Sequence[Store], flag: str, env: str) -> str:
+def _how_to_give_one(url: str, looked: Sequence[Store], flag: str, env: str) -> str:
     keys = keys_for(url)
     for store in looked:
         for dead in dead_keys(store):
@@ -298,7 +304,7 @@ def _how_to_give_one(url: str, usable: Sequence[type[Credential]], looked: Seque
 
 
 def login_name(url: str) -> str:
-    """What to log in to, to be served at *url*: the service that is known by another name, or the host, or the bucket."""
+    """What to log in to, to be served at *url*: the service by its known name, or the host, or the bucket."""
     services = service_keys(url)
     if split_url(url)[0] == "s3":
         return f"s3://{host_of(url)}"

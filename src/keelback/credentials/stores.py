@@ -6,10 +6,12 @@ Adding a store is one module with a class that does this, and one line in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from keelback.credentials.kinds import Credential
 
@@ -17,13 +19,24 @@ if TYPE_CHECKING:
     """Given what is under a key, says what is to be there: ``None`` for nothing."""
 
 
-class Store(Protocol):
-    """A place that keeps credentials by key, such as a file or the system's keychain."""
+class Store(ABC):
+    """A place that keeps credentials by key, such as a file or the system's keychain.
 
-    @property
-    def name(self) -> str:
-        """What a person is told the credential came from: ``RATTLER_AUTH_FILE (/home/ann/auth.json)``."""
+    Attributes:
+        name: what a person is told the credential came from: ``RATTLER_AUTH_FILE (/home/ann/auth.json)``.
+        path: the file that it is, if it is one.
+        is_keychain: whether it may keep a person waiting, and is asked only when there is need.
+        is_path_scoped: whether there are keys with a path in it (``example.com/channel``), which go before all others.
+        is_beyond_rattler: whether rattler does not know of it, so that it only counts where rattler finds nothing.
+    """
 
+    name: str
+    path: Path | None = None
+    is_keychain: ClassVar[bool] = False
+    is_path_scoped: ClassVar[bool] = False
+    is_beyond_rattler: ClassVar[bool] = False
+
+    @abstractmethod
     def get(self, key: str) -> Credential | None:
         """The credential under exactly *key*, or nothing.
 
@@ -31,13 +44,23 @@ class Store(Protocol):
             CredentialError: there is one, but it cannot be read.
         """
 
+    @abstractmethod
     def keys(self) -> Sequence[str]:
         """All keys of this store, in its own order."""
 
+    def entry(self, key: str) -> Credential | None:
+        """What is kept under exactly *key*: as :meth:`get`, except that a helper is not run, but returned.
 
-class WritableStore(Store, Protocol):
+        Raises:
+            CredentialError: there is one, but it cannot be read.
+        """
+        return self.get(key)
+
+
+class WritableStore(Store):
     """A store that logins, renewals and logouts can change."""
 
+    @abstractmethod
     def update(self, key: str, change: Change) -> Credential | None:
         """Have *change* say what is to be under *key*, given what is there now, and see that it is.
 

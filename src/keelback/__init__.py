@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive, discover, inspect
     from keelback.channels.base import Channel
     from keelback.checking import Checked, check
+    from keelback.credentials.auth import StoredAuth
     from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, OAuth, S3Credentials
     from keelback.credentials.lookup import Match, credential_for
     from keelback.errors import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         TransportError,
         UsageError,
     )
+    from keelback.fetching import fetch, fetch_locked
     from keelback.findings import Finding, Severity
     from keelback.publishing import publish
     from keelback.report import ChannelReport, Outcome, Problem, Report, Reporter, Status
@@ -72,11 +74,14 @@ _HOMES = {
     "Severity": "findings",
     "SourceChanged": "errors",
     "Status": "report",
+    "StoredAuth": "credentials.auth",
     "TransportError": "errors",
     "UsageError": "errors",
     "check": "checking",
     "credential_for": "credentials.lookup",
     "discover": "archive",
+    "fetch": "fetching",
+    "fetch_locked": "fetching",
     "inspect": "archive",
     "publish": "publishing",
 }
@@ -114,12 +119,15 @@ __all__ = [
     "Severity",
     "SourceChanged",
     "Status",
+    "StoredAuth",
     "TransportError",
     "UsageError",
     "__version__",
     "check",
     "credential_for",
     "discover",
+    "fetch",
+    "fetch_locked",
     "inspect",
     "publish",
 ]

@@ -114,6 +114,13 @@ def decode_shard_index(content: bytes, names: Collection[str]) -> dict[str, Shar
     }
 
 
+def decode_base_url(content: bytes) -> str:
+    """Where ``repodata_shards.msgpack.zst`` says that the packages are, absolute or relative to it."""
+    parts = [("info", msgspec.Raw)]
+    document: Any = _unpack(content, msgspec.defstruct("_ShardIndex", parts), SHARD_INDEX, SHARD_INDEX_LIMIT)
+    return _decode_entry(document.info, _ShardInfo, SHARD_INDEX).base_url
+
+
 def decode_shard(content: bytes, filenames: Collection[str]) -> dict[str, Listed]:
     """What a shard says of *filenames*, where it has them; ``ChannelError`` where it is malformed."""
     what = "a shard of repodata"
@@ -240,7 +247,12 @@ def unpack(content: bytes, what: str, most: int) -> bytearray:
     Raises:
         ChannelError: also where it has more bytes than any honest index that was packed into so few.
     """
-    return decompress(content, what, min(most, max(_UNQUESTIONED, _RATIO * len(content))))
+    return decompress(content, what, most_unpacked(len(content), most))
+
+
+def most_unpacked(packed: int, most: int) -> int:
+    """How many bytes an index of *packed* bytes may unpack to, of *most* that any index may have."""
+    return min(most, max(_UNQUESTIONED, _RATIO * packed))
 
 
 def _pieces(section: memoryview) -> Iterator[dict[str, _Entry]]:
@@ -353,6 +365,7 @@ class _BinaryEntry(msgspec.Struct):
 
 
 class _ShardInfo(msgspec.Struct):
+    base_url: str = "./"
     shards_base_url: str = "./shards/"
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from keelback.channels.base import Channel, Given, Session
 from keelback.channels.registry import channel_for
 from keelback.checking import Checked, Hasher, check
-from keelback.credentials.lookup import default_stores
+from keelback.credentials.opening import default_stores
 from keelback.errors import UsageError
 from keelback.options import ASKING, JOBS, Options
 from keelback.report import INTERRUPTED, Careful, ChannelReport, Outcome, Problem, Report, Reporter, Status
 from keelback.running import Run
-from keelback.secret import Secret
+from keelback.secret import Secret, as_secret
 from keelback.transport import Client, Retry
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
     username: str | None = None,
     password: str | Secret | None = None,
     auth_file: Path | str | None = None,
+    keychain: bool = True,
     retry: Retry | None = None,
     timeout: float = 120.0,
     insecure_hosts: Collection[str] = (),
@@ -57,7 +58,8 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         api_key: a token that goes before any other credential; for one channel only.
         username: the same for servers that take a user and a password.
         password: see *username*.
-        auth_file: the only place to look for credentials; otherwise ``RATTLER_AUTH_FILE``, then the default file.
+        auth_file: the only place to look for credentials; otherwise all stores, as :func:`keelback.credential_for`.
+        keychain: whether the system's keychain is asked, where a channel needs a credential.
         retry: how often and how patiently a request is tried.
         timeout: seconds without any progress after which a try has failed.
         insecure_hosts: hosts that may be spoken to without (verified) TLS.
@@ -74,7 +76,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         SourceChanged: an archive vanished or changed after it was checked; nothing was sent.
     """
     options = Options(force=force, skip_existing=skip_existing, dry_run=dry_run, verify=verify, jobs=jobs)
-    given = Given(_secret(api_key, "api_key"), username, _secret(password, "password"))
+    given = Given(as_secret(api_key, "api_key"), username, as_secret(password, "password"))
     reporter = Careful(reporter or Reporter())
     hasher = Hasher()
     try:
@@ -91,7 +93,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
             auth_file = Path(auth_file)
         connections = max(ASKING, jobs)
         with Client(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts, connections=connections) as client:
-            session = Session(client, partial(default_stores, auth_file), given)
+            session = Session(client, partial(default_stores, auth_file, keychain=keychain), given)
             for channel in channels:
                 channel.open(session)
             hasher.wait()
@@ -99,10 +101,6 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
             return _carry_out(runs, checked, options)
     finally:
         hasher.close()
-
-
-def _secret(value: str | Secret | None, source: str) -> Secret | None:
-    return Secret(value, source) if isinstance(value, str) else value
 
 
 def _channels(to: str | Path | Channel | Sequence[str | Path | Channel], given: Given) -> list[Channel]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from keelback.errors import ExitStatus, Interrupted, KeelbackError
 from keelback.secret import redact
@@ -19,17 +19,39 @@ if TYPE_CHECKING:
 JSON_VERSION: Final = 1
 
 
+class Archive(Protocol):
+    """What a report says of an archive that is published or fetched."""
+
+    @property
+    def filename(self) -> str:
+        """Its name in the channel."""
+
+    @property
+    def subdir(self) -> str:
+        """The subdir of the channel to which it belongs."""
+
+    @property
+    def relative_path(self) -> str:
+        """``SUBDIR/FILE``."""
+
+    @property
+    def size(self) -> int | None:
+        """In bytes; ``None`` where the channel does not say."""
+
+
 class Status(StrEnum):
     """What became of one archive in one channel."""
 
     UPLOADED = "uploaded"
     """The channel did not have it, and has it now."""
     IDENTICAL = "identical"
-    """The channel has the very same bytes already."""
+    """The very same bytes are there already."""
     SKIPPED = "skipped"
-    """The channel has other bytes under that name, and was asked to keep them (``--skip-existing``)."""
+    """There are other bytes under that name, and they were to be kept (``--skip-existing``)."""
     REPLACED = "replaced"
-    """The channel had other bytes under that name; they were replaced (``--force``)."""
+    """There were other bytes under that name; they were replaced (``--force``)."""
+    FETCHED = "fetched"
+    """The folder did not have it, and has it now."""
     FAILED = "failed"
     """It was tried and did not work."""
     NOT_ATTEMPTED = "not-attempted"
@@ -281,16 +303,19 @@ class Reporter:
     def checked(self, findings: Sequence[Finding]) -> None:
         """All archives were read and checked, with these *findings*."""
 
-    def channel(self, url: str, archives: Sequence[PackageArchive]) -> None:
-        """*archives* are about to go to the channel at *url*."""
+    def channel(self, url: str, archives: Sequence[Archive]) -> None:
+        """*archives* are about to go to the channel at *url*, or to come from it."""
 
-    def started(self, archive: PackageArchive) -> None:
-        """The first byte of *archive* is about to go out, or to go out once more from the start."""
+    def started(self, archive: Archive) -> None:
+        """The first byte of *archive* is about to go out or come in, or to do so once more from the start."""
 
-    def sent(self, archive: PackageArchive, count: int) -> None:
+    def sent(self, archive: Archive, count: int) -> None:
         """*count* more bytes of *archive* are out."""
 
-    def waiting(self, archive: PackageArchive, seconds: float, why: str) -> None:
+    def received(self, archive: Archive, count: int) -> None:
+        """*count* more bytes of *archive* are here; with a negative *count*, so many have to come once more."""
+
+    def waiting(self, archive: Archive, seconds: float, why: str) -> None:
         """*archive* is tried again in *seconds*, because of *why* (redacted)."""
 
     def finished(self, outcome: Outcome) -> None:
@@ -321,19 +346,23 @@ class Careful(Reporter):
         """See :class:`Reporter`."""
         self._tell("checked", findings)
 
-    def channel(self, url: str, archives: Sequence[PackageArchive]) -> None:
+    def channel(self, url: str, archives: Sequence[Archive]) -> None:
         """See :class:`Reporter`."""
         self._tell("channel", url, archives)
 
-    def started(self, archive: PackageArchive) -> None:
+    def started(self, archive: Archive) -> None:
         """See :class:`Reporter`."""
         self._tell("started", archive)
 
-    def sent(self, archive: PackageArchive, count: int) -> None:
+    def sent(self, archive: Archive, count: int) -> None:
         """See :class:`Reporter`."""
         self._tell("sent", archive, count)
 
-    def waiting(self, archive: PackageArchive, seconds: float, why: str) -> None:
+    def received(self, archive: Archive, count: int) -> None:
+        """See :class:`Reporter`."""
+        self._tell("received", archive, count)
+
+    def waiting(self, archive: Archive, seconds: float, why: str) -> None:
         """See :class:`Reporter`."""
         self._tell("waiting", archive, seconds, why)
 

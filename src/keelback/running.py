@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from keelback.delivering import Deliverer
 from keelback.errors import KeelbackError
 from keelback.options import ASKING
 from keelback.report import INTERRUPTED, ChannelReport, Outcome, Problem, Status
+from keelback.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from keelback.options import Options
     from keelback.report import Reporter
     from keelback.transport import Client
-
-_TICK: Final = 0.5
-"""How long the main thread waits at a time, in seconds: on Windows, Ctrl-C waits for its end."""
 
 _SENT: Final = frozenset({Status.UPLOADED, Status.REPLACED})
 
@@ -50,31 +47,21 @@ class Run:
         self._channel = channel
         self._archives = archives
         self._options = options
-        self._client = client
         self._reporter = reporter
         self._outcomes: dict[str, Outcome] = {}
         self._problem: Problem | None = None
-        self._stop = threading.Event()
-        self._deliverer = Deliverer(channel, options, reporter, self._stop)
+        self._workers = Workers(client)
+        self._deliverer = Deliverer(channel, options, reporter, self._workers.stop)
 
     @property
     def stopped(self) -> bool:
         """Whether the user has stopped it."""
-        return self._stop.is_set()
+        return self._workers.stopped
 
     def carry_out(self) -> ChannelReport:
-        """Run; failures are in the report, not raised.
-
-        The work is done on threads of its own, because Ctrl-C may strike the main one between any two instructions.
-        """
+        """Run; failures are in the report, not raised."""
         self._reporter.channel(self._channel.url, self._archives)
-        done = threading.Event()  # Thread.join, interrupted, takes a running thread for one that has ended
-        threading.Thread(target=self._work, args=[done], name="run").start()
-        while not done.is_set():
-            try:
-                done.wait(_TICK)
-            except KeyboardInterrupt:
-                self._end()
+        self._workers.carry_out(self._work)
         problem = self._problem
         if self.stopped:
             problem = INTERRUPTED
@@ -84,7 +71,7 @@ class Run:
             self._take_back(problem)
         return self.report(problem or INTERRUPTED, problem)
 
-    def _work(self, done: threading.Event) -> None:
+    def _work(self) -> None:
         try:
             try:
                 self._deliver_all()
@@ -96,8 +83,6 @@ class Run:
             self._problem = Problem.of(error)
         except Exception as error:  # noqa: BLE001 - what arrived has to be told, whatever went wrong
             self._problem = Problem.of_bug(error)
-        finally:
-            done.set()
 
     def report(self, why: Problem, problem: Problem | None = None) -> ChannelReport:
         """The report, where whatever has no outcome was not attempted because of *why*."""
@@ -137,11 +122,7 @@ class Run:
         self, work: Callable[[PackageArchive], None], archives: Sequence[PackageArchive], most: int
     ) -> None:
         """Do *work* for each archive, *most* at once, until the credential is refused or the user stops it."""
-        if not archives or self._ended:
-            return
-        with ThreadPoolExecutor(min(most, len(archives)), thread_name_prefix="upload") as pool:
-            for done in [pool.submit(self._unless_ended, work, archive) for archive in archives]:
-                done.result()
+        self._workers.each(partial(self._unless_ended, work), archives, most)
 
     @property
     def _ended(self) -> bool:
@@ -150,11 +131,6 @@ class Run:
     def _unless_ended(self, work: Callable[[PackageArchive], None], archive: PackageArchive) -> None:
         if not self._ended:
             work(archive)
-
-    def _end(self) -> None:
-        """The user wants it to end: begin nothing more, and break off what is under way."""
-        self._stop.set()
-        self._client.stop()
 
     # --- afterwards -------------------------------------------------------------------------------------------------
 
@@ -182,7 +158,7 @@ class Run:
             self._channel.refresh()
             self._on_threads(self._look_whether_visible, waiting, ASKING)
             waiting = [archive for archive in waiting if not self._outcomes[archive.relative_path].visible]
-            if time.monotonic() + pause > deadline or (waiting and self._stop.wait(pause)):
+            if time.monotonic() + pause > deadline or (waiting and self._workers.stop.wait(pause)):
                 break
             pause = min(pause * 2, 10.0)
         for archive in waiting:

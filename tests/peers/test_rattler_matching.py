@@ -28,7 +28,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from keelback.credentials.keys import candidate_keys, service_keys
-from keelback.credentials.lookup import default_stores, find
+from keelback.credentials.lookup import find
+from keelback.credentials.opening import default_stores
 from keelback.errors import CredentialError, UsageError
 from keelback.hosts import host_of
 
@@ -133,7 +134,7 @@ class Rattler:
 
     def keelback_sends(self, url: str) -> Sent | None:
         """What keelback would send in its place, from the same two files."""
-        stores = default_stores(environ={"RATTLER_AUTH_FILE": str(self.named)}, home=self.home)
+        stores = default_stores(environ={"RATTLER_AUTH_FILE": str(self.named)}, home=self.home, keychain=False)
         match = find(url, stores)
         host = host_of(url)
         if not host:

@@ -805,7 +805,7 @@ def test_a_run_stopped_before_anything_was_sent(token: str, demo: Path, name: st
     if form == "json":
         assert done.json()["error"]["code"] == "interrupted"
     else:
-        assert "stopped before anything was sent" in done.stderr
+        assert "stopped before anything was done" in done.stderr
     assert server.files == {}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import leaks
 from cli_runner import run_keelback
-from keelback.credentials.lookup import default_stores
+from keelback.credentials.opening import default_stores
 from keelback.diagnosis.stores import open_stores
 
 if TYPE_CHECKING:

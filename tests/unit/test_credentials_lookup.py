@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import leaks
-from keelback.credentials import lookup
+from keelback.credentials import lookup, opening
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.keys import candidate_keys, service_keys
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, OAuth, S3Credentials
-from keelback.credentials.lookup import credential_for, default_stores, depends_on_keychain, find, require
+from keelback.credentials.lookup import credential_for, depends_on_keychain, find, require
+from keelback.credentials.opening import default_stores
 from keelback.credentials.stores import Store
 from keelback.errors import CredentialError, CredentialFileError, ExitStatus, UsageError
 from keelback.hosts import host_of
@@ -56,6 +57,7 @@ def memory(*keys: str, name: str = "MEMORY", credential: Credential | None = Non
 def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process says only once has not been said yet."""
     monkeypatch.setattr(lookup, "_told", set())
+    monkeypatch.setattr(opening, "_warned_of", set())
 
 
 def write(path: Path, **values: object) -> Path:

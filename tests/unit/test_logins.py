@@ -146,10 +146,10 @@ def test_a_login_for_a_path_is_for_that_path(tmp_path: Path) -> None:
 
 def test_what_a_key_serves_is_said_in_words() -> None:
     """Everybody can tell from it where the credential goes."""
-    assert served_by("*.prefix.dev", BearerToken) == "prefix.dev and every host under it"
-    assert served_by("localhost", BearerToken) == "localhost, on every port"
-    assert served_by("example.com/a", BearerToken) == "https://example.com/a and what is under it"
-    assert served_by("bucket", S3Credentials) == "s3://bucket"
+    assert served_by("*.prefix.dev", "BearerToken") == "prefix.dev and every host under it"
+    assert served_by("localhost", "BearerToken") == "the host localhost"
+    assert served_by("example.com/a", "BearerToken") == "example.com/a and what is under it"
+    assert served_by("bucket", "S3Credentials") == "the bucket bucket"
 
 
 def test_a_keychain_that_takes_nothing_is_passed_over_and_that_is_said(tmp_path: Path) -> None:

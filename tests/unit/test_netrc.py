@@ -11,7 +11,8 @@ import pytest
 import leaks
 from keelback.credentials import modes, netrcfile
 from keelback.credentials.kinds import BasicHTTP
-from keelback.credentials.netrcfile import NetrcStore, netrc_store
+from keelback.credentials.netrcfile import NetrcStore
+from keelback.credentials.places import netrc_file
 from keelback.secret import Secret
 
 if TYPE_CHECKING:
@@ -168,8 +169,8 @@ def test_the_variable_goes_before_the_home_directory(tmp_path: Path) -> None:
         file.chmod(0o600)
 
     def hosts(environ: dict[str, str], home: Path | None = tmp_path) -> list[str] | None:
-        found = netrc_store(environ, home)
-        return None if found is None else list(found.keys())
+        file = netrc_file(environ, home)
+        return None if file is None else list(NetrcStore(file, "netrc", named=False).keys())
 
     assert hosts({}) == ["usual"]
     assert hosts({"NETRC": str(other)}) == ["other"]

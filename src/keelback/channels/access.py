@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keelback.credentials.kinds import BearerToken, CondaToken, Credential, check_token
+from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, check_token
 from keelback.credentials.lookup import find, require
 from keelback.errors import UsageError
 from keelback.hosts import host_of
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from keelback.channels.base import Session
+    from keelback.secret import Secret
 
 _log = logging.getLogger("keelback.credentials")
 
@@ -50,14 +51,21 @@ def token_access(
         UsageError: a user name or a password was given.
         CredentialError: there is none, or none that will do.
     """
-    if session.given.username is not None or session.given.password is not None:
-        raise UsageError(f"{server} takes a token, not a user name and a password", hint="Give the token alone.")
-    given = given_token(session, url, kind, variable)
+    given = given_token(session, url, kind, variable, server=server)
     return given or stored_access(session, url, server=server, usable=usable, flag="--api-key", variable=variable)
 
 
-def given_token(session: Session, url: str, kind: type[BearerToken | CondaToken], variable: str) -> Access | None:
-    """The token given by option or by *variable*, as *kind*; ``None`` where there is neither."""
+def given_token(
+    session: Session, url: str, kind: type[BearerToken | CondaToken], variable: str, *, server: str | None = None
+) -> Access | None:
+    """The token given by option or by *variable*, as *kind*; ``None`` where there is neither.
+
+    Raises:
+        UsageError: a user name or a password was given for a *server* that takes neither.
+        CredentialError: what was given can be no token.
+    """
+    if server is not None and (session.given.username is not None or session.given.password is not None):
+        raise UsageError(f"{server} takes a token, not a user name and a password", hint="Give the token alone.")
     token = session.given.api_key or session.variable(variable, url)
     if token is None:
         return None
@@ -75,3 +83,19 @@ def stored_access(
         find(url, session.stores), url, usable, server=server, looked=session.stores, flag=flag, env=variable
     )
     return Access(match.credential, f"key {match.key!r} of {match.store.name}")
+
+
+def given_pair(username: str | None, password: Secret | None, source: str) -> Access:
+    """A user name and a password that were given, as ``BasicHTTP``.
+
+    Raises:
+        UsageError: one of them is missing, or the name cannot be sent.
+    """
+    if username and not username.isprintable():
+        raise UsageError("the user name has a character in it that no server could read")
+    if not username or password is None:
+        raise UsageError(
+            "a user name and a password belong together",
+            hint="Give both --username and --password, or set both variables.",
+        )
+    return Access(BasicHTTP(username, password), source)

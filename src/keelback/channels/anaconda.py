@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
-from keelback.channels.access import token_access
+from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.memo import Memo
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from keelback.archive import PackageArchive
+    from keelback.channels.access import Access
     from keelback.transport import Answer
 
 SERVER: Final = "https://api.anaconda.org"
@@ -86,6 +87,10 @@ class AnacondaChannel(ServerChannel):
             example = "https://anaconda.org" if own else target.base()
             raise UsageError(f"{target.text} names no owner", hint=f"Write it like {example}/OWNER.")
         return cls(segments[-1], [label], url=SERVER if own else target.base(len(segments) - 1))
+
+    def given_access(self, session: Session) -> Access | None:
+        """See :class:`Channel`."""
+        return given_token(session, self._api, CondaToken, "ANACONDA_API_KEY", server="anaconda.org")
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""

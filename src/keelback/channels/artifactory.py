@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from keelback.channels.access import Access, given_token, stored_access
+from keelback.channels.access import Access, given_pair, given_token, stored_access
 from keelback.channels.answers import error_of, expect
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.server import ServerChannel
@@ -22,7 +22,6 @@ from keelback.transport import ArchiveBody, Request
 if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.target import Target
-    from keelback.secret import Secret
     from keelback.transport import Answer
 
 _DEPLOY_BY_CHECKSUM_FROM: Final = 1 << 20
@@ -70,19 +69,26 @@ class ArtifactoryChannel(ServerChannel):
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
-        access = self._access(session)
+        access = self.given_access(session) or stored_access(
+            session,
+            self._server,
+            server="Artifactory",
+            usable=(BearerToken, BasicHTTP),
+            flag="--token or --username and --password",
+            variable="ARTIFACTORY_TOKEN",
+        )
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that are usable are
         self.use(session, access.credential, access.source)
 
-    def _access(self, session: Session) -> Access:
-        """A pair or a token given with the command, then either from the variables, then what the stores have."""
+    def given_access(self, session: Session) -> Access | None:
+        """See :class:`Channel`: a pair or a token given with the command, then either from the variables."""
         given, environ = session.given, session.environ
         if given.api_key is not None and (given.username is not None or given.password is not None):
             raise UsageError("both a token, and a user name with a password, were given", hint="Give one of them.")
         if given.username is not None or given.password is not None:
             username = given.username or environ.get("ARTIFACTORY_USERNAME")
             password = given.password or session.variable("ARTIFACTORY_PASSWORD", self._server)
-            return _pair(username, password, given.source)
+            return given_pair(username, password, given.source)
         if given.api_key is None:
             username = environ.get("ARTIFACTORY_USERNAME")
             password = session.variable("ARTIFACTORY_PASSWORD", self._server)
@@ -92,16 +98,8 @@ class ArtifactoryChannel(ServerChannel):
                         "ARTIFACTORY_TOKEN and ARTIFACTORY_USERNAME are both set", hint="Unset one of them."
                     )
                 source = "the variables ARTIFACTORY_USERNAME and ARTIFACTORY_PASSWORD"
-                return _pair(username, password, source)
-        token = given_token(session, self._server, BearerToken, "ARTIFACTORY_TOKEN")
-        return token or stored_access(
-            session,
-            self._server,
-            server="Artifactory",
-            usable=(BearerToken, BasicHTTP),
-            flag="--token or --username and --password",
-            variable="ARTIFACTORY_TOKEN",
-        )
+                return given_pair(username, password, source)
+        return given_token(session, self._server, BearerToken, "ARTIFACTORY_TOKEN")
 
     def find(self, archive: PackageArchive) -> Listed | None:
         """What ``HEAD`` of the file says: always asked first, because a ``PUT`` replaces without a word."""
@@ -191,17 +189,6 @@ class ArtifactoryChannel(ServerChannel):
 
     def _file(self, archive: PackageArchive) -> str:
         return f"{self.url}/{quote(archive.subdir)}/{quote(archive.filename, safe='+!')}"
-
-
-def _pair(username: str | None, password: Secret | None, source: str) -> Access:
-    if username and not username.isprintable():
-        raise UsageError("the user name has a character in it that no server could read")
-    if not username or password is None:
-        raise UsageError(
-            "a user name and a password belong together",
-            hint="Give both --username and --password, or set both variables.",
-        )
-    return Access(BasicHTTP(username, password), source)
 
 
 def _stored_sha256(answer: Answer) -> str | None:

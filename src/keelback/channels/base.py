@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from keelback.archive import PackageArchive
+    from keelback.channels.access import Access
     from keelback.channels.target import Target
     from keelback.credentials.stores import Store
     from keelback.listing import Listed
@@ -170,6 +171,20 @@ class Channel(ABC):
         Raises:
             UsageError: it is, but names no channel.
         """
+
+    @property
+    def reading_url(self) -> str:
+        """Under which URL readers find the channel's subdirs; :attr:`url`, unless the server reads elsewhere."""
+        return self.url
+
+    def given_access(self, session: Session) -> Access | None:  # noqa: ARG002 - for the channels that look at it
+        """The credential given with the command or by the server's own variables, before any store; ``None`` for none.
+
+        Raises:
+            UsageError: what was given does not go together, or is not for this server.
+            CredentialError: it cannot be one.
+        """
+        return None
 
     @abstractmethod
     def open(self, session: Session) -> None:

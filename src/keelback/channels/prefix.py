@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from keelback.channels.access import token_access
+from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.reading import IndexReader
@@ -19,6 +19,7 @@ from keelback.transport import ArchiveBody, MultipartBody, Request, disposition
 
 if TYPE_CHECKING:
     from keelback.archive import PackageArchive
+    from keelback.channels.access import Access
     from keelback.channels.target import Target
     from keelback.listing import Listed
 
@@ -43,6 +44,11 @@ class PrefixChannel(ServerChannel):
         repository = _REPOSITORY if self._server == SERVER else self._server
         self._readable = f"{repository}/{quote(self._channel)}"
 
+    @property
+    def reading_url(self) -> str:
+        """See :class:`Channel`; packages are read from another host than the one they are sent to."""
+        return self._readable
+
     @classmethod
     def from_target(cls, target: Target) -> PrefixChannel | None:
         """``https://prefix.dev/CHANNEL`` (or ``repo.prefix.dev``), or ``prefix+https://HOST/CHANNEL``."""
@@ -53,6 +59,10 @@ class PrefixChannel(ServerChannel):
             raise UsageError(f"{target.text} names no channel", hint=f"Write it like {target.base()}/CHANNEL.")
         server = SERVER if target.base() == _REPOSITORY else target.base()
         return cls("/".join(target.segments), url=server)
+
+    def given_access(self, session: Session) -> Access | None:
+        """See :class:`Channel`."""
+        return given_token(session, self._server, BearerToken, "PREFIX_API_KEY", server="prefix.dev")
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
@@ -120,5 +130,5 @@ class PrefixChannel(ServerChannel):
         return answer.attempts
 
     def url_of(self, archive: PackageArchive) -> str:
-        """See :class:`Channel`; packages are read from another host than the one they are sent to."""
+        """See :class:`Channel`."""
         return f"{self._readable}/{archive.relative_path}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlencode
 
-from keelback.channels.access import token_access
+from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
@@ -17,6 +17,7 @@ from keelback.transport import ArchiveBody, Request
 
 if TYPE_CHECKING:
     from keelback.archive import PackageArchive
+    from keelback.channels.access import Access
     from keelback.channels.target import Target
 
 
@@ -48,6 +49,10 @@ class QuetzChannel(ServerChannel):
         if base and segments[base - 1] == "get":
             base -= 1
         return cls(segments[-1], url=target.base(base))
+
+    def given_access(self, session: Session) -> Access | None:
+        """See :class:`Channel`."""
+        return given_token(session, self._server, CondaToken, "QUETZ_API_KEY", server="Quetz")
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`; asks for the channel, as an upload to one that is not there is answered with 500."""

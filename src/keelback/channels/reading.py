@@ -9,14 +9,13 @@ import hashlib
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urljoin
 
 import httpx2
 
 from keelback.channels.answers import error_of
 from keelback.channels.memo import Memo
+from keelback.channels.shards import shard_url, shown
 from keelback.errors import ChannelError, KeelbackError, ServerError
-from keelback.hosts import host_of
 from keelback.listing import (
     REPODATA_LIMIT,
     Listed,
@@ -29,7 +28,6 @@ from keelback.listing import (
     unpack,
 )
 from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
-from keelback.secret import redact
 from keelback.transport import Request
 
 if TYPE_CHECKING:
@@ -47,7 +45,6 @@ _PACKED_LIMIT: Final = {SHARD_INDEX: 32 << 20, REPODATA_ZST: 64 << 20}
 _PACKED_SHARD_LIMIT: Final = 4 << 20
 _HELD_SHARDS: Final = 64 << 20
 """How many bytes of shards are kept; where there are more, some are read twice."""
-_SHOWN: Final = 200
 
 
 class IndexReader:
@@ -107,13 +104,13 @@ class IndexReader:
         shard = index.get(archive.name.lower())
         if shard is None:
             return None
-        url = _below(folder, shard)
+        url = shard_url(folder, shard)
         return _find(self._shards.get(url, lambda: self._load_shard(url, shard)), archive)
 
     def _load_shard(self, url: str, shard: Shard) -> Lookup[Listed]:
         content = self._fetch(url, _PACKED_SHARD_LIMIT)
         if content is None or hashlib.sha256(content).hexdigest() != shard.sha256:
-            raise ChannelError(f"{_shown(url)} is not the shard that the index names", code="bad-index")
+            raise ChannelError(f"{shown(url)} is not the shard that the index names", code="bad-index")
         with self._counting:
             self._held += len(content)
             full = self._held > _HELD_SHARDS
@@ -153,41 +150,6 @@ def _refusal(answer: Answer, *, anonymous: bool) -> KeelbackError:
     )
     error.attempts = answer.attempts
     return error
-
-
-def _below(folder: str, shard: Shard) -> str:
-    """The URL of *shard*, of an index in *folder*.
-
-    Raises:
-        ChannelError: the index says something from which no such URL can be made, or one to which no request may go:
-            without TLS where the index itself came with it.
-    """
-    try:
-        base = urljoin(folder, shard.folder)
-        url = urljoin(base if base.endswith("/") else f"{base}/", f"{shard.sha256}.msgpack.zst")
-        parts = httpx2.URL(url)
-    except (ValueError, httpx2.InvalidURL) as error:
-        raise _bad_folder(shard, "is no URL") from error
-    if parts.scheme not in ("http", "https") or not parts.host or not _can_be_looked_up(host_of(url)):
-        raise _bad_folder(shard, "is no URL of a server")
-    if parts.scheme == "http" and httpx2.URL(folder).scheme == "https":
-        raise _bad_folder(shard, "is not encrypted, as the index itself was")
-    return url
-
-
-def _bad_folder(shard: Shard, why: str) -> ChannelError:
-    return ChannelError(f"{SHARD_INDEX} has its shards at {_shown(shard.folder)!r}, which {why}", code="bad-index")
-
-
-def _can_be_looked_up(host: str) -> bool:
-    """Whether *host* is one that resolvers do not choke on (RFC 1035, 2.3.4: sizes of names and labels)."""
-    return len(host) <= 253 and all(0 < len(label) <= 63 for label in host.removesuffix(".").split("."))
-
-
-def _shown(url: str) -> str:
-    """*url*, which a server chose, as far as a person reads it."""
-    text = redact(url)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -11,6 +11,7 @@ from keelback.secret import redact
 
 if TYPE_CHECKING:
     from keelback.channels.base import Channel
+    from keelback.channels.target import Target
 
 KINDS: Final = {
     "local": "keelback.channels.local:LocalChannel",
@@ -35,12 +36,22 @@ def channel_for(destination: str) -> Channel:
     Raises:
         UsageError: it names none, or it cannot be told which kind of server that is.
     """
-    target = parse_target(destination, frozenset(KINDS) - {"local"})
-    for kind in [target.kind] if target.kind else KINDS:
-        channel = channel_class(kind).from_target(target)
-        if channel is not None:
-            return channel
+    target = target_of(destination)
+    channel = recognise(target)
+    if channel is not None:
+        return channel
     examples = ", ".join(f"{kind}+{target.scheme}://{target.netloc}/..." for kind in KINDS if kind != "local")
     raise UsageError(
         f"{redact(destination)}: which kind of server is {target.host}?", hint=f"Say it in the URL: {examples}."
     )
+
+
+def target_of(text: str) -> Target:
+    """*text*, a folder or a URL, taken apart; raises ``UsageError`` as :func:`parse_target`."""
+    return parse_target(text, frozenset(KINDS) - {"local"})
+
+
+def recognise(target: Target) -> Channel | None:
+    """The channel of a known kind that *target* names; ``None`` where it cannot be told of which kind it is."""
+    found = (channel_class(kind).from_target(target) for kind in ([target.kind] if target.kind else KINDS))
+    return next((channel for channel in found if channel is not None), None)

@@ -6,12 +6,12 @@ import io
 import signal
 import sys
 import traceback
-from importlib import import_module
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
 from keelback._version import __version__
+from keelback.cli.lazy import LazyGroup
 from keelback.errors import ExitStatus, KeelbackError
 from keelback.secret import redact
 
@@ -21,32 +21,20 @@ if TYPE_CHECKING:
 _COMMANDS: Final = {
     "publish": ("keelback.cli.publish", "Put packages into a channel, or several; the channel is named by its URL."),
     "upload": ("keelback.cli.upload", "Put packages into a channel; with the options and variables of rattler-build."),
+    "fetch": ("keelback.cli.fetch", "Get packages out of a channel, with their dependencies if asked."),
+    "auth": ("keelback.cli.auth", "Log in to servers, and say which credential is used for what."),
     "check": ("keelback.cli.check", "Say what is wrong with packages, without sending anything."),
     "completion": ("keelback.cli.completion", "Print the completion script of a shell."),
 }
 
 
-class _Commands(click.Group):
-    """Imports a command when it is run, and none to list them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = import_module(_COMMANDS[cmd_name][0]).command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=LazyGroup, table=_COMMANDS, context_settings=_SETTINGS)
 @click.version_option(__version__, "-V", "--version", message="keelback %(version)s")
 def keelback() -> None:
-    """Conda packages into channels, with the right credentials, from any machine.
+    """Conda packages into channels and out of them, with the right credentials, from any machine.
 
     \b
     Examples:
@@ -54,6 +42,8 @@ def keelback() -> None:
       keelback publish --to https://prefix.dev/my-channel dist/*.conda
       keelback publish --to https://anaconda.org/my-org/dev output/
       keelback check dist/
+      keelback auth login prefix.dev
+      keelback fetch https://prefix.dev/my-channel 'numpy >=2' -o pkgs/
     """
 
 
@@ -75,7 +65,7 @@ def run() -> NoReturn:
         error.show()
         status = ExitStatus.USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped before anything was sent", err=True)
+        click.echo("stopped before anything was done", err=True)
         status = ExitStatus.INTERRUPTED
     except BrokenPipeError:  # the reader of our output is gone; so is the reason to go on
         sys.stderr.close()

@@ -17,12 +17,13 @@ from keelback.secret import redact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keelback.archive import Finding, PackageArchive
+    from keelback.archive import Finding
     from keelback.cli.progress import Bars
-    from keelback.report import Outcome, Problem, Report
+    from keelback.report import Archive, Outcome, Problem, Report
 
 _COLOURS: Final = {
     Status.UPLOADED: "green",
+    Status.FETCHED: "green",
     Status.REPLACED: "yellow",
     Status.IDENTICAL: "blue",
     Status.SKIPPED: "blue",
@@ -70,7 +71,7 @@ class Console(Reporter):
             if finding.severity is Severity.ERROR or not self._quiet:
                 show_finding(finding)
 
-    def channel(self, url: str, archives: Sequence[PackageArchive]) -> None:
+    def channel(self, url: str, archives: Sequence[Archive]) -> None:
         """Bars for the channel at *url*, on a terminal."""
         self._end_bars()
         if self._progress:
@@ -78,17 +79,21 @@ class Console(Reporter):
 
             self._bars = Bars(url, archives)
 
-    def started(self, archive: PackageArchive) -> None:
+    def started(self, archive: Archive) -> None:
         """The bar of *archive* starts from zero."""
         if self._bars is not None:
             self._bars.started(archive)
 
-    def sent(self, archive: PackageArchive, count: int) -> None:
+    def sent(self, archive: Archive, count: int) -> None:
         """The bar of *archive* moves."""
         if self._bars is not None:
             self._bars.sent(archive, count)
 
-    def waiting(self, archive: PackageArchive, seconds: float, why: str) -> None:
+    def received(self, archive: Archive, count: int) -> None:
+        """The bar of *archive* moves."""
+        self.sent(archive, count)
+
+    def waiting(self, archive: Archive, seconds: float, why: str) -> None:
         """A line that says what is tried again."""
         if not self._quiet:
             self.note(f"{archive.filename}: {why}; trying again in {seconds:.1f} s")
@@ -134,7 +139,7 @@ class Console(Reporter):
         status = click.style(f"{outcome.status:{_WIDTH}}", fg=_COLOURS[outcome.status])
         name = outcome.relative_path if outcome.subdir else printable(str(outcome.file))
         detail = "" if failed else f"  {size_text(outcome.size)}"
-        if outcome.status in (Status.UPLOADED, Status.REPLACED) and not self._would:
+        if outcome.status in (Status.UPLOADED, Status.REPLACED, Status.FETCHED) and not self._would:
             detail += f" in {outcome.seconds:.1f} s"
         if outcome.attempts > 1:
             detail += f", {outcome.attempts} attempts"

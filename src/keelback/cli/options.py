@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
@@ -24,63 +24,84 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 def run_options(command: F) -> F:
     """What every command that sends archives understands."""
-    for option in reversed(
-        [
-            click.option("-n", "--dry-run", is_flag=True, help="Do everything but send."),
-            click.option(
-                "-s",
-                "--skip-existing",
-                is_flag=True,
-                help="Leave files that exist with other bytes, and call that a success.",
-            ),
-            click.option(
-                "-j", "--jobs", type=click.IntRange(1, 64), default=8, show_default=True, help="Uploads at once."
-            ),
-            click.option("--verify", is_flag=True, help="Wait until the channel's own index serves every file."),
-            click.option(
-                "--verify-timeout",
-                type=click.FloatRange(0),
-                default=300,
-                show_default=True,
-                metavar="SECONDS",
-                help="How long --verify waits.",
-            ),
-            click.option("--subdir", metavar="SUBDIR", help="Subdir for packages that do not declare one."),
-            click.option("--auth-file", metavar="FILE", help="Look for credentials in this file and nowhere else."),
-            click.option(
-                "--allow-insecure-host",
-                "insecure_hosts",
-                multiple=True,
-                metavar="HOST",
-                help="Credentials may go there over plain HTTP, and its certificate is not verified.",
-            ),
-            click.option(
-                "--timeout",
-                type=click.FloatRange(0, min_open=True),
-                default=120,
-                show_default=True,
-                metavar="SECONDS",
-                help="Fail an attempt after this long without progress.",
-            ),
-            click.option(
-                "--retries", type=click.IntRange(0, 20), default=4, show_default=True, help="Attempts after the first."
-            ),
-            click.option(
-                "--retry-delay",
-                type=click.FloatRange(0),
-                default=1,
-                show_default=True,
-                metavar="SECONDS",
-                help="Upper bound of the first wait between attempts; it doubles.",
-            ),
-            click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output."),
-            click.option("--no-progress", is_flag=True, help="Plain lines, even on a terminal."),
-            click.option("-q", "--quiet", is_flag=True, help="Only the summary, and what went wrong."),
-            click.option("-v", "--verbose", count=True, help="Say which credential is used, and what is tried again."),
-        ]
-    ):
+    sending = [
+        _DRY_RUN,
+        _SKIP_EXISTING,
+        _jobs(8, "Uploads at once."),
+        click.option("--verify", is_flag=True, help="Wait until the channel's own index serves every file."),
+        click.option(
+            "--verify-timeout",
+            type=click.FloatRange(0),
+            default=300,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long --verify waits.",
+        ),
+        click.option("--subdir", metavar="SUBDIR", help="Subdir for packages that do not declare one."),
+    ]
+    return _with([*sending, *_CONNECTION, *_OUTPUT], command)
+
+
+def fetch_options(command: F) -> F:
+    """What every command that fetches archives understands."""
+    return _with([_DRY_RUN, _SKIP_EXISTING, _jobs(32, "Downloads at once."), *_CONNECTION, *_OUTPUT], command)
+
+
+def _with(options: Sequence[Callable[[Any], Any]], command: F) -> F:
+    for option in reversed(options):
         command = option(command)
     return command
+
+
+def _jobs(default: int, text: str) -> Callable[[F], F]:
+    return click.option("-j", "--jobs", type=click.IntRange(1, 64), default=default, show_default=True, help=text)
+
+
+_DRY_RUN: Final = click.option("-n", "--dry-run", is_flag=True, help="Do everything but transfer.")
+
+_SKIP_EXISTING: Final = click.option(
+    "-s", "--skip-existing", is_flag=True, help="Leave files that exist with other bytes, and call that a success."
+)
+
+_CONNECTION: Final = (
+    click.option("--auth-file", metavar="FILE", help="Look for credentials in this file and nowhere else."),
+    click.option("--no-keychain", is_flag=True, help="Do not ask the system's keychain for credentials."),
+    click.option(
+        "--allow-insecure-host",
+        "insecure_hosts",
+        multiple=True,
+        metavar="HOST",
+        help="Credentials may go there over plain HTTP, and its certificate is not verified.",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        default=120,
+        show_default=True,
+        metavar="SECONDS",
+        help="Fail an attempt after this long without progress.",
+    ),
+    click.option(
+        "--retries", type=click.IntRange(0, 20), default=4, show_default=True, help="Attempts after the first."
+    ),
+    click.option(
+        "--retry-delay",
+        type=click.FloatRange(0),
+        default=1,
+        show_default=True,
+        metavar="SECONDS",
+        help="Upper bound of the first wait between attempts; it doubles.",
+    ),
+)
+"""How servers are spoken to."""
+
+_OUTPUT: Final = (
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output."),
+    click.option("--no-progress", is_flag=True, help="Plain lines, even on a terminal."),
+    click.option("-q", "--quiet", is_flag=True, help="Only the summary, and what went wrong."),
+    click.option("-v", "--verbose", count=True, help="Say which credential is used, and what is tried again."),
+)
+"""What is shown of a run."""
 
 
 def force_option(*names: str, envvar: str | None = None) -> Callable[[F], F]:
@@ -139,13 +160,19 @@ def _read_secret(file: str, source: str) -> Secret:
 
 def carry_out(paths: Sequence[str], to: Sequence[str | Channel], **options: Any) -> None:
     """Publish *paths* with the *options* of the command line, show what became of it, and exit with its status."""
-    from keelback.cli.console import Console  # noqa: PLC0415 - not for --help
     from keelback.publishing import publish  # noqa: PLC0415 - not for --help
+
+    verify, verify_timeout = options.pop("verify"), options.pop("verify_timeout")
+    show_run(partial(publish, paths, to, verify=verify_timeout if verify else None), **options)
+
+
+def show_run(run: Callable[..., Report], **options: Any) -> None:
+    """Call *run* with the *options* of the command line, show what became of it, and exit with its status."""
+    from keelback.cli.console import Console  # noqa: PLC0415 - not for --help
     from keelback.report import INTERRUPTED, Problem, Report  # noqa: PLC0415 - not for --help
     from keelback.transport import Retry  # noqa: PLC0415 - not for --help
 
     as_json, dry_run = options.pop("as_json"), options["dry_run"]
-    verify, verify_timeout = options.pop("verify"), options.pop("verify_timeout")
     retry = Retry(attempts=options.pop("retries") + 1, base=options.pop("retry_delay"))
     console = Console(
         as_json=as_json,
@@ -156,9 +183,7 @@ def carry_out(paths: Sequence[str], to: Sequence[str | Channel], **options: Any)
     )
     try:
         with console:
-            report = publish(
-                paths, to, retry=retry, verify=verify_timeout if verify else None, reporter=console, **options
-            )
+            report = run(retry=retry, keychain=not options.pop("no_keychain"), reporter=console, **options)
     except KeelbackError as error:
         if not as_json:
             raise

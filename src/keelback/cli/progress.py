@@ -19,8 +19,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keelback.archive import PackageArchive
-    from keelback.report import Outcome
+    from keelback.report import Archive, Outcome
 
 
 class Bars:
@@ -31,7 +30,7 @@ class Bars:
         archives: what goes there.
     """
 
-    def __init__(self, url: str, archives: Sequence[PackageArchive]) -> None:
+    def __init__(self, url: str, archives: Sequence[Archive]) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -46,12 +45,12 @@ class Bars:
         self._finished = 0
         self._url = url
         self._tasks: dict[str, TaskID] = {}
-        self._sizes = {archive.relative_path: archive.size for archive in archives}
+        self._sizes = {archive.relative_path: archive.size or 0 for archive in archives}
         self._out: dict[str, int] = {}
         self._total = self._progress.add_task(self._title(), total=sum(self._sizes.values()))
         self._progress.start()
 
-    def started(self, archive: PackageArchive) -> None:
+    def started(self, archive: Archive) -> None:
         """The bar of *archive* is at zero."""
         with self._lock:
             path = archive.relative_path
@@ -63,7 +62,7 @@ class Bars:
             self._progress.advance(self._total, -self._out.get(path, 0))
             self._out[path] = 0
 
-    def sent(self, archive: PackageArchive, count: int) -> None:
+    def sent(self, archive: Archive, count: int) -> None:
         """The bar of *archive* moves by *count* bytes."""
         with self._lock:
             path = archive.relative_path

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx2
 
-from keelback.credentials.lookup import default_stores, depends_on_keychain, find
+from keelback.credentials.lookup import depends_on_keychain, find
+from keelback.credentials.opening import default_stores
 from keelback.errors import TransportError
 from keelback.hosts import host_of
 from keelback.transport import is_loopback

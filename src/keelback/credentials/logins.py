@@ -122,17 +122,24 @@ def _checked_url(place: str, kind: type[Credential]) -> str:
     return url
 
 
-def served_by(key: str, kind: type[Credential]) -> str:
-    """What the credential under *key* is found for, as a person would say it."""
+def served_by(key: str, kind: str | None) -> str:
+    """Which URLs the credential under *key* is found for, as a person would say it.
+
+    Args:
+        key: as it stands in a store.
+        kind: the name of the kind of credential; ``None`` where it is not known.
+    """
     if key.startswith("s3:"):
         return f"{key} and what is under it"
-    if kind is S3Credentials:
-        return f"s3://{key}"
+    if kind == S3Credentials.kind:
+        return f"the bucket {key}"
     if key.startswith("*."):
         return f"{key[2:]} and every host under it"
     if "/" in key:
-        return f"https://{key} and what is under it"
-    return f"{key}, on every port"
+        return f"{key} and what is under it"
+    own = {"prefix.dev": " (for keelback also the hosts under it)"}
+    own["anaconda.org"] = " (for keelback also api. and conda.anaconda.org)"
+    return f"the host {key}{own.get(key, '')}"
 
 
 # --- keeping ----------------------------------------------------------------------------------------------------------

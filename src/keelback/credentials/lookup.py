@@ -7,33 +7,23 @@ The rules are rattler's, so that one login serves rattler-build, pixi, py-rattle
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.keys import candidate_keys, keys_for, path_keys, service_keys
-from keelback.credentials.places import default_auth_file, home_folder, own_file
+from keelback.credentials.opening import default_stores
 from keelback.credentials.stores import Store, WritableStore
 from keelback.errors import CredentialError, UsageError
 from keelback.hosts import SPECIAL_SCHEMES, host_of, scheme_and_authority, split_url
 from keelback.secret import Secret, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from keelback.credentials.kinds import Credential
-
-NO_KEYCHAIN: Final = "KEELBACK_NO_KEYCHAIN"
-"""The variable that keeps keelback from asking the keychain."""
-
-KEYCHAIN_TIMEOUT: Final = "KEELBACK_KEYCHAIN_TIMEOUT"
-"""The variable that says how many seconds the keychain has to answer."""
-
-KEYCHAIN_SECONDS: Final = 5.0
 
 _log = logging.getLogger("keelback.credentials")
 
@@ -48,98 +38,6 @@ class Match:
     credential: Credential
     key: str
     store: Store
-
-
-def default_stores(
-    auth_file: Path | None = None,
-    environ: Mapping[str, str] | None = None,
-    home: Path | None = None,
-    *,
-    keychain: bool = True,
-    required: bool = True,
-) -> list[Store]:
-    """The stores to look in, first one first.
-
-    Args:
-        auth_file: a file named for this run. It is then the only store.
-        environ: the variables, in place of the process's own. An empty ``RATTLER_AUTH_FILE`` counts as none.
-        home: the user's home directory, in place of the process's own.
-        keychain: whether the system's keychain is among them; it never is where ``KEELBACK_NO_KEYCHAIN`` is set.
-        required: whether a file that was named has to be there; otherwise it is a store without keys, for a login to
-            make.
-
-    Raises:
-        CredentialFileError: a file that was named, by *auth_file* or ``RATTLER_AUTH_FILE``, is missing, or a file
-            cannot be read or is malformed.
-
-    A warning is logged, once in a process, of every key of a file that can never match.
-    """
-    from keelback.credentials.authfile import FileStore  # noqa: PLC0415 - candidate_keys alone need not pay for httpx2
-
-    if auth_file is not None:
-        files: list[Store] = [FileStore(auth_file, f"--auth-file ({auth_file})", required=required)]
-        _warn_of_dead_keys(files)
-        return files
-    environ = os.environ if environ is None else environ
-    home = home or home_folder()
-    stores: list[Store] = []
-    named = environ.get("RATTLER_AUTH_FILE")
-    if named:
-        stores.append(FileStore(Path(named), f"RATTLER_AUTH_FILE ({named})", required=required))
-    if keychain and not is_set(environ, NO_KEYCHAIN):
-        stores.append(_keychain(_seconds(environ, KEYCHAIN_TIMEOUT)))
-    if home is not None:
-        default = default_auth_file(home)
-        stores.append(FileStore(default, f"default auth file ({default})"))
-    stores += _stores_beyond_rattler(environ, home)
-    _warn_of_dead_keys(stores)
-    return stores
-
-
-def _stores_beyond_rattler(environ: Mapping[str, str], home: Path | None) -> Iterator[Store]:
-    """netrc, which rattler reads last, and what only keelback reads."""
-    from keelback.credentials.anacondatokens import anaconda_token_store  # noqa: PLC0415 - see above
-    from keelback.credentials.netrcfile import netrc_store  # noqa: PLC0415 - see above
-    from keelback.credentials.ownfile import OwnFileStore  # noqa: PLC0415 - see above
-
-    found = (netrc_store(environ, home), OwnFileStore(own_file(environ)), anaconda_token_store(environ, home))
-    return (store for store in found if store is not None)
-
-
-@cache
-def _keychain(deadline: float) -> Store:
-    """The one keychain of this process: what did not answer is not asked again."""
-    from keelback.credentials.keychain import KeychainStore  # noqa: PLC0415 - where it is off, nobody pays for it
-
-    return KeychainStore(deadline)
-
-
-def is_set(environ: Mapping[str, str], name: str) -> bool:
-    """Whether the variable *name* says yes: it is there, and is not empty, ``0``, ``no`` or ``false``."""
-    return environ.get(name, "").strip().lower() not in {"", "0", "no", "false"}
-
-
-def _seconds(environ: Mapping[str, str], name: str) -> float:
-    text = environ.get(name)
-    try:
-        seconds = float(text) if text else KEYCHAIN_SECONDS
-    except ValueError:
-        seconds = -1
-    if not 0 < seconds < 3600:
-        raise UsageError(f"{name} is not a number of seconds", hint=f"Set it like {name}={KEYCHAIN_SECONDS:g}.")
-    return seconds
-
-
-def _warn_of_dead_keys(stores: Sequence[Store]) -> None:
-    """Of the stores whose keys a person wrote; the keychain is not asked for this."""
-    from keelback.credentials.authfile import FileStore  # noqa: PLC0415 - see above
-
-    for store in stores:
-        if not isinstance(store, FileStore):
-            continue
-        for dead in dead_keys(store):
-            if _first_time("dead", store.name, dead.key):
-                _log.warning("%s: %s", store.name, dead)
 
 
 def find(url: str, stores: Sequence[Store]) -> Match | None:
@@ -158,7 +56,7 @@ def find(url: str, stores: Sequence[Store]) -> Match | None:
     if "\\" in url and split_url(url)[0] in SPECIAL_SCHEMES:
         # In http://a\@b WHATWG's host is a and httpx2's is b: what was found for one would be sent to the other.
         raise UsageError(f"The URL for {host_of(url)} has a backslash in it.", hint="Write '/' in its place.")
-    for key, store in _places(url, stores):
+    for key, store in places_to_look(url, stores):
         credential = store.get(key)
         if credential is not None:
             host = host_of(url)
@@ -170,7 +68,7 @@ def find(url: str, stores: Sequence[Store]) -> Match | None:
 
 def depends_on_keychain(url: str, stores: Sequence[Store]) -> bool:
     """Whether :func:`find` would ask the keychain, which may keep a person waiting, for the credential of *url*."""
-    for key, store in _places(url, stores):
+    for key, store in places_to_look(url, stores):
         if store.is_keychain:
             return True
         if store.get(key) is not None:
@@ -178,7 +76,7 @@ def depends_on_keychain(url: str, stores: Sequence[Store]) -> bool:
     return False
 
 
-def _places(url: str, stores: Sequence[Store]) -> Iterator[tuple[str, Store]]:
+def places_to_look(url: str, stores: Sequence[Store]) -> Iterator[tuple[str, Store]]:
     """Every key of every store under which a credential for *url* may be, the first to look at first."""
     yield from ((key, store) for key in path_keys(url) for store in stores if store.is_path_scoped)
     known = [*_store_of_url(url), *(store for store in stores if not store.is_beyond_rattler)]

@@ -11,11 +11,9 @@ Python's own parser is not used: it drops backslashes from passwords, and its er
 from __future__ import annotations
 
 import logging
-import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from keelback.credentials.kinds import BasicHTTP
@@ -25,34 +23,17 @@ from keelback.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from keelback.credentials.kinds import Credential
 
-__all__ = ["NetrcStore", "netrc_store"]
+__all__ = ["NetrcStore"]
 
 _log = logging.getLogger("keelback.credentials")
 
 _LARGEST_FILE: Final = 1 << 20
 _told: set[tuple[Path, str]] = set()
 """Files of which was said that they cannot be used, and why; once in a process is enough."""
-
-
-def netrc_store(environ: Mapping[str, str], home: Path | None) -> NetrcStore | None:
-    """The netrc file that ``NETRC`` names, else ``~/.netrc``, or ``~/_netrc`` on Windows.
-
-    An empty ``NETRC`` means none, as it does for rattler.
-
-    Args:
-        environ: the variables.
-        home: the user's home directory, if there is one.
-    """
-    named = environ.get("NETRC")
-    if named:
-        return NetrcStore(Path(named), f"NETRC ({named})", named=True)
-    if named is not None or home is None:
-        return None
-    path = home / ("_netrc" if os.name == "nt" else ".netrc")
-    return NetrcStore(path, f"netrc ({path})", named=False)
 
 
 class NetrcStore(Store):

@@ -30,6 +30,17 @@ def default_auth_file(home: Path) -> Path:
     return home / ".rattler" / "credentials.json"
 
 
+def netrc_file(environ: Mapping[str, str], home: Path | None) -> Path | None:
+    """The netrc file that ``NETRC`` names, else ``~/.netrc``, or ``~/_netrc`` on Windows.
+
+    An empty ``NETRC`` means none, as it does for rattler (rattler_networking, netrc.rs).
+    """
+    named = environ.get("NETRC")
+    if named is not None or home is None:
+        return Path(named) if named else None
+    return home / ("_netrc" if os.name == "nt" else ".netrc")
+
+
 def own_file(environ: Mapping[str, str]) -> Path:
     """Keelback's own file, for what the rattler family's cannot hold."""
     named = environ.get(OWN_FILE)

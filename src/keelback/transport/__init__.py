@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from keelback.transport.body import ArchiveBody, Body, MultipartBody, disposition
 from keelback.transport.client import Client
+from keelback.transport.download import Downloaded, download
 from keelback.transport.explain import servers_words
 from keelback.transport.messages import Answer, Request
+from keelback.transport.partial import Expected, unchanged
 from keelback.transport.pools import is_loopback
 from keelback.transport.retry import Retry, is_temporary
 
@@ -14,11 +16,15 @@ __all__ = [
     "ArchiveBody",
     "Body",
     "Client",
+    "Downloaded",
+    "Expected",
     "MultipartBody",
     "Request",
     "Retry",
     "disposition",
+    "download",
     "is_loopback",
     "is_temporary",
     "servers_words",
+    "unchanged",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import logging
 import threading
@@ -23,13 +24,17 @@ from keelback.transport.pools import Pools, is_loopback
 from keelback.transport.retry import Retry, is_temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 
 logger = logging.getLogger(__name__)
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
+_NO_SECRETS: Final = frozenset(
+    {"accept", "accept-encoding", "cache-control", "if-modified-since", "if-none-match", "if-range", "range"}
+)
+"""Header fields that go on to another origin."""
 
 
 class Client:
@@ -90,29 +95,41 @@ class Client:
             TransportError: no answer came, in spite of all attempts; or the answer is larger than allowed.
             Interrupted: :meth:`stop` was called.
         """
-        self._refuse_plaintext(request)
+        return self.persist(request, lambda: self._send_once(request))
+
+    def persist(self, request: Request, once: Callable[[], Answer]) -> Answer:
+        """Call *once*, which sends *request* once, until it returns an answer that will last, or attempts run out.
+
+        Returns:
+            the last answer, with the number of attempts, and whether an earlier one may have been carried out.
+
+        Raises:
+            TransportError: no answer came, in spite of all attempts.
+            Interrupted: :meth:`stop` was called.
+        """
         uncertain = False
         attempt = 0
         while True:
             attempt += 1
             try:
-                answer = self._send_once(request, attempt, uncertain=uncertain)
+                answer = once()
             except BROKEN as error:
                 if self._stopped.is_set():
-                    raise Interrupted("stopped while it was being sent") from None
+                    raise Interrupted("stopped while it was under way") from None
                 problem = describe(error)
                 wait = None if is_hopeless(error) else self.retry.wait_before(attempt + 1)
                 if wait is None:
                     raise no_answer(request, error, attempt) from error
-                uncertain = uncertain or not isinstance(error, NEVER_SENT)
+                maybe_done = not isinstance(error, NEVER_SENT)
             else:
-                if not is_temporary(answer.status):
-                    return answer
                 problem = f"HTTP {answer.status}"
-                wait = self.retry.wait_before(attempt + 1, answer.headers.get("retry-after"))
+                wait = None
+                if is_temporary(answer.status):
+                    wait = self.retry.wait_before(attempt + 1, answer.headers.get("retry-after"))
                 if wait is None:
-                    return answer
-                uncertain = uncertain or answer.status >= 500
+                    return dataclasses.replace(answer, attempts=attempt, uncertain=uncertain)
+                maybe_done = answer.status >= 500
+            uncertain = uncertain or maybe_done
             self._wait(request, wait, problem)
 
     def get(self, request: Request) -> Answer:
@@ -121,15 +138,27 @@ class Client:
         Raises:
             TransportError: as :meth:`send`, and for a redirect from https to http, or too many of them.
         """
-        origin = httpx2.URL(request.url)
+        origin = request
         answer = self.send(request)
         for _ in range(_MOST_REDIRECTS):
-            location = answer.headers.get("location")
-            if answer.status not in _REDIRECTS or not location:
+            if not _is_redirect(answer.status, answer.headers):
                 return answer
-            request = _redirected(request, origin, location)
+            request = _redirected(request, origin, answer.headers["location"])
             answer = self.send(request)
         raise TransportError(f"{redact(request.url)} redirects too often")
+
+    @contextlib.contextmanager
+    def receiving(self, request: Request) -> Iterator[httpx2.Response]:
+        """Send *request* once, follow redirects as :meth:`get` does, and give the answer with its body still to come.
+
+        What breaks meanwhile is raised as it is, for :meth:`persist` to judge.
+
+        Raises:
+            TransportError: a redirect that is not followed, or too many of them.
+            Interrupted: :meth:`stop` was called.
+        """
+        with contextlib.closing(self._follow(request)) as response:
+            yield response
 
     @contextlib.contextmanager
     def stream(self, request: Request) -> Iterator[tuple[int, Mapping[str, str], Iterator[bytes]]]:
@@ -138,30 +167,37 @@ class Client:
         Raises:
             TransportError: no answer came, or it broke off.
         """
-        self._refuse_plaintext(request)
-        if self._stopped.is_set():
-            raise Interrupted("stopped before it was sent")
         try:
-            response = self._http.send(self._build(request), stream=True, auth=request.auth or _NO_AUTH)
-            try:
+            with contextlib.closing(self._respond(request)) as response:
                 yield response.status_code, response.headers, response.iter_bytes()
-            finally:
-                response.close()
         except BROKEN as error:
             if self._stopped.is_set():
                 raise Interrupted("stopped while it was being read") from None
             raise no_answer(request, error, 1) from error
 
-    def _send_once(self, request: Request, attempt: int, *, uncertain: bool) -> Answer:
+    def _send_once(self, request: Request) -> Answer:
+        with contextlib.closing(self._respond(request)) as response:
+            return read_answer(response, request)
+
+    def _follow(self, request: Request) -> httpx2.Response:
+        origin = request
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._respond(request)
+            if not _is_redirect(response.status_code, response.headers):
+                return response
+            with contextlib.closing(response):
+                read_answer(response, request)  # to its end, so that its connection can be used again
+            request = _redirected(request, origin, response.headers["location"])
+        raise TransportError(f"{redact(request.url)} redirects too often")
+
+    def _respond(self, request: Request) -> httpx2.Response:
+        """The answer to *request*, of which the head has come; the caller closes it."""
+        self._refuse_plaintext(request)
         if self._stopped.is_set():
             raise Interrupted("stopped before it was sent")
         response = self._http.send(self._build(request), stream=True, auth=request.auth or _NO_AUTH)
-        try:
-            content = _read(response, request)
-        finally:
-            response.close()
         logger.debug("%s %s -> %s", request.method, redact(request.url), response.status_code)
-        return Answer(response.status_code, response.headers, content, request.url, attempt, uncertain)
+        return response
 
     def _build(self, request: Request) -> httpx2.Request:
         headers = dict(request.headers)
@@ -220,7 +256,12 @@ class _NoAuth(httpx2.Auth):
 _NO_AUTH: Final = _NoAuth()
 
 
-def _read(response: httpx2.Response, request: Request) -> bytes:
+def read_answer(response: httpx2.Response, request: Request) -> Answer:
+    """The rest of *response*, as far as *request* allows.
+
+    Raises:
+        TransportError: it is a success, and larger than that.
+    """
     content = io.BytesIO()
     for piece in response.iter_bytes():
         content.write(piece)
@@ -228,21 +269,35 @@ def _read(response: httpx2.Response, request: Request) -> bytes:
             if response.is_success:
                 raise TransportError(f"the answer of {request.url} is larger than {request.limit} bytes")
             break
-    return content.getvalue()  # shares its memory
+    return Answer(response.status_code, response.headers, content.getvalue(), request.url)  # shares its memory
 
 
-def _redirected(request: Request, origin: httpx2.URL, location: str) -> Request:
+def _is_redirect(status: int, headers: Mapping[str, str]) -> bool:
+    return status in _REDIRECTS and bool(headers.get("location"))
+
+
+def _redirected(request: Request, first: Request, location: str) -> Request:
+    """*request*, of which *first* was the first, as it goes on to *location*.
+
+    Raises:
+        TransportError: there is nothing at such a place, or the way there is less safe than the first was.
+    """
     try:
         target = httpx2.URL(urljoin(request.url, location))
     except (ValueError, httpx2.InvalidURL) as error:
         raise TransportError(f"{redact(request.url)} redirects to what is no URL") from error
+    origin = httpx2.URL(first.url)
     if target.scheme not in ("http", "https") or (origin.scheme == "https" and target.scheme != "https"):
         raise TransportError(f"{redact(request.url)} redirects to {redact(str(target.copy_with(query=None)))}: refused")
     same = (target.scheme, target.host, target.port) == (origin.scheme, origin.host, origin.port)
-    return Request(
-        request.method,
-        str(target),
+    return dataclasses.replace(
+        request,
+        url=str(target),
         auth=request.auth if same else None,
-        headers=request.headers if same else {},
-        limit=request.limit,
+        headers=request.headers if same else _without_secrets(request.headers),
     )
+
+
+def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those of *headers* that may go to another origin: what is asked for, and not by whom."""
+    return {name: value for name, value in headers.items() if name.lower() in _NO_SECRETS}

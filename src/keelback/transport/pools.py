@@ -38,6 +38,8 @@ class Pools(httpx2.BaseTransport):
         self._insecure = frozenset(insecure_hosts)
         self._sockets = Sockets()
         self._pools: dict[tuple[str | None, bool, bool], httpcore2.ConnectionPool] = {}
+        self._of_origin: dict[tuple[bytes, bytes, int | None], httpcore2.ConnectionPool] = {}
+        """What was found out about an origin: reading the environment takes longer than the rest of a request."""
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -66,13 +68,18 @@ class Pools(httpx2.BaseTransport):
             for pool in self._pools.values():
                 pool.close()
             self._pools.clear()
+            self._of_origin.clear()
 
     def _pool_for(self, url: httpx2.URL) -> httpcore2.ConnectionPool:
-        key = (proxy_for(url), url.scheme == "https", host_of(str(url)) in self._insecure)
-        with self._lock:
-            if key not in self._pools:
-                self._pools[key] = self._make(*key)
-            return self._pools[key]
+        origin = (url.raw_scheme, url.raw_host, url.port)
+        pool = self._of_origin.get(origin)
+        if pool is None:
+            key = (proxy_for(url), url.scheme == "https", host_of(str(url)) in self._insecure)
+            with self._lock:
+                if key not in self._pools:
+                    self._pools[key] = self._make(*key)
+                pool = self._of_origin[origin] = self._pools[key]
+        return pool
 
     def _make(self, proxy: str | None, tls: bool, insecure: bool) -> httpcore2.ConnectionPool:  # noqa: FBT001 - a key
         return httpcore2.ConnectionPool(

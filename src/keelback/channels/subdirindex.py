@@ -1,0 +1,164 @@
+"""The index of one subdir of a channel, in files that rattler reads: shards where few names are wanted, else whole."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin, urlsplit
+from urllib.request import url2pathname
+
+import msgspec
+
+from keelback.channels.shards import records_of, shard_url, shown
+from keelback.errors import ChannelError
+from keelback.listing import REPODATA_LIMIT, Shard, decode_base_url, decode_shard_index
+from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from keelback.channels.indexfiles import IndexFiles
+    from keelback.channels.reader import Reader
+    from keelback.repodata import Record
+
+_SHARD_INDEX_PACKED: Final = 32 << 20
+_REPODATA_PACKED: Final = 256 << 20
+_SHARD_PACKED: Final = 4 << 20
+"""How many bytes are read of each part of an index that comes packed."""
+
+_AT_ONCE: Final = 32
+"""How many shards are read at once; they are small."""
+
+
+class SubdirIndex:
+    """The index of *subdir*.
+
+    Args:
+        reader: of the channel.
+        files: where indexes are kept between runs.
+        subdir: ``linux-64``, ``noarch``.
+        room: a folder for files of this run.
+
+    What is read is read once; safe to use from one thread at a time.
+    """
+
+    def __init__(self, reader: Reader, files: IndexFiles, subdir: str, room: Path) -> None:
+        self.reader = reader
+        self.subdir = subdir
+        self._files = files
+        self._room = room
+        self._folder = f"{reader.url}/{subdir}/"
+        self._records: dict[str, Mapping[str, Record]] = {}
+
+    @cached_property
+    def has_shards(self) -> bool:
+        """Whether the channel has shards for this subdir."""
+        return self._shard_index is not None
+
+    @cached_property
+    def whole(self) -> Path | None:
+        """``repodata.json`` with everything in it; ``None`` where the channel has no such subdir.
+
+        Raises:
+            CredentialError, ChannelError, TransportError: it cannot be read.
+        """
+        if self.reader.is_folder:
+            file = Path(url2pathname(urlsplit(self._folder + REPODATA).path))
+            return file if file.is_file() else None
+        packed = self._files.get(
+            self.reader, self._folder + REPODATA_ZST, limit=_REPODATA_PACKED, unpacked=REPODATA_LIMIT
+        )
+        return packed or self._files.get(self.reader, self._folder + REPODATA, limit=REPODATA_LIMIT)
+
+    def of(self, names: Collection[str]) -> Path | None:
+        """A ``repodata.json`` with at least all records of the packages *names*; ``None`` as for :attr:`whole`.
+
+        Raises:
+            CredentialError, ChannelError, TransportError: it cannot be read.
+        """
+        if not self.has_shards:
+            return self.whole
+        assert self._shard_index is not None  # noqa: S101 - what has_shards says
+        records = self.records(names)
+        base_url = self._absolute(decode_base_url(self._shard_index.read_bytes()))
+        file = self._room / f"{uuid.uuid4().hex}.json"
+        conda = {filename: record for filename, record in records.items() if filename.endswith(".conda")}
+        document = {
+            "info": {"subdir": self.subdir, "base_url": base_url},
+            "packages": {filename: record for filename, record in records.items() if filename not in conda},
+            "packages.conda": conda,
+            "repodata_version": 2,
+        }
+        file.write_bytes(msgspec.json.encode(document))
+        return file
+
+    def records(self, names: Collection[str]) -> dict[str, Record]:
+        """The records of the packages *names*, from file name to record; only where :attr:`has_shards`.
+
+        Raises:
+            CredentialError, ChannelError, TransportError: they cannot be read.
+        """
+        missing = [name for name in names if name not in self._records]
+        if missing and self._shard_index is not None:
+            shards = decode_shard_index(self._shard_index.read_bytes(), missing)
+            self._records |= {name: {} for name in missing}
+            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="shard") as pool:
+                self._records |= dict(zip(shards, pool.map(self._shard, shards.values()), strict=True))
+        return {filename: record for name in names for filename, record in self._records[name].items()}
+
+    def _absolute(self, base_url: str) -> str:
+        """Where the archives are; raises ``ChannelError``."""
+        try:
+            return urljoin(self._folder, base_url)
+        except ValueError as error:
+            raise ChannelError(
+                f"{SHARD_INDEX} has its archives at {shown(base_url)!r}, which is no URL", code="bad-index"
+            ) from error
+
+    @cached_property
+    def _shard_index(self) -> Path | None:
+        if self.reader.is_folder:
+            return None
+        return self._files.get(self.reader, self._folder + SHARD_INDEX, limit=_SHARD_INDEX_PACKED)
+
+    def _shard(self, shard: Shard) -> Mapping[str, Record]:
+        content = self._files.shard(shard.sha256)
+        if content is None or hashlib.sha256(content).hexdigest() != shard.sha256:
+            url = shard_url(self._folder, shard)
+            request = replace(self.reader.request(url), limit=_SHARD_PACKED)
+            answer = self.reader.client.get(request)
+            if answer.status != 200:
+                raise self.reader.error(answer, url)
+            content = answer.content
+            if hashlib.sha256(content).hexdigest() != shard.sha256:
+                raise ChannelError(f"{shown(url)} is not the shard that the index names", code="bad-index")
+            self._files.keep_shard(shard.sha256, content)
+        return records_of(content)
+
+
+def closure(indexes: Sequence[SubdirIndex], names: Collection[str]) -> set[str]:
+    """*names*, and those of all packages on which any version of them depends, as far as *indexes* know them.
+
+    Raises:
+        CredentialError, ChannelError, TransportError: one of them cannot be read.
+    """
+    known: set[str] = set()
+    new = set(names)
+    while new:
+        known |= new
+        records = [record for index in indexes for record in index.records(new).values()]
+        new = {_name_in(spec) for record in records for spec in record.get("depends", ()) if isinstance(spec, str)}
+        new -= known
+    return known
+
+
+def _name_in(spec: str) -> str:
+    """The name of the package in a dependency: ``numpy`` in ``conda-forge::numpy >=2,<3``."""
+    name = spec.rpartition("::")[2].strip().lower()
+    end = next((place for place, letter in enumerate(name) if letter in " =<>!~[;@"), len(name))
+    return name[:end]

@@ -1,0 +1,83 @@
+"""What the commands of ``keelback auth`` share: where to look, how to send, how to talk."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from keelback.secret import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from keelback.credentials.stores import Store
+    from keelback.transport import Client
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def store_options(command: F) -> F:
+    """``--auth-file`` and ``--no-keychain``."""
+    for option in (
+        click.option("--no-keychain", is_flag=True, help="Leave the keychain alone, as KEELBACK_NO_KEYCHAIN=1 does."),
+        click.option("--auth-file", metavar="FILE", help="This file, and no other store."),
+    ):
+        command = option(command)
+    return command
+
+
+def insecure_option(command: F) -> F:
+    """``--allow-insecure-host``."""
+    return click.option(
+        "--allow-insecure-host",
+        "insecure_hosts",
+        multiple=True,
+        metavar="HOST",
+        help="Credentials may go there over plain HTTP, and its certificate is not verified.",
+    )(command)
+
+
+def stores_of(auth_file: str | None, *, no_keychain: bool, to_write: bool = False) -> list[Store]:
+    """The stores that the options leave; a file that was named need not be there yet where it is *to_write*."""
+    from keelback.credentials.opening import default_stores  # noqa: PLC0415 - not for --help
+
+    log_to_stderr()
+    path = None if auth_file is None else Path(auth_file)
+    return default_stores(path, keychain=not no_keychain, required=not to_write)
+
+
+def new_client(insecure_hosts: Sequence[str] = ()) -> Client:
+    """A client for a few questions that a person waits for."""
+    from keelback.transport import Client, Retry  # noqa: PLC0415 - not for --help
+
+    return Client(retry=Retry(attempts=3, base=0.5, patience=10), timeout=30, insecure_hosts=insecure_hosts)
+
+
+def warn(text: str) -> None:
+    """A warning on standard error."""
+    click.echo(f"{click.style('warning:', fg='yellow')} {redact(text)}", err=True)
+
+
+def note(text: str) -> None:
+    """A line on standard error."""
+    click.echo(redact(text), err=True)
+
+
+def interactive() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def log_to_stderr() -> None:
+    """Show the warnings of the library."""
+    logger = logging.getLogger("keelback")
+    logger.handlers = [_Warnings(logging.WARNING)]
+
+
+class _Warnings(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        warn(record.getMessage())

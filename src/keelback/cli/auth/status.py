@@ -1,0 +1,124 @@
+"""``keelback auth status``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keelback.cli.auth.common import store_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from keelback.diagnosis.survey import Entry, Listed, Survey
+    from keelback.report import Problem
+
+
+@click.command("status")
+@store_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
+def command(*, auth_file: str | None, no_keychain: bool, as_json: bool) -> None:
+    """List every credential of every store, in the order in which they are looked in.
+
+    Says of each what it is for, whether another one goes before it, when it expires, and what is wrong with it. No
+    server is asked, and no secret is shown; 'keelback auth check URL' asks.
+
+    \b
+    Examples:
+      keelback auth status
+      keelback auth status --json --no-keychain
+
+    Exit status: 0 all stores could be read, 2 wrong usage, 3 one could not.
+    """
+    from keelback.diagnosis.survey import survey  # noqa: PLC0415 - not for --help
+
+    found = survey(None if auth_file is None else Path(auth_file), keychain=not no_keychain)
+    click.echo(json.dumps(_document(found), indent=2) if as_json else "\n".join(_lines(found)))
+    sys.exit(int(found.exit_status))
+
+
+def _document(found: Survey) -> dict[str, Any]:
+    from keelback.report import JSON_VERSION  # noqa: PLC0415 - not for --help
+
+    return {
+        "version": JSON_VERSION,
+        "stores": [_store_document(listed) for listed in found.stores],
+        "variables": [{"name": name, "for": server} for name, server in found.variables.items()],
+        "findings": [problem.to_json() for problem in found.unread],
+    }
+
+
+def _store_document(listed: Listed) -> dict[str, Any]:
+    opened = listed.opened
+    return {
+        "name": opened.name,
+        "path": None if opened.path is None else str(opened.path),
+        "state": str(opened.state),
+        "why": opened.why,
+        "entries": [_entry_document(entry) for entry in listed.entries],
+        "findings": [problem.to_json() for problem in opened.problems],
+    }
+
+
+def _entry_document(entry: Entry) -> dict[str, Any]:
+    expiry = entry.expiry
+    return {
+        "key": entry.key,
+        "kind": entry.kind,
+        "username": entry.username,
+        "serves": entry.serves,
+        "shadowed_by": entry.shadowed_by,
+        "expires_at": None if expiry is None else expiry.at,
+        "renews": expiry is not None and expiry.renews,
+        "findings": [problem.to_json() for problem in entry.problems],
+    }
+
+
+def _lines(found: Survey) -> Iterator[str]:
+    if found.variables:
+        yield "Variables that go before the stores:"
+        yield from (f"  {name}, for {server}" for name, server in found.variables.items())
+    for number, listed in enumerate(found.stores, 1):
+        opened = listed.opened
+        yield f"{number}. {click.style(opened.name, bold=True)}{_state_words(listed)}"
+        yield from _problem_lines(opened.problems, "   ")
+        for entry in listed.entries:
+            yield from _entry_lines(entry, found.taken_at)
+    yield from _problem_lines(found.unread, "")
+
+
+def _state_words(listed: Listed) -> str:
+    state, why = str(listed.opened.state), listed.opened.why
+    words = {
+        "ok": "" if listed.entries else ": empty",
+        "absent": ": not there",
+        "broken": ": cannot be read",
+        "off": f": not asked ({why})",
+        "silent": f": did not answer ({why})",
+    }
+    return words[state]
+
+
+def _entry_lines(entry: Entry, now: float) -> Iterator[str]:
+    from keelback.findings import printable  # noqa: PLC0415 - not for --help
+    from keelback.secret import redact  # noqa: PLC0415 - not for --help
+
+    kind = entry.kind or "unreadable"
+    user = f", user {printable(entry.username)}" if entry.username else ""
+    expiry = "" if entry.expiry is None else f", {entry.expiry.words(now)}"
+    shadowed = "" if entry.shadowed_by is None else f", shadowed by {entry.shadowed_by}"
+    line = f"   {printable(entry.key)}: {kind}{user}{expiry}{shadowed}; for {entry.serves}"
+    yield redact(line)
+    yield from _problem_lines(entry.problems, "     ")
+
+
+def _problem_lines(problems: Any, indent: str) -> Iterator[str]:
+    problem: Problem
+    for problem in problems:
+        note = problem.code == "nearer-key"
+        label = click.style("note:", fg="cyan") if note else click.style("warning:", fg="yellow")
+        yield f"{indent}{label} {problem.message.rstrip('.')}{f'. {problem.hint}' if problem.hint else ''}"

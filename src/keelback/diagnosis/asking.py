@@ -1,0 +1,149 @@
+"""Asks a channel whether it can be read, and keeps an account of every request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx2
+
+from keelback.diagnosis.challenges import offered_schemes
+from keelback.diagnosis.wording import sent_by, shown_url
+from keelback.errors import KeelbackError
+from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
+from keelback.report import Problem
+from keelback.secret import redact
+from keelback.transport import Client, Request, servers_words
+
+if TYPE_CHECKING:
+    from keelback.transport import Answer
+
+_INDEXES: Final = (REPODATA, REPODATA_ZST, SHARD_INDEX)
+_ABSENT: Final = frozenset({404, 410})
+_LARGEST: Final = 64 << 20
+"""Bytes of an index that is sent whole although only its beginning was asked for."""
+_BEGINNING: Final = {"range": "bytes=0-1023"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request and its answer.
+
+    Attributes:
+        method: the HTTP method.
+        url: without query and secrets.
+        sent: the credential that was sent, masked; ``None`` for none.
+        status: the HTTP status; ``None`` where no answer came.
+        said: the server's own words, or why there was no answer.
+    """
+
+    method: str
+    url: str
+    sent: str | None
+    status: int | None
+    said: str
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"method", "url", "sent", "status", "said"}``."""
+        return vars(self).copy()
+
+
+class AccountingClient(Client):
+    """A client that keeps an account of what it sends, redirects included, in :attr:`requests`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.requests: list[Asked] = []
+
+    def send(self, request: Request) -> Answer:
+        """See :class:`Client`."""
+        try:
+            answer = super().send(request)
+        except KeelbackError as error:
+            self._note(request, None, error.message)
+            raise
+        self._note(request, answer.status, _said(answer))
+        return answer
+
+    def _note(self, request: Request, status: int | None, said: str) -> None:
+        self.requests.append(Asked(request.method, shown_url(request.url), sent_by(request.auth), status, said))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What came of reading a channel's index.
+
+    Attributes:
+        status: of the last answer; ``None`` where there was none.
+        said: the server's words.
+        offers: the schemes that its ``WWW-Authenticate`` names.
+        elsewhere: the origin to which a redirect led, where the credential does not go; empty where none did.
+        page: whether a web page came in the place of an index.
+        error: why there was no answer.
+    """
+
+    status: int | None
+    said: str = ""
+    offers: tuple[str, ...] = ()
+    elsewhere: str = ""
+    page: bool = False
+    error: Problem | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the index can be read."""
+        return self.status is not None and 200 <= self.status <= 299 and not self.page
+
+    @property
+    def refused(self) -> bool:
+        """Whether the answer is that one may not."""
+        return self.status in {401, 403}
+
+
+def read_channel(client: Client, url: str, auth: httpx2.Auth | None) -> Reading:
+    """Ask for the index of ``noarch``, which every channel has (CEP 36): by ``HEAD``, and its beginning by ``GET``.
+
+    Args:
+        client: sends the requests.
+        url: the channel's.
+        auth: the credential, or ``None``.
+    """
+    reading = Reading(None)
+    for name in _INDEXES:
+        reading = _read_file(client, f"{url.rstrip('/')}/noarch/{name}", auth)
+        if reading.status not in _ABSENT:
+            break
+    return reading
+
+
+def _read_file(client: Client, url: str, auth: httpx2.Auth | None) -> Reading:
+    """What is at *url*; what ``HEAD`` does not get, ``GET`` may: some servers refuse it, or redirect to what does."""
+    try:
+        answer = client.get(Request("HEAD", url, auth=auth))
+        if not answer.ok:
+            answer = client.get(Request("GET", url, auth=auth, headers=_BEGINNING, limit=_LARGEST))
+    except KeelbackError as error:
+        return Reading(None, error=Problem.of(error))
+    return Reading(
+        answer.status,
+        servers_words(answer) if not answer.ok else "",
+        tuple(offered_schemes(answer.headers.get("www-authenticate", ""))),
+        _origin(answer.url) if _origin(answer.url) != _origin(url) else "",
+        page=answer.ok and "html" in answer.headers.get("content-type", "").lower(),
+    )
+
+
+def _said(answer: Answer) -> str:
+    location = answer.headers.get("location")
+    if 300 <= answer.status <= 399 and location:
+        try:
+            target = httpx2.URL(answer.url).join(location)
+        except httpx2.InvalidURL:
+            return "redirects to what is no URL"
+        return f"redirects to {_origin(str(target))}"
+    return "" if answer.ok else servers_words(answer)
+
+
+def _origin(url: str) -> str:
+    parts = httpx2.URL(url)
+    return redact(f"{parts.scheme}://{parts.netloc.decode('ascii')}")

@@ -1,0 +1,23 @@
+"""What a server says it wants, in the ``WWW-Authenticate`` of a 401 (RFC 9110, section 11.6.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_PART: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+"""What stands between two commas that are not in quotes; a quote that is never closed ends with the text."""
+_PARAMETER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*=(?!=*\s*$)")
+_SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}(?=\s|$)")
+_LONGEST: Final = 4096
+
+
+def offered_schemes(header: str) -> list[str]:
+    """The schemes of all challenges in *header*, each once, as the server spells them: ``["Basic", "Bearer"]``."""
+    schemes: dict[str, str] = {}
+    for part in _PART.findall(header[:_LONGEST]):
+        text = part.strip()
+        scheme = None if _PARAMETER.match(text) else _SCHEME.match(text)
+        if scheme is not None:
+            schemes.setdefault(scheme[0].lower(), scheme[0])
+    return list(schemes.values())

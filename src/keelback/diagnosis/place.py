@@ -1,0 +1,135 @@
+"""What somebody wants to know the credential of: a channel, a host, a bucket, a folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from keelback.channels.identity import service_of
+from keelback.channels.registry import recognise, target_of
+from keelback.credentials.kinds import CondaToken, check_token
+from keelback.errors import UsageError
+from keelback.hosts import host_of, scheme_and_authority, split_url
+from keelback.secret import Secret, redact
+
+if TYPE_CHECKING:
+    from keelback.channels.base import Channel
+
+_TOKEN_IN_PATH: Final = re.compile(
+    r"(?P<origin>https?://[^/?#]*)/t/(?P<token>[^/?#]*)(?P<rest>[/?#].*)?", re.IGNORECASE
+)
+
+
+class Sort(StrEnum):
+    """What can be asked there."""
+
+    CHANNEL = "channel"
+    HOST = "host"
+    BUCKET = "bucket"
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place, understood.
+
+    Attributes:
+        sort: what it is.
+        url: the URL from which it is read, without anything secret; for a host, its ``https`` URL.
+        asked: the URL for which credentials are looked up; it may have a name and a password in it.
+        service: the kind of server, by the names of :data:`keelback.channels.registry.KINDS`, where it is known.
+        named: what the server is asked by; it may have a kind before its scheme.
+        channel: the channel, where it is of a known kind.
+        token: the token that stands in the URL itself.
+    """
+
+    sort: Sort
+    url: str
+    asked: str
+    service: str | None = None
+    named: str = ""
+    channel: Channel | None = None
+    token: CondaToken | None = None
+
+
+def understood(text: str) -> Place:
+    """The place that *text* names: a URL, also with a kind before it; a host, with a path or without; a folder.
+
+    Raises:
+        UsageError: it names none.
+    """
+    if "://" not in text:
+        if not text or text.startswith((".", "/", "~")) or Path(text).is_dir() or not host_of(f"https://{text}"):
+            return _folder(text)
+        host_alone = "/" not in text
+        text = f"https://{text}"
+        if host_alone:
+            return _host(text)
+    scheme, _ = split_url(text)
+    if scheme == "s3":
+        return _bucket(text)
+    _remember_userinfo(text)
+    if (match := _TOKEN_IN_PATH.fullmatch(text)) is not None:
+        token = check_token(Secret(unquote(match["token"])), "the URL itself")
+        return _web_place(match["origin"] + (match["rest"] or ""), CondaToken(token))
+    return _web_place(text, None)
+
+
+def _folder(text: str) -> Place:
+    target = target_of(text)
+    if target.folder is None:
+        raise UsageError(f"{redact(text)!r} is neither a URL nor a folder", hint="Write it like https://HOST/CHANNEL.")
+    return Place(Sort.FOLDER, str(target.folder), "")
+
+
+def _host(url: str) -> Place:
+    plain = _without_userinfo(url)
+    return Place(Sort.HOST, target_of(plain).base(), url, service_of(plain), plain)
+
+
+def _bucket(text: str) -> Place:
+    if not host_of(text):
+        raise UsageError(f"{redact(text)!r} names no bucket", hint="Write it like s3://BUCKET/CHANNEL.")
+    return Place(Sort.BUCKET, text, text, "s3", text)
+
+
+def _web_place(text: str, token: CondaToken | None) -> Place:
+    plain = _without_userinfo(text)
+    target = target_of(plain)
+    if target.folder is not None:
+        return _folder(plain)
+    service = service_of(plain)
+    if not target.segments and service is not None:  # none of the known kinds has a channel at its root
+        url = target.base()
+        return Place(Sort.HOST, url, _with_userinfo_of(text, url), service, plain, token=token)
+    channel = recognise(target)
+    url = target.base(len(target.segments)) if channel is None else channel.reading_url
+    return Place(Sort.CHANNEL, url, _with_userinfo_of(text, url), service, plain, channel, token)
+
+
+def _remember_userinfo(text: str) -> None:
+    for part in scheme_and_authority(_without_kind(text))[1].rpartition("@")[0].split(":"):
+        Secret(unquote(part))
+
+
+def _without_userinfo(text: str) -> str:
+    authority = scheme_and_authority(_without_kind(text))[1]
+    return text.replace(authority, authority.rpartition("@")[2], 1) if "@" in authority else text
+
+
+def _with_userinfo_of(text: str, url: str) -> str:
+    """*url* with the name and password of *text*, if that is where they are for."""
+    userinfo, at, _ = scheme_and_authority(_without_kind(text))[1].rpartition("@")
+    if not at or host_of(_without_kind(text)) != host_of(url):
+        return url
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{userinfo}@{rest}"
+
+
+def _without_kind(text: str) -> str:
+    scheme, rest = split_url(text)
+    return f"{scheme.rpartition('+')[2]}:{rest}"

@@ -1,0 +1,42 @@
+"""Credentials and requests in words, without anything secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, HeaderAuth, OAuth, S3Credentials
+from keelback.secret import MASK, redact
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from keelback.credentials.kinds import Credential
+
+_DISPLAYED: Final = {S3Credentials.kind: "S3"}
+"""Where ``rattler auth status`` has another name for a kind than the auth file (rattler, auth.rs)."""
+
+
+def kind_name(credential: Credential | type[Credential]) -> str:
+    """What a person is told the kind is, by the names of ``rattler auth status``."""
+    return _DISPLAYED.get(credential.kind, credential.kind)
+
+
+def sent_by(auth: httpx2.Auth | None) -> str | None:
+    """What *auth* puts onto a request; ``None`` where there is no credential."""
+    match auth:
+        case None:
+            return None
+        case BearerToken() | OAuth():
+            return f"Authorization: Bearer {MASK}"
+        case BasicHTTP():
+            return f"Authorization: Basic {MASK}"
+        case CondaToken():
+            return f"/t/{MASK}/ in the path"
+        case HeaderAuth():
+            return f"{auth.header}: {auth.prefix}{MASK}"
+    return "a credential"
+
+
+def shown_url(url: str) -> str:
+    """*url* without its query, which may hold a signature, and redacted."""
+    return redact(url.partition("?")[0])

@@ -1,0 +1,265 @@
+"""Channel -> archives in a folder: the whole use case, as the command line and programs use it."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
+
+from keelback.channels.base import Given, Session
+from keelback.channels.indexfiles import IndexFiles
+from keelback.channels.reader import Reader, reader_for
+from keelback.credentials.opening import default_stores
+from keelback.credentials.places import cache_folder
+from keelback.durable import rename, write_synced
+from keelback.errors import Interrupted, UsageError
+from keelback.lockfile import lock_text, read_lock
+from keelback.options import Options
+from keelback.report import INTERRUPTED, Careful, ChannelReport, Problem, Report, Reporter, Status
+from keelback.resolving import Question, resolve
+from keelback.retrieving import Retriever
+from keelback.secret import Secret, as_secret
+from keelback.transport import Client
+from keelback.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from keelback.indexed import IndexedArchive
+    from keelback.report import Outcome
+    from keelback.transport import Retry
+
+FETCH_JOBS: Final = 32
+"""How many archives are fetched at once, unless told otherwise."""
+
+
+def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the command
+    channel: str | Path,
+    specs: str | Iterable[str] = (),
+    *,
+    to: Path | str = ".",
+    subdirs: str | Sequence[str] = (),
+    with_deps: bool = False,
+    all_versions: bool = False,
+    channels: Sequence[str | Path] = (),
+    virtual_packages: Sequence[str] = (),
+    lock: Path | str | None = None,
+    **options: Unpack[FetchOptions],
+) -> Report:
+    """Get archives out of a channel.
+
+    Every archive is verified by the hash that the index has of it before it gets its name. Fetching again what is here
+    already is harmless, and after a failure does only what is left.
+
+    Args:
+        channel: a folder, a URL as for :func:`keelback.publish`, or any URL under which conda reads a channel.
+        specs: MatchSpecs (``numpy >=2``) and names of files (``linux-64/numpy-2.1.0-h1_0.conda``); for each spec the
+            best archive is fetched. Without any, all of *subdirs*.
+        to: the folder; archives go to ``SUBDIR/FILE`` in it.
+        subdirs: where to look, beside noarch; by default this machine's.
+        with_deps: fetch everything that an environment with *specs* consists of.
+        all_versions: fetch every archive that matches, not the best.
+        channels: more channels, for packages that *channel* does not have.
+        virtual_packages: what the machine has on which it will be installed: ``__cuda=12``; beside what is usual.
+        lock: write a lock file (``@EXPLICIT``) of what was fetched there.
+        options: see :class:`FetchOptions`.
+
+    Returns:
+        What became of every archive. What failed is in it, not raised. Where the user presses Ctrl-C while archives
+        come, the report says what arrived, with the exit status ``INTERRUPTED``.
+
+    Raises:
+        UsageError: no such channel, spec or subdir.
+        CredentialError: the channel wants a credential, and there is none; or it was refused.
+        ChannelError: code ``no-channel``, ``no-match`` or ``no-solution``; or the index is malformed.
+        TransportError: no answer came.
+        Interrupted: stopped before it was known what to fetch.
+    """
+    question = Question(
+        specs=[specs] if isinstance(specs, str) else list(specs),
+        subdirs=[subdirs] if isinstance(subdirs, str) else list(subdirs),
+        with_deps=with_deps,
+        all_versions=all_versions,
+        virtual_packages=virtual_packages,
+    )
+    if channels and (options.get("api_key") or options.get("username") or options.get("password")):
+        raise UsageError(
+            "the given credential would go to several channels", hint="Keep the credentials in the stores: auth login."
+        )
+    names = [str(Path(name).absolute()) if isinstance(name, Path) else name for name in [channel, *channels]]
+
+    def find(session: Session) -> tuple[Sequence[Reader], Sequence[IndexedArchive]]:
+        readers = [reader_for(name, session) for name in names]
+        cache = options.get("cache")
+        files = IndexFiles((Path(cache) if cache else cache_folder()) / "indexes")
+        with tempfile.TemporaryDirectory(prefix="keelback-") as room:
+            return readers, resolve(readers, question, files, Path(room))
+
+    return _Fetch(options, Path(to)).run(find, None if lock is None else Path(lock))
+
+
+def fetch_locked(lock: Path | str, *, to: Path | str = ".", **options: Unpack[FetchOptions]) -> Report:
+    """Get the archives that a lock file names, with the credentials that are stored for their URLs.
+
+    Args:
+        lock: a file that :func:`fetch` wrote, or any list of URLs with hashes that conda calls explicit.
+        to: the folder; archives go to ``SUBDIR/FILE`` in it.
+        options: see :class:`FetchOptions`.
+
+    Returns:
+        As :func:`fetch`.
+
+    Raises:
+        UsageError: the lock file cannot be read, or is malformed.
+    """
+    archives = read_lock(Path(lock))
+
+    def find(session: Session) -> tuple[Sequence[Reader], Sequence[IndexedArchive]]:
+        bases = dict.fromkeys(_base(archive) for archive in archives)
+        return [Reader(base, session) for base in bases], archives
+
+    return _Fetch(options, Path(to)).run(find, None)
+
+
+class FetchOptions(TypedDict, total=False):
+    """How archives are fetched, beside what is fetched.
+
+    Attributes:
+        force: replace files that are there with other bytes.
+        skip_existing: leave files that are there with other bytes as they are, and call that a success.
+        dry_run: do everything but fetch.
+        jobs: how many archives are fetched at once.
+        api_key: a token that goes before any other credential.
+        username, password: the same for servers that take a user and a password.
+        auth_file: the only place to look for credentials.
+        keychain: whether the system's keychain is asked, where a server wants a credential.
+        cache: where indexes are kept between runs; otherwise ``KEELBACK_CACHE_DIR``, or the user's cache folder.
+        retry: how often and how patiently a request is tried.
+        timeout: seconds without any progress after which a try has failed.
+        insecure_hosts: hosts that may be spoken to without (verified) TLS.
+        reporter: who is told what happens; nobody by default.
+    """
+
+    force: bool
+    skip_existing: bool
+    dry_run: bool
+    jobs: int
+    api_key: str | Secret | None
+    username: str | None
+    password: str | Secret | None
+    auth_file: Path | str | None
+    keychain: bool
+    cache: Path | str | None
+    retry: Retry | None
+    timeout: float
+    insecure_hosts: Collection[str]
+    reporter: Reporter | None
+
+
+class _Fetch:
+    """One run, from the question to the report."""
+
+    def __init__(self, options: FetchOptions, folder: Path) -> None:
+        self._reporter = Careful(options.get("reporter") or Reporter())
+        self._how = Options(
+            force=options.get("force", False),
+            skip_existing=options.get("skip_existing", False),
+            dry_run=options.get("dry_run", False),
+            jobs=options.get("jobs", FETCH_JOBS),
+        )
+        self._given = Given(
+            as_secret(options.get("api_key"), "api_key"),
+            options.get("username"),
+            as_secret(options.get("password"), "password"),
+        )
+        auth_file = options.get("auth_file")
+        self._stores = partial(
+            default_stores, None if auth_file is None else Path(auth_file), keychain=options.get("keychain", True)
+        )
+        self._client = partial(
+            Client,
+            retry=options.get("retry"),
+            timeout=options.get("timeout", 120.0),
+            insecure_hosts=options.get("insecure_hosts", ()),
+            connections=max(FETCH_JOBS, self._how.jobs),
+        )
+        self._folder = folder.absolute()
+
+    def run(
+        self,
+        find: Callable[[Session], tuple[Sequence[Reader], Sequence[IndexedArchive]]],
+        lock: Path | None,
+    ) -> Report:
+        """Find what to fetch, fetch it, and write the lock file *lock* if there is nothing amiss."""
+        with self._client() as client:
+            workers = Workers(client)
+            session = Session(client, self._stores, self._given)
+            readers, archives = workers.carry_out(lambda: find(session))
+            if workers.stopped:
+                raise Interrupted("stopped before anything was fetched")
+            groups = _by_channel(readers, archives)
+            retriever = Retriever(groups.reader_of, self._folder, self._how, self._reporter, workers.stop)
+            report = Report([], self._how.dry_run)
+            for reader, group in groups.items():
+                report.channels.append(self._fetch_all(retriever, reader, group, workers))
+        if lock is not None and report.ok and not self._how.dry_run:
+            _write_lock(lock, archives)
+        return report
+
+    def _fetch_all(
+        self, retriever: Retriever, reader: Reader, archives: Sequence[IndexedArchive], workers: Workers
+    ) -> ChannelReport:
+        """Fetch the *archives* of one channel side by side."""
+        outcomes: dict[str, Outcome] = {}
+
+        def work(archive: IndexedArchive) -> None:
+            if retriever.refused is None and not workers.stopped:
+                outcomes[archive.relative_path] = outcome = retriever.retrieve(archive)
+                self._reporter.finished(outcome)
+
+        self._reporter.channel(reader.url, archives)
+        workers.carry_out(lambda: workers.each(work, archives, self._how.jobs))
+        problem = None
+        if workers.stopped:
+            problem = INTERRUPTED
+        elif retriever.refused is not None:
+            problem = Problem.of(retriever.refused)
+        why = replace(problem or INTERRUPTED, code="not-attempted")
+        left = partial(retriever.outcome, status=Status.NOT_ATTEMPTED, error=why)
+        return ChannelReport(
+            reader.url, [outcomes.get(archive.relative_path) or left(archive) for archive in archives], problem
+        )
+
+
+class _Groups(dict["Reader", list["IndexedArchive"]]):
+    """Archives by the channel that they are from."""
+
+    def reader_of(self, archive: IndexedArchive) -> Reader:
+        """The reader of the channel of *archive*; of the first channel, where its files are elsewhere."""
+        return next((reader for reader in self if archive.url.startswith(f"{reader.url}/")), next(iter(self)))
+
+
+def _by_channel(readers: Sequence[Reader], archives: Sequence[IndexedArchive]) -> _Groups:
+    groups = _Groups((reader, []) for reader in readers)
+    for archive in archives:
+        groups[groups.reader_of(archive)].append(archive)
+    return groups
+
+
+def _base(archive: IndexedArchive) -> str:
+    """The URL of the channel of *archive*, by its own."""
+    return archive.url.rsplit("/", 2)[0]
+
+
+def _write_lock(lock: Path, archives: Sequence[IndexedArchive]) -> None:
+    new = lock.with_name(f".{lock.name}.{uuid.uuid4().hex}")
+    try:
+        write_synced(new, lock_text(archives).encode())
+        rename(new, lock)
+    except OSError as error:
+        raise UsageError(f"{lock} cannot be written: {error.strerror or error}") from error
+    finally:
+        new.unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+"""An archive as the index of its channel has it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from keelback.archive import SUBDIRS
+from keelback.errors import ChannelError
+from keelback.findings import printable
+
+_PART: Final = "[A-Za-z0-9_.!+]+"
+_FILENAME: Final = re.compile(rf"[A-Za-z0-9_.][A-Za-z0-9_.!+-]*-{_PART}-{_PART}\.(?:conda|tar\.bz2)")
+"""``NAME-VERSION-BUILD`` and a suffix (CEP 26, distribution string): names that mean one file on every system."""
+
+_LONGEST: Final = 255
+
+_DEVICES: Final = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)),
+}
+"""What is a device on Windows, in every folder, whatever comes after the first dot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedArchive:
+    """An archive as the index of its channel has it.
+
+    Attributes:
+        name, version, build, subdir, filename: what the index says of it.
+        url: where its bytes are; no credential is in it.
+        size: in bytes; ``None`` where the index does not say.
+        sha256, md5: hex; ``None`` where the index does not say.
+
+    Raises:
+        ChannelError: code ``bad-index``: the file has a name that must not be given to a file.
+    """
+
+    name: str
+    version: str
+    build: str
+    subdir: str
+    filename: str
+    url: str
+    size: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+
+    def __post_init__(self) -> None:
+        if not is_filename(self.filename) or self.subdir not in SUBDIRS:
+            shown = printable(f"{self.subdir}/{self.filename}"[:120])
+            raise ChannelError(f"the index has an archive called {shown!r}, which no archive can be", code="bad-index")
+
+    @property
+    def relative_path(self) -> str:
+        """``SUBDIR/FILE``, as in the channel."""
+        return f"{self.subdir}/{self.filename}"
+
+
+def is_filename(name: str) -> bool:
+    """Whether an archive can have the file name *name*: one segment, with nothing in it that a system takes apart."""
+    if len(name) > _LONGEST or name.partition(".")[0].lower() in _DEVICES:
+        return False
+    return _FILENAME.fullmatch(name) is not None
+
+
+def package_name(filename: str) -> str:
+    """The name of the package in *filename*: what comes before version and build (CEP 26, distribution string)."""
+    return filename.rsplit("-", 2)[0]

@@ -1,0 +1,203 @@
+"""From what is asked for - specs, files, whole subdirs - to the archives that the channels have for it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from keelback.archive import SUBDIRS
+from keelback.channels.subdirindex import SubdirIndex, closure
+from keelback.errors import ChannelError, CredentialError, Forbidden, UsageError
+from keelback.secret import redact
+from keelback.selecting import Index, Wanted, best, indexed
+from keelback.solving import assumed_virtual_packages, solve
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from keelback.channels.indexfiles import IndexFiles
+    from keelback.channels.reader import Reader
+    from keelback.indexed import IndexedArchive
+
+NOARCH: Final = "noarch"
+
+_MAY_BE_HIDDEN: Final = frozenset({"no-credential", "no-channel", "no-match", "no-solution"})
+"""What is wrong where a channel shows less to strangers than to those who are logged in."""
+
+_SHOWN: Final = 4
+"""How many versions are named where none of them is wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked for; see :func:`keelback.fetch`."""
+
+    specs: Sequence[str] = ()
+    subdirs: Sequence[str] = ()
+    with_deps: bool = False
+    all_versions: bool = False
+    virtual_packages: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for subdir in self.subdirs:
+            if subdir not in SUBDIRS:
+                raise UsageError(f"{subdir!r} is no subdir", hint="Name one like linux-64, osx-arm64 or noarch.")
+        if self.with_deps and not self.specs:
+            raise UsageError("there are no specs whose dependencies could be fetched", hint="Name some.")
+        if self.with_deps and self.all_versions:
+            raise UsageError("the dependencies of all versions at once fit nowhere", hint="Leave out one of them.")
+        if not self.specs and not self.subdirs:
+            raise UsageError(
+                "neither specs nor a subdir were named", hint="For a whole subdir, write --subdir linux-64."
+            )
+
+
+def resolve(readers: Sequence[Reader], question: Question, files: IndexFiles, room: Path) -> tuple[IndexedArchive, ...]:
+    """The archives that *readers*' channels have for *question*, each once.
+
+    Args:
+        readers: of the channels; where several have a package, the first one counts.
+        question: what is asked for.
+        files: where indexes are kept between runs.
+        room: a folder for files of this run.
+
+    Raises:
+        UsageError: a spec is none.
+        CredentialError, Forbidden: an index cannot be read with the credentials that there are, or without any.
+        ChannelError: code ``no-channel``, ``no-match``, ``no-solution``; or an index is malformed.
+        TransportError: no answer came.
+    """
+    wanted = [Wanted(text) for text in question.specs]
+    try:
+        return _Search(readers, question, files, room).archives(wanted)
+    except (CredentialError, ChannelError) as error:
+        hidden = error.code in _MAY_BE_HIDDEN or isinstance(error, Forbidden)
+        # not any(): each of them has to be asked
+        if not hidden or not [reader for reader in readers if _has_more_to_show(reader)]:
+            raise
+    return _Search(readers, question, files, room).archives(wanted)
+
+
+class _Search:
+    """One go at it: with the credentials that the readers have now."""
+
+    def __init__(self, readers: Sequence[Reader], question: Question, files: IndexFiles, room: Path) -> None:
+        self._readers = readers
+        self._question = question
+        self._files = files
+        self._room = room
+
+    def archives(self, wanted: Sequence[Wanted]) -> tuple[IndexedArchive, ...]:
+        if not wanted:
+            indexes = self._load(self._question.subdirs, None)
+            found = (indexed(record) for index in indexes for record in index.everything())
+        elif self._question.with_deps:
+            found = (archive for platform in self._platforms(wanted) for archive in self._solved(platform, wanted))
+        else:
+            indexes = self._load([*self._platforms(wanted), NOARCH], {item.name for item in wanted})
+            found = (archive for item in wanted for archive in self._chosen_everywhere(item, indexes))
+        return tuple({archive.relative_path: archive for archive in found}.values())
+
+    def _platforms(self, wanted: Iterable[Wanted]) -> list[str]:
+        """The subdirs that were asked for, or that of this machine, without noarch, which belongs to each."""
+        named = [*self._question.subdirs, *(item.subdir for item in wanted if item.subdir)] or [_this_platform()]
+        return [subdir for subdir in dict.fromkeys(named) if subdir != NOARCH] or [NOARCH]
+
+    def _chosen_everywhere(self, item: Wanted, indexes: Sequence[Index]) -> Iterator[IndexedArchive]:
+        """What is taken for each of the platforms, as one that is asked for by itself gets it."""
+        for platform in [item.subdir] if item.subdir else self._platforms([item]):
+            yield from self._chosen(item, [index for index in indexes if index.subdir in (platform, NOARCH)])
+
+    def _chosen(self, item: Wanted, indexes: Sequence[Index]) -> list[IndexedArchive]:
+        """What is taken of what there is: of the first channel that has some, the best one or all."""
+        for reader in self._readers:
+            records = [record for index in indexes if index.channel == reader.url for record in index.matching(item)]
+            if records and (self._question.all_versions or item.filename is not None):
+                return [indexed(record) for record in records]
+            if records:
+                return [indexed(record) for record in [best(records)] if record is not None]
+        raise self._no_match(item, indexes)
+
+    def _solved(self, platform: str, wanted: Sequence[Wanted]) -> list[IndexedArchive]:
+        indexes = self._load([platform, NOARCH], {item.name for item in wanted}, with_deps=True)
+        for item in wanted:
+            if not any(index.matching(item) for index in indexes):
+                raise self._no_match(item, indexes)
+        virtual_packages = {text.partition("=")[0]: text for text in assumed_virtual_packages(platform)}
+        virtual_packages |= {text.partition("=")[0]: text for text in self._question.virtual_packages}
+        return solve([item.as_spec for item in wanted], indexes, list(virtual_packages.values()))
+
+    def _load(self, subdirs: Sequence[str], names: Collection[str] | None, *, with_deps: bool = False) -> list[Index]:
+        """The indexes of *subdirs* in all channels, as far as they concern *names*; of all names, where it is ``None``.
+
+        Raises:
+            ChannelError: code ``no-channel``: a channel has none of the subdirs; also as for :func:`resolve`.
+        """
+        parts = [
+            SubdirIndex(reader, self._files, subdir, self._room)
+            for reader in self._readers
+            for subdir in dict.fromkeys(subdirs)
+        ]
+        with ThreadPoolExecutor(max(1, len(parts)), thread_name_prefix="index") as pool:
+            if names is None:
+                paths = list(pool.map(_whole, parts))
+            elif with_deps and all(pool.map(_by_names, parts)):
+                names = closure([part for part in parts if part.has_shards], names)
+                paths = list(pool.map(partial(_of, names), parts))
+            else:
+                paths = list(pool.map(_whole if with_deps else partial(_of, names), parts))
+        for reader in self._readers:
+            if not any(path for part, path in zip(parts, paths, strict=True) if part.reader is reader):
+                raise _no_channel(reader, subdirs)
+        return [
+            Index(part.reader.url, part.subdir, path)
+            for part, path in zip(parts, paths, strict=True)
+            if path is not None and path.stat().st_size > 0  # an empty file says nothing (CEP 36)
+        ]
+
+    def _no_match(self, item: Wanted, indexes: Sequence[Index]) -> ChannelError:
+        subdirs = " and ".join(dict.fromkeys(index.subdir for index in indexes)) or "any subdir"
+        where = f"{subdirs} of {', '.join(redact(reader.url) for reader in self._readers)}"
+        others = [record for index in indexes for record in index.matching(Wanted(item.name))] if item.name else []
+        versions = sorted({record.version for record in others}, reverse=True)
+        hint = f"There is no package {item.name!r} at all; is it spelt right, and in another subdir?"
+        if versions:
+            more = "" if len(versions) <= _SHOWN else f" and {len(versions) - _SHOWN} more"
+            hint = f"There is {item.name} {', '.join(map(str, versions[:_SHOWN]))}{more}."
+        return ChannelError(f"nothing matches {item.text!r} in {where}", hint=hint, code="no-match")
+
+
+def _has_more_to_show(reader: Reader) -> bool:
+    """Whether the channel, which was read without a credential, can be read with one, by the keychain."""
+    url = f"{reader.url}/{NOARCH}/"
+    return reader.access(url) is None and reader.ask_keychain(url)
+
+
+def _whole(part: SubdirIndex) -> Path | None:
+    return part.whole
+
+
+def _of(names: Collection[str], part: SubdirIndex) -> Path | None:
+    return part.of(names)
+
+
+def _by_names(part: SubdirIndex) -> bool:
+    """Whether what depends on what can be found in *part* name by name: it has shards, or nothing at all."""
+    return part.has_shards or part.whole is None
+
+
+def _no_channel(reader: Reader, subdirs: Sequence[str]) -> ChannelError:
+    return ChannelError(
+        f"{redact(reader.url)} has no index of {' or '.join(dict.fromkeys(subdirs))}",
+        hint="Check the URL; where a channel is private, some servers say so only to those who are logged in.",
+        code="no-channel",
+    )
+
+
+def _this_platform() -> str:
+    from rattler import Platform  # noqa: PLC0415 - large, and not for --help
+
+    return str(Platform.current())

@@ -1,0 +1,197 @@
+"""What becomes of one archive that is fetched: is it here already, does it come, and is it what the index names."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from keelback.channels.reader import HIDDEN
+from keelback.durable import rename
+from keelback.errors import ChannelError, ConflictError, CredentialRefused, Interrupted, KeelbackError, UsageError
+from keelback.report import Outcome, Problem, Status
+from keelback.transport.download import Downloaded, download
+from keelback.transport.partial import Expected, unchanged
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from keelback.channels.reader import Reader
+    from keelback.indexed import IndexedArchive
+    from keelback.options import Options
+    from keelback.report import Reporter
+
+logger = logging.getLogger(__name__)
+
+_BLOCK: Final = 1 << 20
+
+
+class Retriever:
+    """Fetches archives into a folder; safe to use from several threads at once.
+
+    Args:
+        reader_of: reads the channel that an archive is from.
+        folder: where archives go, in ``SUBDIR/FILE``.
+        options: what to do about files that are there.
+        reporter: who is told.
+        stop: set when the user wants the run to end.
+
+    Attributes:
+        refused: the error with which a server refused the credential; with that, nothing more need be tried.
+    """
+
+    def __init__(
+        self,
+        reader_of: Callable[[IndexedArchive], Reader],
+        folder: Path,
+        options: Options,
+        reporter: Reporter,
+        stop: threading.Event,
+    ) -> None:
+        self._reader_of = reader_of
+        self._folder = folder
+        self._options = options
+        self._reporter = reporter
+        self._stop = stop
+        self.refused: CredentialRefused | None = None
+
+    def retrieve(self, archive: IndexedArchive) -> Outcome:
+        """Fetch *archive*, unless it is here or something of its name is to stay."""
+        began = time.monotonic()
+        try:
+            outcome = self._decide(archive)
+        except KeelbackError as error:
+            if isinstance(error, CredentialRefused):
+                self.refused = error
+            outcome = self.outcome(archive, Status.FAILED, attempts=error.attempts, error=Problem.of(error))
+        except Exception as error:
+            logger.debug("%s", archive.filename, exc_info=error)
+            outcome = self.outcome(archive, Status.FAILED, error=Problem.of_bug(error))
+        return replace(outcome, seconds=time.monotonic() - began)
+
+    def outcome(
+        self, archive: IndexedArchive, status: Status, *, attempts: int = 0, error: Problem | None = None
+    ) -> Outcome:
+        """The outcome *status* of *archive*."""
+        return Outcome(
+            file=self._target(archive),
+            name=archive.name,
+            version=archive.version,
+            build=archive.build,
+            subdir=archive.subdir,
+            size=archive.size or 0,
+            sha256=archive.sha256,
+            status=status,
+            url=archive.url,
+            attempts=attempts,
+            error=error,
+        )
+
+    def _target(self, archive: IndexedArchive) -> Path:
+        return self._folder / archive.subdir / archive.filename
+
+    def _decide(self, archive: IndexedArchive) -> Outcome:
+        if self._stop.is_set():
+            raise Interrupted("stopped before it was fetched")
+        target = self._target(archive)
+        status = Status.FETCHED
+        if os.path.lexists(target):
+            if unchanged(target, _expected(archive)):
+                return self.outcome(archive, Status.IDENTICAL)
+            if self._options.skip_existing:
+                return self.outcome(archive, Status.SKIPPED)
+            if not self._options.force:
+                raise ConflictError(
+                    f"{target} is there already, with other bytes than {archive.url}",
+                    hint="Remove it; or keep it with --skip-existing, or replace it with --force.",
+                )
+            status = Status.REPLACED
+        if self._options.dry_run:
+            return self.outcome(archive, status)
+        return self._fetch(archive, target, status)
+
+    def _fetch(self, archive: IndexedArchive, target: Path, status: Status) -> Outcome:
+        self._reporter.started(archive)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if archive.url.startswith("file:"):
+                attempts, size, sha256 = 1, *self._copy(archive, target)
+            else:
+                attempts, size, sha256 = self._download(archive, target)
+        except OSError as error:
+            raise _disk(error, target) from error
+        if archive.sha256 is None and archive.md5 is None:
+            self._reporter.note(f"{archive.filename}: its bytes could not be verified: the index has no hash of it")
+        return replace(self.outcome(archive, status, attempts=attempts), size=size, sha256=sha256)
+
+    def _download(self, archive: IndexedArchive, target: Path) -> tuple[int, int, str]:
+        reader = self._reader_of(archive)
+        while True:
+            request = replace(reader.request(archive.url), retried=self._retried(archive))
+            answer = download(
+                reader.client,
+                request,
+                target,
+                expected=_expected(archive),
+                told=lambda count: self._reporter.received(archive, count),
+            )
+            if isinstance(answer, Downloaded):
+                return answer.attempts, answer.size, answer.sha256
+            if request.auth is not None or answer.status not in HIDDEN or not reader.ask_keychain(archive.url):
+                raise reader.error(answer, archive.url)
+
+    def _retried(self, archive: IndexedArchive) -> Callable[[float, str], None]:
+        return lambda seconds, why: self._reporter.waiting(archive, seconds, why)
+
+    def _copy(self, archive: IndexedArchive, target: Path) -> tuple[int, str]:
+        """Copy from a channel in a folder; returns size and SHA-256."""
+        new = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        try:
+            with Path(url2pathname(urlsplit(archive.url).path)).open("rb") as source, new.open("xb") as copy:
+                while block := source.read(_BLOCK):
+                    if self._stop.is_set():
+                        raise Interrupted("stopped while it was being copied")
+                    digest.update(block)
+                    if archive.sha256 is None:
+                        md5.update(block)
+                    copy.write(block)
+                    self._reporter.received(archive, len(block))
+                size = copy.tell()
+            found = Expected(size=size, sha256=digest.hexdigest(), md5=md5.hexdigest())
+            if not _agrees(_expected(archive), found):
+                raise ChannelError(
+                    f"{archive.url} is not what the index names", hint="Index the channel anew.", code="bad-download"
+                )
+            rename(new, target)
+        finally:
+            new.unlink(missing_ok=True)
+        return size, digest.hexdigest()
+
+
+def _agrees(expected: Expected, found: Expected) -> bool:
+    if expected.size not in (None, found.size):
+        return False
+    if expected.sha256 is not None:
+        return expected.sha256 == found.sha256
+    return expected.md5 in (None, found.md5)
+
+
+def _expected(archive: IndexedArchive) -> Expected:
+    return Expected(size=archive.size, sha256=archive.sha256, md5=archive.md5)
+
+
+def _disk(error: OSError, target: Path) -> KeelbackError:
+    if isinstance(error, FileNotFoundError) and error.filename != str(target):
+        return ChannelError(f"{error.filename} is in the index, but not in the channel", code="not-found")
+    return UsageError(
+        f"{target} cannot be written: {error.strerror or error}", hint="Name another folder with --output.", code="disk"
+    )

@@ -1,0 +1,69 @@
+"""Work on many archives side by side, which Ctrl-C ends in order."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from keelback.transport import Client
+
+T = TypeVar("T")
+
+_TICK: Final = 0.5
+"""How long the main thread waits at a time, in seconds: on Windows, Ctrl-C waits for its end."""
+
+
+class Workers:
+    """Does work on threads of its own, because Ctrl-C may strike the main one between any two instructions.
+
+    Args:
+        client: whose requests are broken off when the user stops the work.
+
+    Attributes:
+        stop: set when the user wants it to end.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.stop = threading.Event()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the user has stopped it."""
+        return self.stop.is_set()
+
+    def carry_out(self, work: Callable[[], T]) -> T:
+        """Do *work*, wait for its end, and return or raise what it does.
+
+        Ctrl-C sets :attr:`stop` and breaks off what is being sent; *work* then has to end by itself.
+        """
+        result: Future[T] = Future()
+        done = threading.Event()  # Thread.join, interrupted, takes a running thread for one that has ended
+
+        def work_and_tell() -> None:
+            try:
+                result.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+                result.set_exception(error)
+            finally:
+                done.set()
+
+        threading.Thread(target=work_and_tell, name="run").start()
+        while not done.is_set():
+            try:
+                done.wait(_TICK)
+            except KeyboardInterrupt:
+                self.stop.set()
+                self._client.stop()
+        return result.result()
+
+    def each(self, work: Callable[[T], None], items: Sequence[T], most: int) -> None:
+        """Do *work* for each of *items*, *most* at once; what it raises is raised when all are done."""
+        if items:
+            with ThreadPoolExecutor(min(most, len(items)), thread_name_prefix="work") as pool:
+                for done in [pool.submit(work, item) for item in items]:
+                    done.result()

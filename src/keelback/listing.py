@@ -114,6 +114,13 @@ def decode_shard_index(content: bytes, names: Collection[str]) -> dict[str, Shar
     }
 
 
+def decode_shard_names(content: bytes) -> list[str]:
+    """All packages of which ``repodata_shards.msgpack.zst`` has a shard; ``ChannelError`` where it is malformed."""
+    parts = [("shards", dict[str, _Digest])]
+    document: Any = _unpack(content, msgspec.defstruct("_ShardIndex", parts), SHARD_INDEX, SHARD_INDEX_LIMIT)
+    return list(document.shards)
+
+
 def decode_base_url(content: bytes) -> str:
     """Where ``repodata_shards.msgpack.zst`` says that the packages are, absolute or relative to it."""
     parts = [("info", msgspec.Raw)]

@@ -109,9 +109,9 @@ class _Search:
     def _chosen_everywhere(self, item: Wanted, indexes: Sequence[Index]) -> Iterator[IndexedArchive]:
         """What is taken for each of the platforms, as one that is asked for by itself gets it."""
         for platform in [item.subdir] if item.subdir else self._platforms([item]):
-            yield from self._chosen(item, [index for index in indexes if index.subdir in (platform, NOARCH)])
+            yield from self._chosen(item, platform, [each for each in indexes if each.subdir in (platform, NOARCH)])
 
-    def _chosen(self, item: Wanted, indexes: Sequence[Index]) -> list[IndexedArchive]:
+    def _chosen(self, item: Wanted, platform: str, indexes: Sequence[Index]) -> list[IndexedArchive]:
         """What is taken of what there is: of the first channel that has some, the best one or all."""
         for reader in self._readers:
             records = [record for index in indexes if index.channel == reader.url for record in index.matching(item)]
@@ -119,13 +119,13 @@ class _Search:
                 return [indexed(record) for record in records]
             if records:
                 return [indexed(record) for record in [best(records)] if record is not None]
-        raise self._no_match(item, indexes)
+        raise self._no_match(item, platform, indexes)
 
     def _solved(self, platform: str, wanted: Sequence[Wanted]) -> list[IndexedArchive]:
         indexes = self._load([platform, NOARCH], {item.name for item in wanted}, with_deps=True)
         for item in wanted:
             if not any(index.matching(item) for index in indexes):
-                raise self._no_match(item, indexes)
+                raise self._no_match(item, platform, indexes)
         virtual_packages = {text.partition("=")[0]: text for text in assumed_virtual_packages(platform)}
         virtual_packages |= {text.partition("=")[0]: text for text in self._question.virtual_packages}
         return solve([item.as_spec for item in wanted], indexes, list(virtual_packages.values()))
@@ -158,8 +158,8 @@ class _Search:
             if path is not None and path.stat().st_size > 0  # an empty file says nothing (CEP 36)
         ]
 
-    def _no_match(self, item: Wanted, indexes: Sequence[Index]) -> ChannelError:
-        subdirs = " and ".join(dict.fromkeys(index.subdir for index in indexes)) or "any subdir"
+    def _no_match(self, item: Wanted, platform: str, indexes: Sequence[Index]) -> ChannelError:
+        subdirs = " and ".join(dict.fromkeys([platform] if item.subdir else [platform, NOARCH]))
         where = f"{subdirs} of {', '.join(redact(reader.url) for reader in self._readers)}"
         others = [record for index in indexes for record in index.matching(Wanted(item.name))] if item.name else []
         versions = sorted({record.version for record in others}, reverse=True)

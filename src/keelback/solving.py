@@ -89,6 +89,12 @@ def solve(specs: Sequence[str], indexes: Sequence[Index], virtual_packages: Sequ
 def _virtual_package(text: str) -> dict[str, str]:
     name, _, rest = text.partition("=")
     version, _, build = rest.partition("=")
+    from rattler import PackageName, Version  # noqa: PLC0415 - large, and not for --help
+
+    try:
+        PackageName(name), Version(version or "0")
+    except Exception:  # noqa: BLE001 - rattler's errors have no common root but this
+        name = ""
     if not name.startswith("__"):
         raise UsageError(f"{text!r} is no virtual package", hint="Write it like __glibc=2.28.")
     return {"name": name, "version": version or "0", "build": build or "0"}

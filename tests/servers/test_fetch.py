@@ -88,7 +88,7 @@ def test_one_form_of_the_index_is_enough_for_a_spec(archives: list[Path], tmp_pa
     server.assert_clean()
 
 
-@pytest.mark.parametrize("form", ["zst", "json"])
+@pytest.mark.parametrize("form", ["zst", "json", "shards"])
 def test_one_form_of_the_index_is_enough_for_a_subdir(archives: list[Path], tmp_path: Path, form: str) -> None:
     """Whichever the channel has."""
     with ReadableServer(channel(*archives, forms=[form])) as server:

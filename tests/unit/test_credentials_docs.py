@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
 import pytest
@@ -17,8 +18,10 @@ from keelback.credentials.keys import candidate_keys, service_keys
 from keelback.credentials.kinds import BearerToken
 from keelback.credentials.lookup import default_stores, find
 from keelback.credentials.ownfile import OwnFileStore
-from keelback.credentials.stores import Store
 from keelback.secret import Secret
+
+if TYPE_CHECKING:
+    from keelback.credentials.stores import Store
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "credentials.md").read_text(encoding="utf-8")
 

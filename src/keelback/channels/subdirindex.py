@@ -16,7 +16,7 @@ import msgspec
 
 from keelback.channels.shards import records_of, shard_url, shown
 from keelback.errors import ChannelError
-from keelback.listing import REPODATA_LIMIT, Shard, decode_base_url, decode_shard_index
+from keelback.listing import REPODATA_LIMIT, Shard, decode_base_url, decode_shard_index, decode_shard_names
 from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class SubdirIndex:
         packed = self._files.get(
             self.reader, self._folder + REPODATA_ZST, limit=_REPODATA_PACKED, unpacked=REPODATA_LIMIT
         )
-        return packed or self._files.get(self.reader, self._folder + REPODATA, limit=REPODATA_LIMIT)
+        plain = packed or self._files.get(self.reader, self._folder + REPODATA, limit=REPODATA_LIMIT)
+        if plain is None and self._shard_index is not None:  # a channel with nothing but shards
+            return self.of(decode_shard_names(self._shard_index.read_bytes()))
+        return plain
 
     def of(self, names: Collection[str]) -> Path | None:
         """A ``repodata.json`` with at least all records of the packages *names*; ``None`` as for :attr:`whole`.

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from keelback.report import Outcome
     from keelback.transport import Retry
 
-FETCH_JOBS: Final = 32
-"""How many archives are fetched at once, unless told otherwise."""
+FETCH_JOBS: Final = 50
+"""How many archives are fetched at once, unless told otherwise: as many as rattler does (concurrency.downloads)."""
 
 
 def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the command

@@ -6,10 +6,8 @@ down the solver. So ``python -m keelback.solving`` reads a problem as JSON, writ
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import subprocess
 import sys
 from dataclasses import asdict
 from datetime import timedelta
@@ -59,6 +57,8 @@ def solve(specs: Sequence[str], indexes: Sequence[Index], virtual_packages: Sequ
         ChannelError: code ``no-solution``: there is no such environment; or the index is malformed.
         UsageError: a spec or a virtual package is none.
     """
+    import subprocess  # noqa: PLC0415 - few runs have anything to solve
+
     for spec in specs:
         match_spec(spec)
     problem = {
@@ -110,6 +110,8 @@ def _no_solution(why: str) -> ChannelError:
 
 def _solve_here(problem: dict[str, Any]) -> list[IndexedArchive]:
     """The solution of *problem*, as :func:`solve` has put it down."""
+    import asyncio  # noqa: PLC0415 - large, and for this process only
+
     from rattler import (  # noqa: PLC0415 - large
         BuildString,
         Channel,

@@ -831,9 +831,9 @@ def test_an_insecure_host_may_be_an_ipv6_address(token: str, host: str) -> None:
     """In brackets, as a URL has it; any spelling of the address is that address."""
     request = Request("GET", "http://[2001:db8::1]/", auth=BearerToken(Secret(token)))
     with Client(insecure_hosts=[host]) as client:
-        client._refuse_plaintext(request)  # nothing is raised
+        client._checked_url(request)  # nothing is raised
     with Client(insecure_hosts=["[2001:db8::2]"]) as client, pytest.raises(KeelbackError, match="plain HTTP"):
-        client._refuse_plaintext(request)
+        client._checked_url(request)
 
 
 @pytest.mark.parametrize("to", ["prefix.dev/chan", "conda.anaconda.org/org", "registry.example.com:8080/chan"])

@@ -44,7 +44,7 @@ def run_options(command: F) -> F:
 
 def fetch_options(command: F) -> F:
     """What every command that fetches archives understands."""
-    return _with([_DRY_RUN, _SKIP_EXISTING, _jobs(32, "Downloads at once."), *_CONNECTION, *_OUTPUT], command)
+    return _with([_DRY_RUN, _SKIP_EXISTING, _jobs(50, "Downloads at once."), *_CONNECTION, *_OUTPUT], command)
 
 
 def _with(options: Sequence[Callable[[Any], Any]], command: F) -> F:

@@ -6,8 +6,6 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Final
 
-import filelock
-
 from keelback.errors import CredentialStoreError
 
 if TYPE_CHECKING:
@@ -33,6 +31,8 @@ def locked(path: Path, what: str) -> Iterator[None]:
         CredentialStoreError: somebody else has held it for a minute.
         OSError: the lock file cannot be made.
     """
+    import filelock  # noqa: PLC0415 - most runs write nothing
+
     make_private_folder(path.parent)
     with _guard:
         thread_lock = _threads.setdefault(path, threading.Lock())

@@ -7,7 +7,6 @@ import dataclasses
 import io
 import logging
 import threading
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urljoin
 
@@ -31,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
+_HEADERS: Final = {"user-agent": f"keelback/{__version__}", "accept": "*/*", "accept-encoding": "gzip, deflate"}
 _NO_SECRETS: Final = frozenset(
     {"accept", "accept-encoding", "cache-control", "if-modified-since", "if-none-match", "if-range", "range"}
 )
@@ -62,14 +62,7 @@ class Client:
         self._insecure = frozenset(_insecure_host(host) for host in insecure_hosts)
         self._pools = Pools(connections=connections, insecure_hosts=self._insecure)
         self._stopped = threading.Event()
-        self._http = httpx2.Client(
-            transport=self._pools,
-            trust_env=False,  # proxies and certificates are the pools' business, netrc is the credential stores'
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # a cookie is a secret that knows no ports
-            timeout=httpx2.Timeout(timeout, connect=connect_timeout, pool=None),
-            headers={"user-agent": f"keelback/{__version__}", "accept": "*/*", "accept-encoding": "gzip, deflate"},
-        )
+        self._extensions = {"timeout": httpx2.Timeout(timeout, connect=connect_timeout, pool=None).as_dict()}
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +72,7 @@ class Client:
 
     def close(self) -> None:
         """Close all connections."""
-        self._http.close()
+        self._pools.close()
 
     def stop(self) -> None:
         """End whatever is under way, in every thread, with :class:`~keelback.errors.Interrupted`."""
@@ -192,24 +185,49 @@ class Client:
 
     def _respond(self, request: Request) -> httpx2.Response:
         """The answer to *request*, of which the head has come; the caller closes it."""
-        self._refuse_plaintext(request)
+        url = self._checked_url(request)
         if self._stopped.is_set():
             raise Interrupted("stopped before it was sent")
-        response = self._http.send(self._build(request), stream=True, auth=request.auth or _NO_AUTH)
-        logger.debug("%s %s -> %s", request.method, redact(request.url), response.status_code)
+        response = self._exchange(self._build(request, url), request.auth or _NO_AUTH)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s %s -> %s", request.method, redact(request.url), response.status_code)
         return response
 
-    def _build(self, request: Request) -> httpx2.Request:
-        headers = dict(request.headers)
-        if request.body is None or isinstance(request.body, bytes):
-            return self._http.build_request(request.method, request.url, headers=headers, content=request.body)
-        headers["content-length"] = str(request.body.length)
-        if request.body.content_type is not None:
-            headers["content-type"] = request.body.content_type
-        return self._http.build_request(request.method, request.url, headers=headers, content=iter(request.body))
+    def _exchange(self, request: httpx2.Request, auth: httpx2.Auth) -> httpx2.Response:
+        """Send what *auth* makes of *request*, and return the last answer.
 
-    def _refuse_plaintext(self, request: Request) -> None:
-        """No secret over plain HTTP, unless it stays on this machine or the user said so."""
+        An ``httpx2.Client`` would do this, and cookies, redirects and log lines besides, which nobody wants here and
+        which take as long as all the rest of a small request.
+        """
+        flow = auth.sync_auth_flow(request)
+        request = next(flow)
+        while True:
+            response = self._pools.handle_request(request)
+            response.request = request
+            try:
+                request = flow.send(response)
+            except StopIteration:
+                return response
+            except BaseException:
+                response.close()
+                raise
+            response.close()
+
+    def _build(self, request: Request, url: httpx2.URL) -> httpx2.Request:
+        headers = {**_HEADERS, **request.headers}
+        body = request.body
+        content: bytes | Iterator[bytes] | None
+        if body is None or isinstance(body, bytes):
+            content = body
+        else:
+            headers["content-length"] = str(body.length)
+            if body.content_type is not None:
+                headers["content-type"] = body.content_type
+            content = iter(body)
+        return httpx2.Request(request.method, url, headers=headers, content=content, extensions=self._extensions)
+
+    def _checked_url(self, request: Request) -> httpx2.URL:
+        """Where *request* goes: no secret over plain HTTP, unless it stays on this machine or the user said so."""
         try:
             url = httpx2.URL(request.url)
         except (httpx2.InvalidURL, ValueError) as error:  # a server may have made it
@@ -222,7 +240,7 @@ class Client:
             or is_loopback(url.host)
             or host_of(request.url) in self._insecure
         ):
-            return
+            return url
         raise TransportError(
             f"a credential would go to {url.host} over plain HTTP, where anyone on the way can read it",
             hint=f"Use https, or name the host in --allow-insecure-host {url.host}.",

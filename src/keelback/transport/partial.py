@@ -143,7 +143,7 @@ class Partial:
                 size = os.fstat(self._file).st_size
                 if size > (size if self._expected.size is None else self._expected.size):
                     self.clear()
-                else:
+                elif size:
                     self.size = _read_all(self._file, self.digests)
         except BaseException:
             self._close()

@@ -7,6 +7,8 @@ import os
 import ssl
 import threading
 import urllib.request
+from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,43 +21,50 @@ from keelback.secret import Secret
 from keelback.transport.stream import Sockets
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
 _BUNDLE_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _KEEP_IDLE_SECONDS: Final = 30.0
 
 
 class Pools(httpx2.BaseTransport):
-    """The transport under :class:`keelback.transport.Client`: one pool per proxy and TLS verification.
+    """The transport under :class:`keelback.transport.Client`: connections by where they lead.
+
+    Each connection is in a pool of its own, which one request at a time has: httpcore2 looks at all connections of a
+    pool twice in each request, and for many small files that takes longer than anything else that a request does.
 
     Args:
-        connections: how many connections a pool opens at most.
+        connections: how many are used at once at most.
         insecure_hosts: hosts whose certificates are not verified.
     """
 
     def __init__(self, *, connections: int, insecure_hosts: Collection[str] = ()) -> None:
-        self._connections = connections
+        self._free = threading.BoundedSemaphore(connections)
         self._insecure = frozenset(insecure_hosts)
         self._sockets = Sockets()
-        self._pools: dict[tuple[str | None, bool, bool], httpcore2.ConnectionPool] = {}
-        self._of_origin: dict[tuple[bytes, bytes, int | None], httpcore2.ConnectionPool] = {}
-        """What was found out about an origin: reading the environment takes longer than the rest of a request."""
+        self._routes: dict[tuple[str, str, int | None], _Route] = {}
+        self._contexts: dict[bool, ssl.SSLContext] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send *request*; raises httpcore2's errors, which the client knows."""
         url = request.url
-        answer = self._pool_for(url).handle_request(
-            httpcore2.Request(
-                method=request.method,
-                url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
+        lease = _Lease(self._route_to(url), self._free)
+        try:
+            answer = lease.pool.handle_request(
+                httpcore2.Request(
+                    method=request.method,
+                    url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
             )
-        )
+        except BaseException:
+            lease.end()
+            raise
         return httpx2.Response(
-            answer.status, headers=answer.headers, stream=_AnswerStream(answer), extensions=answer.extensions
+            answer.status, headers=answer.headers, stream=_AnswerStream(answer, lease), extensions=answer.extensions
         )
 
     def stop(self) -> None:
@@ -65,43 +74,99 @@ class Pools(httpx2.BaseTransport):
     def close(self) -> None:
         """Close every connection."""
         with self._lock:
-            for pool in self._pools.values():
-                pool.close()
-            self._pools.clear()
-            self._of_origin.clear()
+            for route in self._routes.values():
+                route.close()
+            self._routes.clear()
 
-    def _pool_for(self, url: httpx2.URL) -> httpcore2.ConnectionPool:
-        origin = (url.raw_scheme, url.raw_host, url.port)
-        pool = self._of_origin.get(origin)
-        if pool is None:
-            key = (proxy_for(url), url.scheme == "https", host_of(str(url)) in self._insecure)
-            with self._lock:
-                if key not in self._pools:
-                    self._pools[key] = self._make(*key)
-                pool = self._of_origin[origin] = self._pools[key]
-        return pool
+    def _route_to(self, url: httpx2.URL) -> _Route:
+        origin = (url.scheme, url.host, url.port)
+        with self._lock:
+            if origin not in self._routes:
+                self._routes[origin] = _Route(partial(self._make, url))
+            return self._routes[origin]
 
-    def _make(self, proxy: str | None, tls: bool, insecure: bool) -> httpcore2.ConnectionPool:  # noqa: FBT001 - a key
+    def _make(self, url: httpx2.URL) -> httpcore2.ConnectionPool:
+        """A pool of one connection to where *url* is."""
+        proxy = proxy_for(url)
         return httpcore2.ConnectionPool(
-            ssl_context=tls_context(verify=not insecure) if tls else None,
+            ssl_context=self._context(host_of(str(url)) in self._insecure) if url.scheme == "https" else None,
             proxy=None if proxy is None else _proxy(proxy),
-            max_connections=self._connections,
-            max_keepalive_connections=self._connections,
+            max_connections=1,
             keepalive_expiry=_KEEP_IDLE_SECONDS,
             network_backend=self._sockets,
         )
 
+    def _context(self, insecure: bool) -> ssl.SSLContext:  # noqa: FBT001 - a key
+        with self._lock:
+            if insecure not in self._contexts:
+                self._contexts[insecure] = tls_context(verify=not insecure)
+            return self._contexts[insecure]
+
+
+class _Route:
+    """The connections to one origin that nobody uses at the moment, and how to *make* another."""
+
+    def __init__(self, make: Callable[[], httpcore2.ConnectionPool]) -> None:
+        self._make = make
+        self._idle: deque[httpcore2.ConnectionPool] = deque()
+        self._closed = False
+
+    def take(self) -> httpcore2.ConnectionPool:
+        """The one that was used last, which the server is least likely to have closed; or a new one."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._make()
+
+    def put_back(self, pool: httpcore2.ConnectionPool) -> None:
+        """Have the next request use *pool*."""
+        self._idle.append(pool)
+        if self._closed:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses, and from now on those that are put back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
+class _Lease:
+    """A connection of *route*, as long as one request and its answer take."""
+
+    def __init__(self, route: _Route, free: threading.BoundedSemaphore) -> None:
+        self._route = route
+        self._free = free
+        self._ended = False
+        free.acquire()
+        try:
+            self.pool = route.take()
+        except BaseException:
+            free.release()
+            raise
+
+    def end(self) -> None:
+        """Let others have it; once is enough, and more does no harm."""
+        if not self._ended:
+            self._ended = True
+            self._route.put_back(self.pool)
+            self._free.release()
+
 
 class _AnswerStream(httpx2.SyncByteStream):
-    def __init__(self, answer: httpcore2.Response) -> None:
+    def __init__(self, answer: httpcore2.Response, lease: _Lease) -> None:
         self._answer = answer
+        self._lease = lease
 
     def __iter__(self) -> Iterator[bytes]:
         pieces: Iterable[bytes] = self._answer.iter_stream()
         yield from pieces
 
     def close(self) -> None:
-        self._answer.close()
+        try:
+            self._answer.close()
+        finally:
+            self._lease.end()
 
 
 def is_loopback(host: str) -> bool:

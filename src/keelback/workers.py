@@ -65,5 +65,6 @@ class Workers:
         """Do *work* for each of *items*, *most* at once; what it raises is raised when all are done."""
         if items:
             with ThreadPoolExecutor(min(most, len(items)), thread_name_prefix="work") as pool:
-                for done in [pool.submit(work, item) for item in items]:
-                    done.result()
+                futures = [pool.submit(work, item) for item in items]
+            for done in futures:  # all of them are: waiting for one at a time would wake this thread for each
+                done.result()

@@ -1,7 +1,8 @@
 """As much of a shell as the documentation needs: it runs the ``keelback`` commands of a block, and compares.
 
-``keelback ...``, ``printf %s "$NAME" | keelback ...``, ``... > FILE``, ``export NAME=value``, ``echo $?`` and Python
-blocks are run. Everything else has to be in :data:`NOT_RUN`, with the reason.
+What is run is ``keelback ...``, with ``printf %s "$NAME" |`` or ``echo '...' |`` before it, ``< FILE`` or ``> FILE``
+behind it, and without what it is piped into; ``export NAME=value``, ``echo $?`` and Python blocks. Everything else has
+to be in :data:`NOT_RUN`, with the reason.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import leaks
-from cli_runner import run_keelback
+from cli_runner import TIMEOUT_SECONDS, start_keelback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,12 +32,21 @@ NOT_RUN: Final = {
     "anaconda upload": "another program, shown beside keelback's command",
     "pixi": "another program, which is in no Python package",
     "conda": "another program, which is in no Python package",
+    "docker": "another program, which needs a service",
+    "read -rs": "waits for somebody to type",
+    "curl": "another program, shown with keelback's output in it",
 }
 """Commands that are shown and not run, by their first words, and why."""
 
+OTHER_PROGRAMS: Final = {"dockerfile": "is run by Docker, which needs a service"}
+"""Languages of blocks in which commands are shown and not run, and why."""
+
+PRINTS_SECRETS: Final = (["auth", "token"], ["auth", "helper"])
+"""Commands that print a credential, as they are meant to."""
+
 _RUNNERS: Final = ("console", "sh")
 _STEP: Final = re.compile(r"\s*(?:- )?(?:run: )?(?P<command>keelback .*)")
-_VARIABLE: Final = re.compile(r"\s*(?P<name>[A-Z][A-Z_]+): ")
+_VARIABLE: Final = re.compile(r"\s*(?P<name>[A-Z][A-Z_]+): (?P<value>.*)")
 _SIZE: Final = re.compile(r"\b\d+(?:\.\d)? (?:bytes|kB|MB|GB)\b")
 _SECONDS: Final = re.compile(r"\bin \d+\.\d s\b|(?<=\"seconds\": )[\d.]+")
 
@@ -81,7 +91,7 @@ class Shell:
             for command in commands_in(block):
                 self._run_one(command, checked=block.language == "console")
             assert self._status == 0, "the last command fails, and the page does not show it with: echo $?"
-        else:
+        elif block.language not in OTHER_PROGRAMS:
             shown = [line for line in block.lines if re.match(r"\s*\$?\s*keelback\b", line)]
             assert not shown, f"commands in a block of the language {block.language!r} are not run: {shown}"
 
@@ -104,57 +114,83 @@ class Shell:
 
     def _set(self, name: str, value: str) -> None:
         """Set a variable for the rest of the block; one that holds a token gets the token of the scripted server."""
-        self._variables[name] = self.stage.variables.get(name, re.sub(r"^~(?=/)", str(self.stage.home), value))
+        self._variables[name] = self.stage.secrets.get(name, re.sub(r"^~(?=/)", str(self.stage.home), value))
 
     def _keelback(self, text: str) -> list[str]:
         """Run a command with ``keelback`` in it; returns what it prints, and keeps its status."""
         if completion := re.fullmatch(r'eval "\$\((keelback .*)\)"', text):
             text = completion[1]
-        source, _, text = text.rpartition(" | ")
-        text, _, target = text.partition(" > ")
-        words = [self._expanded(word) for word in shlex.split(self.stage.cast(text), comments=True)]
-        assert words[:1] == ["keelback"], f"not known: {text}"
-        arguments = words[1:]
-        done = run_keelback(
-            [*arguments, *self.stage.default_url(arguments)],
-            env=self._variables,
-            input=self._input(source),
+        parts = text.split(" | ")
+        command = next(part for part in parts if part.startswith("keelback "))
+        piped_into = parts[parts.index(command) + 1 :]
+        assert all(part.startswith(tuple(NOT_RUN)) for part in piped_into), f"not known: {text}"
+        found = re.fullmatch(r"(?P<words>.*?)(?: < (?P<source>\S+))?(?: > (?P<target>\S+))?", command)
+        assert found
+        words = [self._expanded(word) for word in shlex.split(self.stage.cast(found["words"]), comments=True)]
+        stdin = (self.stage.project / found["source"]).read_text() if found["source"] else self._input(parts[0])
+        stdout, stderr = self._run_keelback(words[1:], stdin)
+        if found["target"]:
+            (self.stage.project / found["target"]).write_text(stdout, encoding="utf-8")
+        shown = stderr if found["target"] or piped_into else stderr + stdout
+        return self.stage.as_shown(shown).splitlines()
+
+    def _run_keelback(self, arguments: list[str], stdin: str | None) -> tuple[str, str]:
+        """Run it; of what is meant to print secrets, they are taken out before anybody looks."""
+        running = start_keelback(
+            arguments,
+            env=self.stage.variables | self._variables,
             cwd=self.stage.project,
             home=self.stage.home,
         )
+        streams = running.process.communicate((stdin or "").encode(), TIMEOUT_SECONDS)
+        stdout, stderr = (stream.decode().replace("\r\n", "\n") for stream in streams)
         self.commands += 1
-        self._status = done.returncode
-        stdout = done.stdout
-        if target:
-            (self.stage.project / target.strip()).write_text(stdout, encoding="utf-8")
-            stdout = ""
-        return self.stage.as_shown(done.stderr + stdout).splitlines()
+        self._status = running.process.returncode
+        if arguments[:2] in PRINTS_SECRETS:
+            stdout = self.stage.without_secrets(stdout)
+        leaks.check(stdout + stderr, f"the output of {arguments}")
+        return stdout, stderr
 
     def _input(self, source: str) -> str | None:
-        if not source:
+        if source.startswith("keelback "):
             return None
-        printed = re.fullmatch(r'printf %s "(\$[A-Z_]+)"', source)
-        assert printed, f"not known: {source}"
-        return self._expanded(printed[1])
+        if printed := re.fullmatch(r'printf %s "(\$[A-Z_]+)"', source):
+            return self._expanded(printed[1])
+        words = shlex.split(source)
+        assert words[:1] == ["echo"], f"not known: {source}"
+        return f"{words[1]}\n"
 
     def _expanded(self, word: str) -> str:
-        known = self.stage.variables | self._variables
+        known = self.stage.secrets | self._variables
         return re.sub(r"\$([A-Z][A-Z_]*)", lambda name: known[name[1]], word)
 
     def _run_steps(self, block: Block) -> None:
         """Run the keelback commands of a CI service's file, with every variable that the file sets."""
         for line in block.lines:
-            if (variable := _VARIABLE.match(line)) and variable["name"] in self.stage.variables:
-                self._set(variable["name"], "")
+            if variable := _VARIABLE.match(line):
+                self._set_of_service(variable["name"], variable["value"])
         for line in block.lines:
             if step := _STEP.fullmatch(line):
                 self._keelback(step["command"])
                 assert self._status == 0, f"fails: {step['command']}"
 
+    def _set_of_service(self, name: str, value: str) -> None:
+        """Set what a CI service sets; its files are in the home folder here."""
+        if name in self.stage.secrets:
+            self._set(name, "")
+        elif value.endswith(".json"):
+            self._variables[name] = str(self.stage.home / value.rpartition("/")[2])
+
     def _run_python(self, text: str) -> None:
         """Run *text* as a program; ``os._exit`` because py-rattler can crash while the interpreter shuts down."""
         program = f"{self.stage.cast(text)}\nimport os, sys\nsys.stdout.flush()\nos._exit(0)\n"
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.stage.home), **self.stage.variables}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.stage.home),
+            "KEELBACK_NO_KEYCHAIN": "1",
+            **self.stage.variables,
+            **self.stage.network.secrets,
+        }
         done = subprocess.run(
             [sys.executable, "-P", "-W", "error", "-c", program],
             env=environment,

@@ -1,34 +1,41 @@
-"""Where the commands of a page run: a folder with packages, a home, and a scripted server for each host in the text.
+"""Where the commands of a page run: a folder with packages, a home, and the hosts that the page names.
 
-A page speaks of prefix.dev, anaconda.org, quetz.example.com and example.com/artifactory. :meth:`Stage.cast` puts the
-address of a scripted server in their place before a command runs, and :meth:`Stage.as_shown` puts them back into what
-it prints; home and working folder are treated likewise. Whatever a page calls a token is the token of its server.
+Home and working folder go by other names on a page: :meth:`Stage.cast` puts the real ones in their place before a
+command runs, :meth:`Stage.as_shown` puts those of the page back into what it prints. Whatever a page calls a token is
+the token of its server.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import making
-from leaks import holds_secrets, new_secret
-from servers.scripted import AnacondaServer, ArtifactoryServer, PrefixServer, QuetzServer
+from docs.network import USER, Network
+from leaks import holds_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from servers.scripted import ScriptedServer
-
-CHANNEL: Final = "my-channel"
-OWNER: Final = "my-org"
-REPOSITORY: Final = "conda-local"
-USER: Final = "ann"
-
 HOME: Final = "/home/ann"
 PROJECT: Final = "/home/ann/project"
+
+SHOWN: Final = {
+    "PREFIX_API_KEY": "pfx_your_token",
+    "ANACONDA_API_KEY": "your-token",
+    "QUETZ_API_KEY": "your-key",
+    "ARTIFACTORY_TOKEN": "your-token",
+    "ARTIFACTORY_PASSWORD": "your-password",
+    "TOKEN_ONE": "token-of-one",
+    "TOKEN_TWO": "token-of-two",
+}
+"""What pages write in the place of each secret."""
+
+
+STORES: Final = ("credentials.json", "build-auth.json")
+"""Files in which logins are kept, so that there are secrets in them."""
 
 
 class Stage:
@@ -40,7 +47,8 @@ class Stage:
     Attributes:
         home: the home folder of the commands.
         project: the folder in which they run.
-        variables: what each variable that holds a secret really holds here.
+        network: what they can reach.
+        secrets: what each variable that holds a secret really holds here.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,34 +56,23 @@ class Stage:
         self.project = self.home / "project"
         self.project.mkdir(parents=True)
         make_packages(self.project)
-        self.variables = {
-            "PREFIX_API_KEY": new_secret("docs-prefix"),
-            "ANACONDA_API_KEY": new_secret("docs-anaconda"),
-            "QUETZ_API_KEY": new_secret("docs-quetz"),
-            "ARTIFACTORY_TOKEN": new_secret("docs-artifactory-token"),
-            "ARTIFACTORY_PASSWORD": new_secret("docs-artifactory-password"),
-        }
-        secret = self.variables
-        self._prefix = PrefixServer(secret["PREFIX_API_KEY"], channel=CHANNEL)
-        self._anaconda = AnacondaServer(secret["ANACONDA_API_KEY"], owner=OWNER)
-        self._quetz = QuetzServer(secret["QUETZ_API_KEY"], channel=CHANNEL)
-        self._artifactory = ArtifactoryServer(
-            secret["ARTIFACTORY_TOKEN"], username=USER, password=secret["ARTIFACTORY_PASSWORD"], repo=REPOSITORY
-        )
-        self._running = contextlib.ExitStack()
-
-    @property
-    def servers(self) -> list[ScriptedServer]:
-        """All servers."""
-        return [self._prefix, self._anaconda, self._quetz, self._artifactory]
+        self.network = Network(folder, sorted((self.project / "dist").iterdir()))
+        self.secrets = self.network.secrets | {"TOKEN": self.network.secrets["PREFIX_API_KEY"]}
 
     def __enter__(self) -> Self:
-        for server in self.servers:
-            self._running.enter_context(server)
+        self.network.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._running.close()
+        for path in self.home.rglob("*.json"):
+            if path.name in STORES:
+                holds_secrets(path)
+        self.network.__exit__(*exception)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What every command finds in its environment."""
+        return self.network.variables
 
     def set_scene(self, name: str) -> None:
         """Change the packages as the page presumes; *name* is a key of :data:`SCENES`."""
@@ -84,41 +81,23 @@ class Stage:
     # --- there and back ---------------------------------------------------------------------------------------------
 
     def cast(self, text: str) -> str:
-        """*text* with the addresses of the scripted servers in place of those that it names."""
-        prefix, anaconda, quetz, artifactory = (server.url for server in self.servers)
-        for pattern, address in (
-            (r"https://prefix\.dev(?=/)", f"prefix+{prefix}"),
-            (rf"https://anaconda\.org/{OWNER}/(?=\w)", f"anaconda+{anaconda}/{OWNER}/label/"),
-            (r"https://anaconda\.org(?=/)", f"anaconda+{anaconda}"),
-            (r"(?<=quetz\+)https://quetz\.example\.com", quetz),
-            (r"(?<=-u )https://quetz\.example\.com|(?<==)https://quetz\.example\.com", quetz),
-            (r"https://quetz\.example\.com", f"quetz+{quetz}"),
-            (r"(?<=artifactory\+)https://example\.com", artifactory),
-            (r"(?<=-u )https://example\.com(?=/artifactory)", artifactory),
-            (r"(?<==)https://example\.com(?=/artifactory)", artifactory),
-            (r"https://example\.com(?=/artifactory)", f"artifactory+{artifactory}"),
-        ):
-            text = re.sub(pattern, address, text)
-        return text
-
-    def default_url(self, arguments: list[str]) -> list[str]:
-        """The options that send ``keelback upload prefix`` and ``anaconda`` to the scripted server."""
-        servers = {"prefix": self._prefix, "anaconda": self._anaconda}
-        if arguments[:1] != ["upload"] or arguments[1:2] == [] or arguments[1] not in servers:
-            return []
-        return [] if {"-u", "--url"} & set(arguments) else ["--url", servers[arguments[1]].url]
+        """*text* with the real folders in place of those that it names."""
+        return text.replace(PROJECT, str(self.project)).replace(HOME, str(self.home))
 
     def as_shown(self, text: str) -> str:
         """What a command printed, as the page shows it."""
-        names = ("prefix.dev", "conda.anaconda.org", "quetz.example.com", "example.com")
-        for server, name in zip(self.servers, names, strict=True):
-            text = text.replace(server.url, f"https://{name}").replace(server.url.removeprefix("http://"), name)
         return text.replace(str(self.project), PROJECT).replace(str(self.home), HOME)
+
+    def without_secrets(self, text: str) -> str:
+        """*text*, which a command is meant to print, with the page's word for each secret."""
+        for name, word in SHOWN.items():
+            text = text.replace(self.secrets[name], word)
+        return text
 
     # --- files ------------------------------------------------------------------------------------------------------
 
     def write(self, shown: str, content: str) -> None:
-        """Write the file that a page calls *shown*; the keys and tokens of an auth file become those of the servers."""
+        """Write the file that a page calls *shown*; what it has for tokens become those of the servers."""
         path = self.home / shown[2:] if shown.startswith("~/") else self.project / shown
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".json":
@@ -129,21 +108,18 @@ class Stage:
         path.chmod(0o600)
 
     def _auth_file(self, shown: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """All servers are on one host here, so of the keys shown the last one whose server takes tokens counts."""
-        found: dict[str, dict[str, Any]] = {}
-        for key, entry in shown.items():
-            ((kind, payload),) = entry.items()
-            if kind == "BasicHTTP":
-                payload = {"username": USER, "password": self.variables["ARTIFACTORY_PASSWORD"]}
-            else:
-                payload = self.variables[_variable_of(key)]
-            found["127.0.0.1"] = {kind: payload}
-        return found
+        return {key: self._entry(key, entry) for key, entry in shown.items()}
+
+    def _entry(self, key: str, entry: dict[str, Any]) -> dict[str, Any]:
+        ((kind, payload),) = entry.items()
+        if kind == "BasicHTTP":
+            return {kind: {"username": USER, "password": self.secrets["ARTIFACTORY_PASSWORD"]}}
+        return {kind: self.secrets[_variable_of(key)] if isinstance(payload, str) else payload}
 
     def _with_secrets(self, content: str) -> str:
-        for name, value in self.variables.items():
+        for name, value in self.secrets.items():
             content = content.replace(f"your-{name.lower().replace('_', '-')}", value)
-        return content
+        return content.replace(SHOWN["PREFIX_API_KEY"], self.secrets["PREFIX_API_KEY"])
 
 
 def _variable_of(key: str) -> str:
@@ -197,5 +173,5 @@ def stage_in(folder: Path) -> Iterator[Stage]:
     """A stage in *folder*; at its end every server has to be content with what it was sent."""
     with Stage(folder) as stage:
         yield stage
-    for server in stage.servers:
+    for server in stage.network.servers:
         server.assert_clean()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVICES = ("prefix.dev", "anaconda.org")
-EXAMPLES = ("example.com", "example", "host", "localhost", "10.0.0.1")
+EXAMPLES = ("example.com", "example", "host", "localhost", "127.0.0.1", "10.0.0.1")
 """What commands and URLs may name beside the services: examples (RFC 2606), and what leads nowhere."""
 
 

@@ -10,18 +10,29 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
+from cli_runner import run_keelback
 from docs.pages import DOCS, ROOT, codes_in, first_cells, sections_of
 from keelback.archive import Finding, Severity
 from keelback.cli.app import keelback
+from keelback.credentials.helperprotocol import answer
+from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, S3Credentials
+from keelback.credentials.lookup import Match
+from keelback.credentials.stores import Store
+from keelback.diagnosis.asking import Asked
+from keelback.diagnosis.checkup import Checkup
+from keelback.diagnosis.place import Sort
 from keelback.errors import ExitStatus
 from keelback.report import ChannelReport, Outcome, Problem, Report, Status, finding_to_json
+from keelback.secret import Secret
+from leaks import holds_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCE = ROOT / "src" / "keelback"
 REFERENCE = DOCS / "reference"
-SHARED = "Options of every upload"
+UPLOADS = "Options of every upload"
+TRANSFERS = "Options of every transfer"
 
 STANDARD_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_DIR"}
 """Variables that Python's own modules read for keelback."""
@@ -94,53 +105,99 @@ def error_codes() -> set[str]:
         re.findall(r'^    code = "([a-z-]+)"$', (SOURCE / "errors.py").read_text(encoding="utf-8"), re.MULTILINE)
     )
     for path, tree in trees():
+        if "diagnosis" in path.parts:
+            continue
         for name, call in calls(tree):
             found |= {text_of(word.value) or "" for word in call.keywords if word.arg == "code"} - {""}
             if name == "Problem" and "archive" not in path.parts and call.args:
                 found |= {text_of(call.args[0]) or ""} - {""}
         for node in ast.walk(tree):
+            if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "EXPIRED":
+                found |= {text_of(node.value) or ""} - {""}
             if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "_CODES":
                 assert isinstance(node.value, ast.Dict)
                 found |= {text_of(value) or "" for value in node.value.values}
     return found
 
 
+def diagnosis_codes() -> set[str]:
+    """The codes of what is found wrong with credentials."""
+    found = set()
+    for path, tree in trees():
+        if "diagnosis" not in path.parts:
+            continue
+        for name, call in calls(tree):
+            if name == "Problem" and call.args:
+                found |= {text for node in _values(call.args[0], tree) if (text := text_of(node))}
+    return found
+
+
+def _values(node: ast.AST, tree: ast.AST) -> Iterator[ast.AST]:
+    """What *node* may stand for: itself, or what is assigned to the name that it is."""
+    if not isinstance(node, ast.Name):
+        yield node
+        return
+    for assignment in ast.walk(tree):
+        if isinstance(assignment, ast.Assign) and any(getattr(at, "id", "") == node.id for at in assignment.targets):
+            value = assignment.value
+            yield from (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,)
+
+
 def variables() -> set[str]:
     """The environment variables that the source reads or hands to click."""
     pattern = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
-    prefixes = ("PREFIX_", "ANACONDA_", "QUETZ_", "ARTIFACTORY_", "RATTLER_", "SSL_", "REQUESTS_", "CURL_", "KEELBACK_")
+    prefixes = (
+        *("PREFIX_", "ANACONDA_", "QUETZ_", "ARTIFACTORY_", "RATTLER_", "SSL_", "REQUESTS_", "CURL_", "KEELBACK_"),
+        "BINSTAR_",
+    )
     found = set()
     for _, tree in trees():
+        exported = {
+            text_of(name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets)
+            for name in ast.walk(node.value)
+        }
         for node in ast.walk(tree):
             text = text_of(node)
-            if text and pattern.fullmatch(text) and text.startswith(prefixes):
+            if (
+                text
+                and text not in exported
+                and (_is_netrc(text) or (pattern.fullmatch(text) and text.startswith(prefixes)))
+            ):
                 found.add(text)
     return found
 
 
+def _is_netrc(text: str) -> bool:
+    return text == "NETRC"
+
+
 @pytest.mark.parametrize("name", commands())
 def test_every_option_of_a_command_is_documented(name: str) -> None:
-    """The section of a command has its options, and no others; those that all uploads share have their own section."""
+    """The section of a command has its options, and no others; those that several share have their own section."""
     options = options_of(commands()[name]) - {"-h", "--help"}
-    shared = documented(SHARED)
-    if name.startswith(("keelback publish", "keelback upload")):
-        assert shared - options == set(), "not every upload has these"
-        options -= shared
+    for section, sharing in ((UPLOADS, ("publish", "upload")), (TRANSFERS, ("publish", "upload", "fetch"))):
+        shared = documented(section)
+        if name.removeprefix("keelback ").startswith(sharing):
+            assert shared - options == set(), f"not all of {sharing} have these"
+            options -= shared
     assert documented(name) - {"-h", "--help"} == options
 
 
 def test_no_command_is_missing_and_none_is_invented() -> None:
     """``cli.md`` has a section for each command."""
-    assert set(sections_of(REFERENCE / "cli.md")) - {SHARED} == set(commands())
+    assert set(sections_of(REFERENCE / "cli.md")) - {UPLOADS, TRANSFERS} == set(commands())
 
 
 def test_the_defaults_in_the_table_are_those_of_the_options() -> None:
     """Where the table of shared options has a number as the default, it is the option's."""
     command = commands()["keelback publish"]
     defaults = {name: option.default for option in command.params for name in option.opts}
+    sections = sections_of(REFERENCE / "cli.md")
     rows = [
         row.split("|")
-        for row in sections_of(REFERENCE / "cli.md")[SHARED].splitlines()
+        for row in (sections[UPLOADS] + sections[TRANSFERS]).splitlines()
         if re.search(r"\| \d+ \|$", row)
     ]
     shown = {codes_in(row[1])[-1].split()[0]: float(row[3]) for row in rows}
@@ -176,6 +233,12 @@ def test_every_error_code_is_documented() -> None:
     section = sections_of(REFERENCE / "json.md")["Errors"]
     _, _, codes = section.partition("| code |")
     assert {codes_in(cell)[0] for cell in first_cells(f"| code |{codes}")} == error_codes()
+
+
+def test_every_finding_about_credentials_is_documented() -> None:
+    """``json.md`` has the code of everything that ``auth status`` and ``auth check`` can find, and no other."""
+    section = sections_of(REFERENCE / "json.md")["Findings of credentials"]
+    assert {codes_in(cell)[0] for cell in first_cells(section)} == diagnosis_codes()
 
 
 def test_every_variable_is_documented() -> None:
@@ -217,3 +280,55 @@ def test_every_member_of_the_documents_is_documented() -> None:
     assert set(codes_in("".join(first_cells(sections["Findings"])))) == set(finding_to_json(finding))
     errors, _, _ = sections["Errors"].partition("| code |")
     assert set(codes_in("".join(first_cells(errors)))) == set(problem.to_json())
+
+
+def members_in(section: str) -> list[set[str]]:
+    """The members that each table in a section of ``json.md`` has."""
+    parts = sections_of(REFERENCE / "json.md")[section].split("Each of ")
+    return [set(codes_in("".join(first_cells(part)))) for part in parts]
+
+
+def test_every_member_of_what_auth_status_prints_is_documented(tmp_path: Path) -> None:
+    """``json.md`` has every member, and no other."""
+    auth_file = holds_secrets(tmp_path / "auth.json")
+    auth_file.write_text('{"prefix.dev": {"BearerToken": "abc"}}', encoding="utf-8")
+    document = run_keelback(["auth", "status", "--json", "--auth-file", auth_file]).json()
+    (store,) = document["stores"]
+    (entry,) = store["entries"]
+    assert members_in("The document of auth status") == [set(document), set(store), set(entry)]
+
+
+def test_every_member_of_what_auth_check_prints_is_documented() -> None:
+    """``json.md`` has every member, and no other."""
+    asked = Asked("GET", "https://prefix.dev/", None, 200, "")
+    document = Checkup("https://prefix.dev", Sort.HOST, "prefix.dev", requests=[asked]).to_json()
+    (request,) = document["requests"]
+    assert members_in("The document of auth check") == [set(document), set(request)]
+
+
+def test_every_member_of_a_helpers_answer_is_documented() -> None:
+    """``helper-protocol.md`` has every member that an answer can have, and no other."""
+    secret = Secret("abc")
+    credentials = (BearerToken(secret), CondaToken(secret), BasicHTTP("ann", secret), S3Credentials("ak", secret, None))
+    store = MemoryStore()
+    members = set()
+    for match in [None, *(Match(credential, "prefix.dev", store) for credential in credentials)]:
+        question = '{"version": 1, "action": "get", "url": "https://prefix.dev/x"}'
+        members |= set(answer(question, lambda _, found=match: found)[0])
+    members |= set(answer("nothing", lambda _: None)[0])
+    section = sections_of(REFERENCE / "helper-protocol.md")["keelback's own format"]
+    _, _, answered = section.partition("| Answered |")
+    assert set(codes_in("".join(first_cells(f"| Answered |{answered}")))) == members
+
+
+class MemoryStore(Store):
+    """A store that is asked for its name only."""
+
+    name = "memory"
+
+    def get(self, key: str) -> None:
+        """Nothing."""
+
+    def keys(self) -> list[str]:
+        """None."""
+        return []

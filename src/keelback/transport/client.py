@@ -61,6 +61,7 @@ class Client:
         self.retry = retry or Retry()
         self._insecure = frozenset(_insecure_host(host) for host in insecure_hosts)
         self._pools = Pools(connections=connections, insecure_hosts=self._insecure)
+        self.turns = self._pools.turns
         self._stopped = threading.Event()
         self._extensions = {"timeout": httpx2.Timeout(timeout, connect=connect_timeout, pool=None).as_dict()}
 
@@ -251,7 +252,9 @@ class Client:
         logger.info("%s %s: %s; trying again in %.1f s", request.method, redact(request.url), problem, seconds)
         if request.retried is not None:
             request.retried(seconds, problem)
-        if self._stopped.wait(seconds):
+        with self.turns.waiting():
+            stopped = self._stopped.wait(seconds)
+        if stopped:
             raise Interrupted("stopped while waiting to try again")
 
 

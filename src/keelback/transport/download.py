@@ -78,7 +78,7 @@ def download(
         TransportError: no answer came, or none to its end, in spite of all attempts.
         Interrupted: the client was stopped. What has come of a large file is kept, here and where no answer came.
     """
-    with contextlib.closing(Partial(to, expected)) as partial:
+    with client.turns.taken(), contextlib.closing(Partial(to, expected)) as partial:
         return _Download(client, request, partial, expected, told or _nobody).run()
 
 
@@ -149,7 +149,7 @@ class _Download:
                 return None
             if response.status_code != 206:
                 return self._whole(response)
-            incoming = Incoming(response)
+            incoming = Incoming(response, self._client.turns)
             if incoming.encoded or not self._fits(response.headers, start):
                 return None
             self._resumed = True
@@ -161,7 +161,7 @@ class _Download:
         if response.status_code != 200:
             return read_answer(response, self._request)
         self._start_over()
-        incoming = Incoming(response)
+        incoming = Incoming(response, self._client.turns)
         self._validator = None if incoming.encoded else _validator(response.headers)
         self._resumable = not incoming.encoded and (self._validator is not None or self._expected.digest)
         self._page = "html" in response.headers.get("content-type", "")

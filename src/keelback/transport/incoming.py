@@ -17,6 +17,8 @@ import httpcore2
 if TYPE_CHECKING:
     import httpx2
 
+    from keelback.transport.turns import Turns
+
 _LARGE: Final = 16 << 20
 """Bytes from where on it is worth a connection to read straight from the socket."""
 
@@ -30,7 +32,8 @@ class Incoming:
         length: how many bytes the server announced, if it did.
     """
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: httpx2.Response, turns: Turns) -> None:
+        self._turns = turns
         self.encoded = response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
         self.length = _length(response)
         self._pieces = response.iter_bytes()
@@ -56,7 +59,8 @@ class Incoming:
             buffer[:count] = self._piece[:count]
             self._piece = self._piece[count:]
         elif self._socket is not None and self._left:
-            count = _receive(self._socket, buffer[: self._left], self._timeout)
+            with self._turns.waiting():
+                count = _receive(self._socket, buffer[: self._left], self._timeout)
         else:
             return 0
         self._left -= count

@@ -19,6 +19,7 @@ from keelback.errors import UsageError
 from keelback.hosts import host_of
 from keelback.secret import Secret
 from keelback.transport.stream import Sockets
+from keelback.transport.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -42,6 +43,7 @@ class Pools(httpx2.BaseTransport):
         self._free = threading.BoundedSemaphore(connections)
         self._insecure = frozenset(insecure_hosts)
         self._sockets = Sockets()
+        self.turns = self._sockets.turns
         self._routes: dict[tuple[str, str, int | None], _Route] = {}
         self._contexts: dict[bool, ssl.SSLContext] = {}
         self._lock = threading.Lock()
@@ -49,7 +51,7 @@ class Pools(httpx2.BaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send *request*; raises httpcore2's errors, which the client knows."""
         url = request.url
-        lease = _Lease(self._route_to(url), self._free)
+        lease = _Lease(self._route_to(url), self._free, self.turns)
         try:
             answer = lease.pool.handle_request(
                 httpcore2.Request(
@@ -134,11 +136,12 @@ class _Route:
 class _Lease:
     """A connection of *route*, as long as one request and its answer take."""
 
-    def __init__(self, route: _Route, free: threading.BoundedSemaphore) -> None:
+    def __init__(self, route: _Route, free: threading.BoundedSemaphore, turns: Turns) -> None:
         self._route = route
         self._free = free
         self._ended = False
-        free.acquire()
+        with turns.waiting():
+            free.acquire()
         try:
             self.pool = route.take()
         except BaseException:

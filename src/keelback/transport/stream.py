@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpcore2
 
+from keelback.transport.turns import Turns
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -32,6 +34,8 @@ class Sockets(httpcore2.NetworkBackend):
         self._open: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._stopped = False
+        self.turns = Turns()
+        """Whose turn it is of the threads that use these connections."""
 
     def connect_tcp(
         self,
@@ -42,11 +46,12 @@ class Sockets(httpcore2.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
         """Open a TCP connection; raises httpcore2's connection errors."""
-        inner = self._backend.connect_tcp(host, port, timeout, local_address, socket_options or ())
+        with self.turns.waiting():
+            inner = self._backend.connect_tcp(host, port, timeout, local_address, socket_options or ())
         return self._adopt(inner)
 
     def _adopt(self, inner: httpcore2.NetworkStream) -> Stream:
-        stream = Stream(inner, self._adopt)
+        stream = Stream(inner, self._adopt, self.turns)
         with self._lock:
             self._open.add(stream)
             stopped = self._stopped
@@ -66,9 +71,12 @@ class Sockets(httpcore2.NetworkBackend):
 class Stream(httpcore2.NetworkStream):
     """One connection; see the module for what it does beyond httpcore2's own."""
 
-    def __init__(self, inner: httpcore2.NetworkStream, adopt: Callable[[httpcore2.NetworkStream], Stream]) -> None:
+    def __init__(
+        self, inner: httpcore2.NetworkStream, adopt: Callable[[httpcore2.NetworkStream], Stream], turns: Turns
+    ) -> None:
         self._inner = inner
         self._adopt = adopt
+        self._turns = turns
         self._socket: socket.socket = inner.get_extra_info("socket")
         # within a TLS proxy: the socket's own TLS ends there, and what goes past *inner* is in the clear for the proxy
         self._nested = isinstance(inner.get_extra_info("ssl_object"), ssl.SSLObject)
@@ -79,7 +87,8 @@ class Stream(httpcore2.NetworkStream):
         if self._early:
             data, self._early = self._early[:max_bytes], self._early[max_bytes:]
             return data
-        return self._inner.read(max_bytes, timeout)
+        with self._turns.waiting():
+            return self._inner.read(max_bytes, timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of *buffer*; raises ``WriteError`` when the server has answered or gone before that.
@@ -87,7 +96,8 @@ class Stream(httpcore2.NetworkStream):
         *timeout* is the time without any progress, not that for the whole.
         """
         if self._nested:
-            self._inner.write(buffer, timeout)
+            with self._turns.waiting():
+                self._inner.write(buffer, timeout)
             return
         view = memoryview(buffer)
         sock = self._socket
@@ -101,7 +111,9 @@ class Stream(httpcore2.NetworkStream):
                 try:
                     view = view[sock.send(view[:_PIECE]) :]
                 except _WOULD_BLOCK:
-                    if not _wait(sock, timeout, write=True):
+                    with self._turns.waiting():
+                        ready = _wait(sock, timeout, write=True)
+                    if not ready:
                         raise httpcore2.WriteTimeout(f"nothing could be sent for {timeout:g} seconds") from None
         except (OSError, ValueError) as error:
             raise httpcore2.WriteError(str(error)) from error
@@ -139,7 +151,8 @@ class Stream(httpcore2.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
         """The same connection with TLS on it."""
-        inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
+        with self._turns.waiting():
+            inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
         stream: httpcore2.NetworkStream = self._adopt(inner)
         return stream
 

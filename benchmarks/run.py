@@ -7,9 +7,12 @@ import time
 from pathlib import Path
 from typing import Final
 
+import fetch_large
+import fetch_small
 import metadata
 import publish_large
 import publish_small
+import search
 import startup
 from harness import at_least_one, progress, setting
 
@@ -27,6 +30,11 @@ def report(options: argparse.Namespace) -> str:
         f"{options.count} small packages, {options.latency:g} ms before each answer": publish_small.measure(
             options.count, (options.runs + 1) // 2, options.latency
         ),
+        f"Fetch of {options.fetched} small packages, {options.latency:g} ms before each answer": fetch_small.measure(
+            options.fetched, options.runs, options.latency
+        ),
+        f"Fetch of one package of {options.size} MiB": fetch_large.measure(options.size, options.runs),
+        f"One spec among {options.records} records": search.measure(options.records, options.runs),
     }
     sections = [f"## {title}\n\n{tables}" for title, tables in parts.items()]
     minutes = (time.monotonic() - started) / 60
@@ -42,7 +50,15 @@ def main() -> None:
         default=5,
         help="of the large package; small packages take half as many, start-up six times (default: %(default)s)",
     )
-    parser.add_argument("--count", type=at_least_one, default=200, help="small packages (default: %(default)s)")
+    parser.add_argument(
+        "--count", type=at_least_one, default=200, help="small packages to publish (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--fetched", type=at_least_one, default=500, metavar="COUNT", help="and to fetch (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--records", type=at_least_one, default=500_000, metavar="COUNT", help="in an index (default: %(default)s)"
+    )
     parser.add_argument(
         "--latency", type=float, default=50, metavar="MS", help="before each answer (default: %(default)s)"
     )

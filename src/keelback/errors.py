@@ -17,8 +17,8 @@
     ├── SourceChanged             the archive changed or vanished while it was being sent exit 1
     └── Interrupted               stopped by the user                                     exit 130
 
-A message says what happened and where; a hint says what to do next. Neither ever holds a secret: both are redacted
-when the error is made.
+A message says what happened and where; a hint says what to do next. Neither ever holds a secret, nor anything by which
+what somebody else wrote could steer a terminal: both are made presentable when the error is made.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from keelback.findings import printable
 from keelback.secret import redact
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class ExitStatus(IntEnum):
     """Stopped by Ctrl-C or a termination signal."""
 
 
+def presentable(text: str) -> str:
+    """*text* without secrets and, but for line breaks, without control characters."""
+    return "\n".join(printable(line) for line in redact(text).split("\n"))
+
+
 class KeelbackError(Exception):
     """The root of everything keelback raises on purpose.
 
@@ -65,8 +71,8 @@ class KeelbackError(Exception):
     attempts = 1
 
     def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
-        self.message = redact(message)
-        self.hint = redact(hint)
+        self.message = presentable(message)
+        self.hint = presentable(hint)
         super().__init__(self.message)
         if code is not None:
             self.code = code

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from keelback.errors import ExitStatus, Interrupted, KeelbackError
+from keelback.errors import ExitStatus, Interrupted, KeelbackError, presentable
 from keelback.secret import redact
 
 if TYPE_CHECKING:
@@ -77,12 +77,12 @@ class Problem:
     @classmethod
     def of(cls, error: KeelbackError) -> Problem:
         """The problem that *error* stands for, redacted."""
-        return cls(error.code, redact(error.message), redact(error.hint), ExitStatus(error.exit_status))
+        return cls(error.code, presentable(error.message), presentable(error.hint), ExitStatus(error.exit_status))
 
     @classmethod
     def of_bug(cls, error: Exception) -> Problem:
         """The problem that an *error* stands for which nobody foresaw."""
-        message = redact(f"{type(error).__name__}: {error}")
+        message = presentable(f"{type(error).__name__}: {error}")
         return cls("internal", message, "This is a bug in keelback: please report it, with what -vv says.")
 
     def to_json(self) -> dict[str, str]:

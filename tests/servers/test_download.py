@@ -268,6 +268,28 @@ def test_what_is_no_file_is_not_written_to(client: Client, tmp_path: Path, to: P
     assert to.read_bytes() == KEPT
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes and links of POSIX")
+@pytest.mark.parametrize("how", ["written by others", "another name"])
+def test_what_others_can_write_to_is_not_taken_up(
+    client: Client, folder: Path, tmp_path: Path, to: Path, how: str
+) -> None:
+    """They could change the file after it was verified; and what has another name is not ours to cut off."""
+    other = tmp_path / "other"
+    with DownloadServer({NAME: KEPT}) as server:
+        part = broken_off(server, to)
+        if how == "another name":
+            other.hardlink_to(part)
+        else:
+            part.chmod(0o666)
+        before = part.stat().st_ino
+        result = fetch(client, server, to, known(KEPT))
+    assert not result.resumed
+    assert to.stat().st_ino != before
+    assert to.read_bytes() == KEPT
+    if other.exists():
+        assert other.read_bytes() == KEPT[:HALF]
+
+
 def test_stopping_keeps_what_has_come(client: Client, folder: Path, to: Path) -> None:
     """A download under way ends at once; the next one goes on with it."""
     with DownloadServer({NAME: LARGE}, stalls_after(1 << 20)) as server:
@@ -473,6 +495,25 @@ def test_the_credential_goes_to_the_first_origin_only(client: Client, token: str
         assert request.header("referer") is None
         assert request.header("accept-encoding") == "identity"
     leaks.check(repr([request.headers for request in storage.requests]), "what the storage host was sent")
+
+
+@pytest.mark.parametrize(("target", "kept"), [("/a/x", True), ("/a/deep/x", True), ("/b/x", False), ("/ab/x", False)])
+def test_a_credential_for_a_path_stays_in_it(client: Client, token: str, to: Path, target: str, *, kept: bool) -> None:
+    """Where a host has a credential for each channel, a redirect of one of them does not carry it to another."""
+    auth = BearerToken(Secret(token))
+    with DownloadServer({"a/first": SMALL, target[1:]: SMALL}, with_status(302, ("Location", target))) as server:
+        request = Request("GET", f"{server.url}/a/first", auth=auth, scope="/a/")
+        download(client, request, to, expected=known(SMALL))
+    assert [request.header("authorization") is not None for request in server.requests] == [True, kept]
+
+
+def test_what_a_storage_host_refuses_is_told_as_its_word(client: Client, token: str, to: Path) -> None:
+    """Not as a word of the server whose credential was taken: the answer says where it came from."""
+    with DownloadServer({}, with_status(403)) as storage, DownloadServer({}) as server:
+        server.tricks = [with_status(302, ("Location", f"{storage.url}/{NAME}?signature=expired"))]
+        answer = fetch(client, server, to, known(SMALL), auth=BearerToken(Secret(token)))
+    assert isinstance(answer, Answer)
+    assert answer.url == f"{storage.url}/"
 
 
 def test_over_tls_and_never_out_of_it(token: str, to: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 
 from keelback.archive import Severity
+from keelback.errors import presentable
 from keelback.findings import printable
 from keelback.report import Reporter, Status
 from keelback.secret import redact
@@ -111,9 +112,9 @@ class Console(Reporter):
     def note(self, text: str) -> None:
         """A line on standard error."""
         if self._bars is None:
-            click.echo(redact(text), err=True)
+            click.echo(presentable(text), err=True)
         else:
-            self._bars.note(redact(text))
+            self._bars.note(presentable(text))
 
     # --- afterwards -------------------------------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class Console(Reporter):
             if channel.error is not None:
                 show_problem(channel.error)
             counts = ", ".join(f"{count} {self._would}{status}" for status, count in channel.summary.items())
-            click.echo(f"{redact(channel.channel)}: {counts or 'nothing to do'}")
+            click.echo(f"{printable(redact(channel.channel))}: {counts or 'nothing to do'}")
         if report.error is not None:
             show_problem(report.error)
 
@@ -190,7 +191,7 @@ def show_problem(problem: Problem) -> None:
 
 class _Redacting(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        return presentable(super().format(record))
 
 
 def _log_to_stderr(verbose: int) -> None:

@@ -16,6 +16,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from keelback.findings import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -91,4 +93,4 @@ class Bars:
         self._progress.stop()
 
     def _title(self) -> str:
-        return f"{self._url}  {self._finished}/{self._count}"
+        return f"{printable(self._url)}  {self._finished}/{self._count}"

@@ -311,6 +311,7 @@ def _redirected(request: Request, first: Request, location: str) -> Request:
     if target.scheme not in ("http", "https") or (origin.scheme == "https" and target.scheme != "https"):
         raise TransportError(f"{redact(request.url)} redirects to {redact(str(target.copy_with(query=None)))}: refused")
     same = (target.scheme, target.host, target.port) == (origin.scheme, origin.host, origin.port)
+    same = same and f"{target.path}/".startswith(f"{first.scope.rstrip('/')}/")
     return dataclasses.replace(
         request,
         url=str(target),

@@ -159,7 +159,8 @@ class _Download:
     def _whole(self, response: httpx2.Response) -> Answer:
         """Take all of the file from *response*; any status but 200 is an answer, and leaves what is there alone."""
         if response.status_code != 200:
-            return read_answer(response, self._request)
+            place = str(response.url.copy_with(raw_path=b"/"))  # where it came from; what is behind it may be secret
+            return dataclasses.replace(read_answer(response, self._request), url=place)
         self._start_over()
         incoming = Incoming(response, self._client.turns)
         self._validator = None if incoming.encoded else _validator(response.headers)

@@ -66,6 +66,8 @@ class Request:
         headers: more headers.
         body: bytes, or a replayable :class:`~keelback.transport.body.Body`; ``None`` for none.
         limit: how many bytes of the answer are read at most; more is an error.
+        scope: the path under which the credential counts, on a server that has others elsewhere; it does not follow a
+            redirect out of it.
         retried: told the wait in seconds and the reason whenever it is about to be sent again.
     """
 
@@ -75,4 +77,5 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | Body | None = None
     limit: int = ANSWER_LIMIT
+    scope: str = "/"
     retried: Callable[[float, str], None] | None = None

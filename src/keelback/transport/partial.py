@@ -30,6 +30,10 @@ _WORTH_KEEPING: Final = 1 << 20
 _WORTH_A_THREAD: Final = 4 << 20
 """Bytes from where on hashing is done beside reading and writing."""
 _SHOWN: Final = 50
+_LARGEST: Final = 16 << 30
+"""Bytes of a file whose size nobody knows, after which no more is taken: a server may send without end."""
+_MODE: Final = 0o644
+"""Others may read it, as the file that it becomes; whoever can write to it could change what has been verified."""
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _CAREFULLY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """For a name that another may have put there: no link is followed, and no pipe is waited for."""
@@ -203,8 +207,8 @@ class Partial:
             if len(under_way) == len(buffers) and (oldest := under_way.popleft()) is not None:
                 oldest.result()
             view = memoryview(buffer)
-            if self._expected.size is not None:
-                view = view[: self._expected.size + 1 - self.size]
+            most = _LARGEST if self._expected.size is None else self._expected.size + 1
+            view = view[: max(0, most - self.size)]
             count = readinto(view) if view else 0
             if not count:
                 return
@@ -226,17 +230,17 @@ class Partial:
         digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:16]
         path = self._beside(digest)
         try:
-            file = os.open(path, _FLAGS | _CAREFULLY, 0o666)
+            file = os.open(path, _FLAGS | _CAREFULLY, _MODE)
         except OSError:
             return None
-        if stat.S_ISREG(os.fstat(file).st_mode) and _lock(file) and _is_named(file, path):
+        if _is_own(os.fstat(file)) and _lock(file) and _is_named(file, path):
             return path, file
         os.close(file)
         return None
 
     def _open_new(self) -> tuple[Path, int]:
         path = self._beside(secrets.token_hex(8))
-        return path, os.open(path, _FLAGS | os.O_EXCL, 0o666)
+        return path, os.open(path, _FLAGS | os.O_EXCL, _MODE)
 
     def _beside(self, mark: str) -> Path:
         return self._target.with_name(f".{self._target.name[:_SHOWN]}.{mark}.part")
@@ -276,6 +280,14 @@ def _read_all(file: int, digests: Digests) -> int:
 def _write(file: int, block: memoryview) -> None:
     while block:
         block = block[os.write(file, block) :]
+
+
+def _is_own(found: os.stat_result) -> bool:
+    """Whether nobody else can write to a file by another name, by its mode, or because it is theirs."""
+    if not stat.S_ISREG(found.st_mode):
+        return False
+    is_mine = os.name == "nt" or found.st_uid == os.geteuid()
+    return is_mine and found.st_nlink == 1 and (os.name == "nt" or not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _is_named(file: int, path: Path) -> bool:

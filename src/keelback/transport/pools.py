@@ -19,10 +19,11 @@ from keelback.errors import UsageError
 from keelback.hosts import host_of
 from keelback.secret import Secret
 from keelback.transport.stream import Sockets
-from keelback.transport.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from keelback.transport.turns import Turns
 
 _BUNDLE_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _KEEP_IDLE_SECONDS: Final = 30.0

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class DownloadServer(ScriptedServer):
-    """Files at the root, by their names, with strong ETags and ranges (RFC 9110, section 14).
+    """Files by their paths below the root, with strong ETags and ranges (RFC 9110, section 14).
 
     Args:
-        files: what there is; may change.
+        files: what there is, by path; may change.
         tricks: what to do with the first answers, one each; ``None`` is none.
         options: what :class:`ScriptedServer` takes.
     """
@@ -40,7 +40,7 @@ class DownloadServer(ScriptedServer):
         """What each request had as its ``Range``."""
         return [request.header("range") for request in self.requests]
 
-    @route("GET", r"/(?P<filename>[^/]+)", step="get")
+    @route("GET", r"/(?P<filename>.+)", step="get")
     def get(self, exchange: Exchange, filename: str) -> Answer:
         """A file, or the end of it."""
         with self.lock:

@@ -78,7 +78,7 @@ def download(
         TransportError: no answer came, or none to its end, in spite of all attempts.
         Interrupted: the client was stopped. What has come of a large file is kept, here and where no answer came.
     """
-    with client.turns.taken(), contextlib.closing(Partial(to, expected)) as partial:
+    with contextlib.closing(Partial(to, expected)) as partial, client.turns.taken():
         return _Download(client, request, partial, expected, told or _nobody).run()
 
 
@@ -197,7 +197,8 @@ class _Download:
             raise _WrongBytesError(problem)
 
     def _finish(self) -> Downloaded:
-        self._partial.finish()
+        with self._client.turns.waiting():  # for the disk
+            self._partial.finish()
         return Downloaded(self._attempts, self._partial.size, self._partial.digests.sha256, self._resumed)
 
     def _start_over(self) -> None:

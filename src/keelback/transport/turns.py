@@ -7,11 +7,10 @@ it takes longer than the work itself.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 
 class Turns:
@@ -20,39 +19,49 @@ class Turns:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread = threading.local()
+        self._taken = _Change(self, mine=True)
+        self._waiting = _Change(self, mine=False)
+        self._nothing = _Nothing()
 
-    @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self) -> AbstractContextManager[None]:
         """Wait for this thread's turn, and keep it until the end, except while :meth:`waiting`."""
-        if self._mine:
-            yield
-            return
-        self._take()
-        try:
-            yield
-        finally:
-            self._give()
+        return self._nothing if self._mine else self._taken
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self) -> AbstractContextManager[None]:
         """Let others have their turn meanwhile; nothing where this thread has none."""
-        if not self._mine:
-            yield
-            return
-        self._give()
-        try:
-            yield
-        finally:
-            self._take()
+        return self._waiting if self._mine else self._nothing
 
     @property
     def _mine(self) -> bool:
         return getattr(self._thread, "mine", False)
 
-    def _take(self) -> None:
-        self._lock.acquire()
-        self._thread.mine = True
+    def change(self, *, mine: bool) -> None:
+        """Take this thread's turn, or give it up."""
+        if mine:
+            self._lock.acquire()
+            self._thread.mine = True
+        else:
+            self._thread.mine = False
+            self._lock.release()
 
-    def _give(self) -> None:
-        self._thread.mine = False
-        self._lock.release()
+
+class _Change:
+    """Takes the turn, or gives it up, until the end; without the cost of a generator, as it is used all the time."""
+
+    def __init__(self, turns: Turns, *, mine: bool) -> None:
+        self._turns = turns
+        self._mine = mine
+
+    def __enter__(self) -> None:
+        self._turns.change(mine=self._mine)
+
+    def __exit__(self, *exception: object) -> None:
+        self._turns.change(mine=not self._mine)
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        pass

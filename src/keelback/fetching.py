@@ -7,11 +7,13 @@ import uuid
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
+from keelback.archive import SUBDIRS
 from keelback.channels.base import Given, Session
 from keelback.channels.indexfiles import IndexFiles
-from keelback.channels.reader import Reader, reader_for
+from keelback.channels.reader import reader_at, reader_for
 from keelback.credentials.opening import default_stores
 from keelback.credentials.places import cache_folder
 from keelback.durable import rename, write_synced
@@ -21,15 +23,19 @@ from keelback.options import Options
 from keelback.report import INTERRUPTED, Careful, ChannelReport, Problem, Report, Reporter, Status
 from keelback.resolving import Question, resolve
 from keelback.retrieving import Retriever
-from keelback.secret import Secret, as_secret
+from keelback.secret import as_secret
+from keelback.selecting import SUFFIXES
 from keelback.transport import Client
 from keelback.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from keelback.channels.reader import Reader
+    from keelback.credentials.stores import Store
     from keelback.indexed import IndexedArchive
     from keelback.report import Outcome
+    from keelback.secret import Secret
     from keelback.transport import Retry
 
 FETCH_JOBS: Final = 50
@@ -47,7 +53,20 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
     channels: Sequence[str | Path] = (),
     virtual_packages: Sequence[str] = (),
     lock: Path | str | None = None,
-    **options: Unpack[FetchOptions],
+    force: bool = False,
+    skip_existing: bool = False,
+    dry_run: bool = False,
+    jobs: int = FETCH_JOBS,
+    api_key: str | Secret | None = None,
+    username: str | None = None,
+    password: str | Secret | None = None,
+    auth_file: Path | str | None = None,
+    keychain: bool = True,
+    cache: Path | str | None = None,
+    retry: Retry | None = None,
+    timeout: float = 120.0,
+    insecure_hosts: Collection[str] = (),
+    reporter: Reporter | None = None,
 ) -> Report:
     """Get archives out of a channel.
 
@@ -55,17 +74,31 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
     already is harmless, and after a failure does only what is left.
 
     Args:
-        channel: a folder, a URL as for :func:`keelback.publish`, or any URL under which conda reads a channel.
+        channel: a folder, a URL as for :func:`keelback.publish`, or any URL under which conda reads a channel; or the
+            URL of one of its archives.
         specs: MatchSpecs (``numpy >=2``) and names of files (``linux-64/numpy-2.1.0-h1_0.conda``); for each spec the
-            best archive is fetched. Without any, all of *subdirs*.
-        to: the folder; archives go to ``SUBDIR/FILE`` in it.
-        subdirs: where to look, beside noarch; by default this machine's.
-        with_deps: fetch everything that an environment with *specs* consists of.
+            best archive is fetched. Without any, everything in *subdirs* is.
+        to: the folder to write to, as ``SUBDIR/FILE``.
+        subdirs: the platforms to fetch for, besides noarch; by default this machine's.
+        with_deps: also fetch all dependencies, solved for each of *subdirs*.
         all_versions: fetch every archive that matches, not the best.
         channels: more channels, for packages that *channel* does not have.
-        virtual_packages: what the machine has on which it will be installed: ``__cuda=12``; beside what is usual.
+        virtual_packages: those of the target machine: ``__cuda=12``; besides the usual ones.
         lock: write a lock file (``@EXPLICIT``) of what was fetched there.
-        options: see :class:`FetchOptions`.
+        force: replace files that are there with other bytes.
+        skip_existing: leave files that are there with other bytes as they are, and call that a success.
+        dry_run: do everything but fetch.
+        jobs: how many archives are fetched at once.
+        api_key: a token that takes precedence over any other credential; for one channel only.
+        username: the same for servers that take a user and a password.
+        password: see *username*.
+        auth_file: the only place to look for credentials; otherwise all stores, as :func:`keelback.credential_for`.
+        keychain: whether the system's keychain is asked, where a server wants a credential.
+        cache: the folder that keeps indexes between runs; otherwise ``KEELBACK_CACHE_DIR``, or the user's cache folder.
+        retry: how often and how patiently a request is tried.
+        timeout: seconds without any progress after which a try has failed.
+        insecure_hosts: hosts that may be spoken to without (verified) TLS.
+        reporter: who is told what happens; nobody by default.
 
     Returns:
         What became of every archive. What failed is in it, not raised. Where the user presses Ctrl-C while archives
@@ -78,115 +111,122 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
         TransportError: no answer came.
         Interrupted: stopped before it was known what to fetch.
     """
+    run = _Fetch(
+        Path(to),
+        Options(force=force, skip_existing=skip_existing, dry_run=dry_run, jobs=jobs),
+        Given(as_secret(api_key, "api_key"), username, as_secret(password, "password")),
+        partial(default_stores, None if auth_file is None else Path(auth_file), keychain=keychain),
+        partial(Client, retry=retry, timeout=timeout, insecure_hosts=insecure_hosts),
+        reporter or Reporter(),
+    )
+    place, named = _without_file(str(channel.absolute()) if isinstance(channel, Path) else channel)
     question = Question(
-        specs=[specs] if isinstance(specs, str) else list(specs),
+        specs=[*named, *([specs] if isinstance(specs, str) else specs)],
         subdirs=[subdirs] if isinstance(subdirs, str) else list(subdirs),
         with_deps=with_deps,
         all_versions=all_versions,
         virtual_packages=virtual_packages,
     )
-    if channels and (options.get("api_key") or options.get("username") or options.get("password")):
-        raise UsageError(
-            "the given credential would go to several channels", hint="Keep the credentials in the stores: auth login."
-        )
-    names = [str(Path(name).absolute()) if isinstance(name, Path) else name for name in [channel, *channels]]
+    others = [str(name.absolute()) if isinstance(name, Path) else name for name in channels]
+    run.refuse_given_for(1 + len(others))
 
     def find(session: Session) -> tuple[Sequence[Reader], Sequence[IndexedArchive]]:
-        readers = [reader_for(name, session) for name in names]
-        cache = options.get("cache")
+        readers = [reader_for(name, session) for name in [place, *others]]
         files = IndexFiles((Path(cache) if cache else cache_folder()) / "indexes")
         with tempfile.TemporaryDirectory(prefix="keelback-") as room:
             return readers, resolve(readers, question, files, Path(room))
 
-    return _Fetch(options, Path(to)).run(find, None if lock is None else Path(lock))
+    return run.run(find, None if lock is None else Path(lock))
 
 
-def fetch_locked(lock: Path | str, *, to: Path | str = ".", **options: Unpack[FetchOptions]) -> Report:
+def fetch_locked(  # noqa: PLR0913 - as above
+    lock: Path | str,
+    *,
+    to: Path | str = ".",
+    force: bool = False,
+    skip_existing: bool = False,
+    dry_run: bool = False,
+    jobs: int = FETCH_JOBS,
+    api_key: str | Secret | None = None,
+    username: str | None = None,
+    password: str | Secret | None = None,
+    auth_file: Path | str | None = None,
+    keychain: bool = True,
+    retry: Retry | None = None,
+    timeout: float = 120.0,
+    insecure_hosts: Collection[str] = (),
+    reporter: Reporter | None = None,
+) -> Report:
     """Get the archives that a lock file names, with the credentials that are stored for their URLs.
 
     Args:
         lock: a file that :func:`fetch` wrote, or any list of URLs with hashes that conda calls explicit.
-        to: the folder; archives go to ``SUBDIR/FILE`` in it.
-        options: see :class:`FetchOptions`.
+        to: the folder to write to, as ``SUBDIR/FILE``.
+        force: replace files that are there with other bytes.
+        skip_existing: leave files that are there with other bytes as they are, and call that a success.
+        dry_run: do everything but fetch.
+        jobs: how many archives are fetched at once.
+        api_key: a token that takes precedence over any other credential; for a lock file of one channel only.
+        username: the same for servers that take a user and a password.
+        password: see *username*.
+        auth_file: the only place to look for credentials; otherwise all stores, as :func:`keelback.credential_for`.
+        keychain: whether the system's keychain is asked, where a server wants a credential.
+        retry: how often and how patiently a request is tried.
+        timeout: seconds without any progress after which a try has failed.
+        insecure_hosts: hosts that may be spoken to without (verified) TLS.
+        reporter: who is told what happens; nobody by default.
 
     Returns:
         As :func:`fetch`.
 
     Raises:
-        UsageError: the lock file cannot be read, or is malformed.
+        UsageError: the lock file cannot be read, or is malformed; or a credential was given, and it is of several
+            channels.
     """
+    run = _Fetch(
+        Path(to),
+        Options(force=force, skip_existing=skip_existing, dry_run=dry_run, jobs=jobs),
+        Given(as_secret(api_key, "api_key"), username, as_secret(password, "password")),
+        partial(default_stores, None if auth_file is None else Path(auth_file), keychain=keychain),
+        partial(Client, retry=retry, timeout=timeout, insecure_hosts=insecure_hosts),
+        reporter or Reporter(),
+    )
     archives = read_lock(Path(lock))
+    bases = list(dict.fromkeys(_base(archive) for archive in archives))
+    run.refuse_given_for(len(bases))
 
     def find(session: Session) -> tuple[Sequence[Reader], Sequence[IndexedArchive]]:
-        bases = dict.fromkeys(_base(archive) for archive in archives)
-        return [Reader(base, session) for base in bases], archives
+        return [reader_at(base, session) for base in bases], archives
 
-    return _Fetch(options, Path(to)).run(find, None)
-
-
-class FetchOptions(TypedDict, total=False):
-    """How archives are fetched, beside what is fetched.
-
-    Attributes:
-        force: replace files that are there with other bytes.
-        skip_existing: leave files that are there with other bytes as they are, and call that a success.
-        dry_run: do everything but fetch.
-        jobs: how many archives are fetched at once.
-        api_key: a token that goes before any other credential.
-        username, password: the same for servers that take a user and a password.
-        auth_file: the only place to look for credentials.
-        keychain: whether the system's keychain is asked, where a server wants a credential.
-        cache: where indexes are kept between runs; otherwise ``KEELBACK_CACHE_DIR``, or the user's cache folder.
-        retry: how often and how patiently a request is tried.
-        timeout: seconds without any progress after which a try has failed.
-        insecure_hosts: hosts that may be spoken to without (verified) TLS.
-        reporter: who is told what happens; nobody by default.
-    """
-
-    force: bool
-    skip_existing: bool
-    dry_run: bool
-    jobs: int
-    api_key: str | Secret | None
-    username: str | None
-    password: str | Secret | None
-    auth_file: Path | str | None
-    keychain: bool
-    cache: Path | str | None
-    retry: Retry | None
-    timeout: float
-    insecure_hosts: Collection[str]
-    reporter: Reporter | None
+    return run.run(find, None)
 
 
 class _Fetch:
     """One run, from the question to the report."""
 
-    def __init__(self, options: FetchOptions, folder: Path) -> None:
-        self._reporter = Careful(options.get("reporter") or Reporter())
-        self._how = Options(
-            force=options.get("force", False),
-            skip_existing=options.get("skip_existing", False),
-            dry_run=options.get("dry_run", False),
-            jobs=options.get("jobs", FETCH_JOBS),
-        )
-        self._given = Given(
-            as_secret(options.get("api_key"), "api_key"),
-            options.get("username"),
-            as_secret(options.get("password"), "password"),
-        )
-        auth_file = options.get("auth_file")
-        self._stores = partial(
-            default_stores, None if auth_file is None else Path(auth_file), keychain=options.get("keychain", True)
-        )
-        self._client = partial(
-            Client,
-            retry=options.get("retry"),
-            timeout=options.get("timeout", 120.0),
-            insecure_hosts=options.get("insecure_hosts", ()),
-            connections=max(FETCH_JOBS, self._how.jobs),
-        )
+    def __init__(
+        self,
+        folder: Path,
+        how: Options,
+        given: Given,
+        stores: Callable[[], Sequence[Store]],
+        client: Callable[..., Client],
+        reporter: Reporter,
+    ) -> None:
         self._folder = folder.absolute()
+        self._how = how
+        self._given = given
+        self._stores = stores
+        self._client = partial(client, connections=max(FETCH_JOBS, how.jobs))
+        self._reporter = Careful(reporter)
+
+    def refuse_given_for(self, channels: int) -> None:
+        """Raise ``UsageError`` where a credential was given, and there is more than one channel that could get it."""
+        if self._given and channels > 1:
+            raise UsageError(
+                f"{self._given.source} would go to {channels} channels",
+                hint="Keep the credentials in the stores: keelback auth login.",
+            )
 
     def run(
         self,
@@ -247,6 +287,15 @@ def _by_channel(readers: Sequence[Reader], archives: Sequence[IndexedArchive]) -
     for archive in archives:
         groups[groups.reader_of(archive)].append(archive)
     return groups
+
+
+def _without_file(channel: str) -> tuple[str, list[str]]:
+    """The channel, and the file in it that is asked for, where *channel* is the URL of an archive."""
+    base, _, name = channel.rpartition("/")
+    base, _, subdir = base.rpartition("/")
+    if "://" not in base or not name.endswith(SUFFIXES) or subdir not in SUBDIRS:
+        return channel, []
+    return base, [f"{subdir}/{unquote(name)}"]
 
 
 def _base(archive: IndexedArchive) -> str:

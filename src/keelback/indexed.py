@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from keelback.archive import SUBDIRS
 from keelback.errors import ChannelError
@@ -37,7 +38,8 @@ class IndexedArchive:
         sha256, md5: hex; ``None`` where the index does not say.
 
     Raises:
-        ChannelError: code ``bad-index``: the file has a name that must not be given to a file.
+        ChannelError: code ``bad-index``: the file has a name that must not be given to a file, or its URL has a
+            credential in it.
     """
 
     name: str
@@ -54,6 +56,8 @@ class IndexedArchive:
         if not is_filename(self.filename) or self.subdir not in SUBDIRS:
             shown = printable(f"{self.subdir}/{self.filename}"[:120])
             raise ChannelError(f"the index has an archive called {shown!r}, which no archive can be", code="bad-index")
+        if holds_credential(self.url):
+            raise ChannelError(f"the index has a credential in the URL of {self.filename}", code="bad-index")
 
     @property
     def relative_path(self) -> str:
@@ -66,6 +70,34 @@ def is_filename(name: str) -> bool:
     if len(name) > _LONGEST or name.partition(".")[0].lower() in _DEVICES:
         return False
     return _FILENAME.fullmatch(name) is not None
+
+
+def without_credential(url: str) -> str:
+    """*url* without a user and a password, and without conda's ``/t/TOKEN`` at the beginning of its path.
+
+    An index may have such URLs in it. Which credential is sent is found by the host, as for every other URL.
+    """
+    parts = urlsplit(url)
+    segments = parts.path.split("/")
+    if len(segments) > 3 and unquote(segments[1]) == "t":
+        del segments[1:3]
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], path="/".join(segments)).geturl()
+
+
+def holds_credential(url: str) -> bool:
+    """Whether there is a place in *url* where credentials are: before an ``@``, in a query, after ``/t/``."""
+    parts = urlsplit(url)
+    return bool(
+        "@" in parts.netloc
+        or parts.query
+        or parts.fragment
+        or "t" in [unquote(segment) for segment in parts.path.split("/")[:-2]]
+    )
+
+
+def is_file_here(url: str) -> bool:
+    """Whether *url*, a ``file`` URL, is one of this machine, and not, as Windows reads some, of another."""
+    return re.match(r"file:///[^/\\]", url) is not None and not re.search(r"\\|%(?:2f|5c)", url, re.IGNORECASE)
 
 
 def package_name(filename: str) -> str:

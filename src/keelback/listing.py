@@ -42,6 +42,9 @@ REPODATA_LIMIT: Final = 512 << 20
 SHARD_LIMIT: Final = 16 << 20
 """How many bytes a shard may have without its compression: some ten thousand records."""
 
+SHARDS_LIMIT: Final = 500_000
+"""How many packages an index of shards may have where all of them are kept: ten times conda-forge's."""
+
 RECORDS_LIMIT: Final = 3_000_000
 """How many records a server's ``repodata.json`` may have: several times those of conda-forge's largest."""
 
@@ -103,6 +106,26 @@ class Shard:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class ShardIndex:
+    """What an index of shards says.
+
+    Attributes:
+        base_url: where the packages are, absolute or relative to the index.
+        folder: where the shards are, likewise.
+        digests: from the name of a package to the SHA-256 of its shard.
+    """
+
+    base_url: str
+    folder: str
+    digests: Mapping[str, bytes]
+
+    def get(self, name: str) -> Shard | None:
+        """The shard of the package *name*; ``None`` where there is none."""
+        digest = self.digests.get(name)
+        return None if digest is None else Shard(self.folder, digest.hex())
+
+
 def decode_shard_index(content: bytes, names: Collection[str]) -> dict[str, Shard]:
     """What ``repodata_shards.msgpack.zst`` says of the packages *names*; ``ChannelError`` where it is malformed."""
     parts = [("info", msgspec.Raw), ("shards", _only(names))]
@@ -114,18 +137,11 @@ def decode_shard_index(content: bytes, names: Collection[str]) -> dict[str, Shar
     }
 
 
-def decode_shard_names(content: bytes) -> list[str]:
-    """All packages of which ``repodata_shards.msgpack.zst`` has a shard; ``ChannelError`` where it is malformed."""
-    parts = [("shards", dict[str, _Digest])]
-    document: Any = _unpack(content, msgspec.defstruct("_ShardIndex", parts), SHARD_INDEX, SHARD_INDEX_LIMIT)
-    return list(document.shards)
-
-
-def decode_base_url(content: bytes) -> str:
-    """Where ``repodata_shards.msgpack.zst`` says that the packages are, absolute or relative to it."""
-    parts = [("info", msgspec.Raw)]
-    document: Any = _unpack(content, msgspec.defstruct("_ShardIndex", parts), SHARD_INDEX, SHARD_INDEX_LIMIT)
-    return _decode_entry(document.info, _ShardInfo, SHARD_INDEX).base_url
+def decode_whole_shard_index(content: bytes, what: str) -> ShardIndex:
+    """All that ``repodata_shards.msgpack.zst`` says, which is called *what* in errors; ``ChannelError`` as above."""
+    document = _unpack(content, _WholeShardIndex, what, SHARD_INDEX_LIMIT)
+    info = _decode_entry(document.info, _ShardInfo, what)
+    return ShardIndex(info.base_url, info.shards_base_url, document.shards)
 
 
 def decode_shard(content: bytes, filenames: Collection[str]) -> dict[str, Listed]:
@@ -377,3 +393,8 @@ class _ShardInfo(msgspec.Struct):
 
 
 _Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+
+class _WholeShardIndex(msgspec.Struct):
+    info: msgspec.Raw
+    shards: Annotated[dict[str, _Digest], msgspec.Meta(max_length=SHARDS_LIMIT)]

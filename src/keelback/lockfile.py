@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from keelback.archive import SUBDIRS
-from keelback.errors import UsageError
-from keelback.hosts import scheme_and_authority
-from keelback.indexed import IndexedArchive, is_filename
+from keelback.errors import ChannelError, UsageError
+from keelback.indexed import IndexedArchive, holds_credential, is_file_here, is_filename
 from keelback.secret import redact
 
 if TYPE_CHECKING:
@@ -22,14 +21,25 @@ if TYPE_CHECKING:
 
 _EXPLICIT: Final = "@EXPLICIT"
 _LARGEST: Final = 16 << 20
+_PRINTABLE: Final = re.compile(r"[!-~]*")
+_SEGMENT: Final = r"[^/#\\]+"
 _LINE: Final = re.compile(
-    r"(?P<url>(?:https?|file)://[^\s#]+/(?P<subdir>[^/\s#]+)/(?P<file>[^/\s#]+))"
+    rf"(?P<url>(?:https?://[^/%#\\]+|file://)(?:/[^/#\\]*)*/(?P<subdir>{_SEGMENT})/(?P<file>{_SEGMENT}))"
     r"(?:#(?:(?P<md5>[0-9a-fA-F]{32})|(?:sha256:)?(?P<sha256>[0-9a-fA-F]{64})))?"
 )
 
 
 def lock_text(archives: Collection[IndexedArchive]) -> str:
-    """The lock file of *archives*, in an order of its own: the same archives give the same text."""
+    """The lock file of *archives*, in an order of its own: the same archives give the same text.
+
+    Raises:
+        ChannelError: code ``bad-index``: a secret would be in it.
+    """
+    for archive in archives:
+        if redact(archive.url) != archive.url:
+            raise ChannelError(
+                f"no lock file was written: the URL of {archive.filename} has a secret in it", code="bad-index"
+            )
     lines = sorted(f"{archive.url}{_hash(archive)}" for archive in archives)
     subdirs = sorted({archive.subdir for archive in archives if archive.subdir != "noarch"})
     platform = f"# platform: {subdirs[0]}\n" if len(subdirs) == 1 else ""
@@ -50,20 +60,22 @@ def read_lock(path: Path) -> list[IndexedArchive]:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
     if len(text) > _LARGEST:
-        raise UsageError(f"{path} is larger than {_LARGEST} bytes; this is no lock file")
+        raise UsageError(f"{path} is larger than {_LARGEST} bytes, too large for a lock file")
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if not lines or lines[0][1] != _EXPLICIT:
-        raise UsageError(f"{path} is no lock file", hint=f"Its first line, but for comments, is {_EXPLICIT}.")
+        raise UsageError(f"{path} is not a valid lock file", hint=f"Its first line, but for comments, is {_EXPLICIT}.")
     return [_archive(line, f"{path}: line {number}") for number, line in lines[1:]]
 
 
 def _archive(line: str, place: str) -> IndexedArchive:
-    found = _LINE.fullmatch(line)
+    found = _LINE.fullmatch(line) if _PRINTABLE.fullmatch(line) else None
+    if found is not None and found["url"].startswith("file:") and not is_file_here(found["url"]):
+        found = None
     filename = unquote(found["file"]) if found else ""
     if found is None or found["subdir"] not in SUBDIRS or not is_filename(filename):
-        raise UsageError(f"{place}: {redact(line[:200])!r} is no URL of an archive with a hash")
-    if "@" in scheme_and_authority(found["url"])[1] or "/t/" in found["url"]:
+        raise UsageError(f"{place}: {redact(line[:200])!r} is not a valid URL of an archive with a hash")
+    if holds_credential(found["url"]):
         raise UsageError(
             f"{place}: there is a credential in the URL", hint="Take it out, and store it: keelback auth login HOST."
         )

@@ -17,7 +17,7 @@ from keelback.errors import ChannelError
 from keelback.secret import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from keelback.archive import PackageArchive
 
@@ -33,7 +33,8 @@ SHARDS_FOLDER: Final = "shards"
 SHARD_INDEX_LIMIT: Final = 128 << 20
 """How many bytes a shard index may have without its compression: as many as conda reads of one."""
 
-_BLOCK: Final = 1 << 20
+_PACKED_AT_ONCE: Final = 1 << 10
+"""How many bytes are unpacked at a time: of so few, a bomb makes some thirty megabytes."""
 
 _LEVEL: Final = 9
 """Of compression: the levels above it take ten times as long for a tenth of the size."""
@@ -189,15 +190,34 @@ def decompress(content: bytes, what: str, most: int) -> bytearray:
         ChannelError: it is malformed, or has more than *most* bytes.
     """
     plain = bytearray()
+    for piece in decompressed([content], what):
+        plain += piece
+        if len(plain) > most:
+            raise ChannelError(f"{what}, unpacked, is larger than {most} bytes", code="bad-index")
+    return plain
+
+
+def decompressed(pieces: Iterable[bytes], what: str) -> Iterator[bytes]:
+    """*pieces*, which are one Zstandard frame together, without their compression.
+
+    Of each, only so little is unpacked at a time that what comes of it has its place in memory.
+
+    Raises:
+        ChannelError: it is malformed, ends too early, or something comes after its end.
+    """
+    frame = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
     try:
-        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(content) as reader:
-            while len(plain) <= most and (block := reader.read(_BLOCK)):
-                plain += block
+        for piece in pieces:
+            for start in range(0, len(piece), _PACKED_AT_ONCE):
+                if frame.eof:
+                    raise ChannelError(f"malformed {what}: something comes after its end", code="bad-index")
+                yield frame.decompress(piece[start : start + _PACKED_AT_ONCE])
     except zstandard.ZstdError as error:
         raise ChannelError(f"malformed {what}: {error}", code="bad-index") from error
-    if len(plain) > most:
-        raise ChannelError(f"{what}, unpacked, is larger than {most} bytes", code="bad-index")
-    return plain
+    if not frame.eof:
+        raise ChannelError(f"malformed {what}: it ends too early", code="bad-index")
+    if frame.unused_data:
+        raise ChannelError(f"malformed {what}: something comes after its end", code="bad-index")
 
 
 def _by_format(records: Mapping[str, Record]) -> tuple[dict[str, Record], dict[str, Record]]:

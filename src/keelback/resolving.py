@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from keelback.archive import SUBDIRS
 from keelback.channels.subdirindex import SubdirIndex, closure
-from keelback.errors import ChannelError, CredentialError, Forbidden, UsageError
+from keelback.errors import ChannelError, CredentialError, KeelbackError, UsageError
 from keelback.secret import redact
-from keelback.selecting import Index, Wanted, best, indexed
+from keelback.selecting import Index, Wanted, best
 from keelback.solving import assumed_virtual_packages, solve
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from keelback.indexed import IndexedArchive
 
 NOARCH: Final = "noarch"
-
-_MAY_BE_HIDDEN: Final = frozenset({"no-credential", "no-channel", "no-match", "no-solution"})
-"""What is wrong where a channel shows less to strangers than to those who are logged in."""
 
 _SHOWN: Final = 4
 """How many versions are named where none of them is wanted."""
@@ -44,11 +41,13 @@ class Question:
     def __post_init__(self) -> None:
         for subdir in self.subdirs:
             if subdir not in SUBDIRS:
-                raise UsageError(f"{subdir!r} is no subdir", hint="Name one like linux-64, osx-arm64 or noarch.")
+                raise UsageError(
+                    f"{subdir!r} is not a valid subdir", hint="Name one like linux-64, osx-arm64 or noarch."
+                )
         if self.with_deps and not self.specs:
-            raise UsageError("there are no specs whose dependencies could be fetched", hint="Name some.")
+            raise UsageError("--with-deps needs specs", hint="Name some.")
         if self.with_deps and self.all_versions:
-            raise UsageError("the dependencies of all versions at once fit nowhere", hint="Leave out one of them.")
+            raise UsageError("--with-deps and --all cannot be combined", hint="Leave out one of them.")
         if not self.specs and not self.subdirs:
             raise UsageError(
                 "neither specs nor a subdir were named", hint="For a whole subdir, write --subdir linux-64."
@@ -65,20 +64,19 @@ def resolve(readers: Sequence[Reader], question: Question, files: IndexFiles, ro
         room: a folder for files of this run.
 
     Raises:
-        UsageError: a spec is none.
+        UsageError: a spec is not valid.
         CredentialError, Forbidden: an index cannot be read with the credentials that there are, or without any.
         ChannelError: code ``no-channel``, ``no-match``, ``no-solution``; or an index is malformed.
         TransportError: no answer came.
     """
     wanted = [Wanted(text) for text in question.specs]
-    try:
-        return _Search(readers, question, files, room).archives(wanted)
-    except (CredentialError, ChannelError) as error:
-        hidden = error.code in _MAY_BE_HIDDEN or isinstance(error, Forbidden)
-        # not any(): each of them has to be asked
-        if not hidden or not [reader for reader in readers if _has_more_to_show(reader)]:
-            raise
-    return _Search(readers, question, files, room).archives(wanted)
+    while True:
+        try:
+            return _Search(readers, question, files, room).archives(wanted)
+        except (CredentialError, ChannelError):
+            # not any(): each of them has to be asked; each asks for a server once, so that this comes to an end
+            if not [reader for reader in readers if reader.look_again()]:
+                raise
 
 
 class _Search:
@@ -93,7 +91,7 @@ class _Search:
     def archives(self, wanted: Sequence[Wanted]) -> tuple[IndexedArchive, ...]:
         if not wanted:
             indexes = self._load(self._question.subdirs, None)
-            found = (indexed(record) for index in indexes for record in index.everything())
+            found = (archive for index in indexes for archive in index.archives(index.everything()))
         elif self._question.with_deps:
             found = (archive for platform in self._platforms(wanted) for archive in self._solved(platform, wanted))
         else:
@@ -109,16 +107,21 @@ class _Search:
     def _chosen_everywhere(self, item: Wanted, indexes: Sequence[Index]) -> Iterator[IndexedArchive]:
         """What is taken for each of the platforms, as one that is asked for by itself gets it."""
         for platform in [item.subdir] if item.subdir else self._platforms([item]):
-            yield from self._chosen(item, platform, [each for each in indexes if each.subdir in (platform, NOARCH)])
+            yield from self._chosen(item, platform, indexes)
 
     def _chosen(self, item: Wanted, platform: str, indexes: Sequence[Index]) -> list[IndexedArchive]:
         """What is taken of what there is: of the first channel that has some, the best one or all."""
+        everything = self._question.all_versions or item.filename is not None
         for reader in self._readers:
-            records = [record for index in indexes if index.channel == reader.url for record in index.matching(item)]
-            if records and (self._question.all_versions or item.filename is not None):
-                return [indexed(record) for record in records]
-            if records:
-                return [indexed(record) for record in [best(records)] if record is not None]
+            own = [each for each in indexes if each.channel == reader.url and each.subdir in (platform, NOARCH)]
+            found = [(index, index.matching(item)) for index in own]
+            if any(records for _, records in found) and everything:
+                return [archive for index, records in found for archive in index.archives(records)]
+            record = best(record for _, records in found for record in records)
+            if record is not None:
+                return [
+                    archive for index, records in found if record in records for archive in index.archives([record])
+                ]
         raise self._no_match(item, platform, indexes)
 
     def _solved(self, platform: str, wanted: Sequence[Wanted]) -> list[IndexedArchive]:
@@ -151,7 +154,7 @@ class _Search:
                 paths = list(pool.map(_whole if with_deps else partial(_of, names), parts))
         for reader in self._readers:
             if not any(path for part, path in zip(parts, paths, strict=True) if part.reader is reader):
-                raise _no_channel(reader, subdirs)
+                raise self._no_channel(reader, subdirs)
         return [
             Index(part.reader.url, part.subdir, path)
             for part, path in zip(parts, paths, strict=True)
@@ -160,20 +163,46 @@ class _Search:
 
     def _no_match(self, item: Wanted, platform: str, indexes: Sequence[Index]) -> ChannelError:
         subdirs = " and ".join(dict.fromkeys([platform] if item.subdir else [platform, NOARCH]))
-        where = f"{subdirs} of {', '.join(redact(reader.url) for reader in self._readers)}"
-        others = [record for index in indexes for record in index.matching(Wanted(item.name))] if item.name else []
-        versions = sorted({record.version for record in others}, reverse=True)
-        hint = f"There is no package {item.name!r} at all; is it spelt right, and in another subdir?"
-        if versions:
-            more = "" if len(versions) <= _SHOWN else f" and {len(versions) - _SHOWN} more"
-            hint = f"There is {item.name} {', '.join(map(str, versions[:_SHOWN]))}{more}."
-        return ChannelError(f"nothing matches {item.text!r} in {where}", hint=hint, code="no-match")
+        channels = ", ".join(redact(reader.url) for reader in self._readers)
+        known = self._what_there_is(item, platform, indexes)
+        hint = known or "Check the spelling; it may be in another subdir (--subdir)."
+        if any(reader.may_know_more(f"{reader.url}/{platform}/") for reader in self._readers):
+            hint += (
+                " The keychain was not asked, as the channel can be read without a credential; to read it with one, "
+                "give that with --api-key-file."
+            )
+        return ChannelError(f"nothing matches {item.text!r} in {subdirs} of {channels}", hint=hint, code="no-match")
 
+    def _what_there_is(self, item: Wanted, platform: str, indexes: Sequence[Index]) -> str:
+        """What the channel has that is like *item*, as a sentence; empty where it has nothing of the sort."""
+        like = [(index, record) for index in indexes for record in index.named(item.name)]
+        elsewhere = next((index.subdir for index, record in like if record.file_name == item.filename), None)
+        if elsewhere is not None:
+            return f"It is in {elsewhere}: write {elsewhere}/{item.filename}."
+        found = {record.version for index, record in like if index.subdir in (platform, NOARCH)}
+        versions = [str(version) for version in sorted(found, reverse=True)]
+        if not versions:
+            return ""
+        shown = versions[:_SHOWN] if len(versions) <= _SHOWN else [*versions[:_SHOWN], f"{len(versions) - _SHOWN} more"]
+        *most, last = shown
+        return f"The channel has {item.name} {', '.join(most)}{' and ' if most else ''}{last}."
 
-def _has_more_to_show(reader: Reader) -> bool:
-    """Whether the channel, which was read without a credential, can be read with one, by the keychain."""
-    url = f"{reader.url}/{NOARCH}/"
-    return reader.access(url) is None and reader.ask_keychain(url)
+    def _no_channel(self, reader: Reader, subdirs: Sequence[str]) -> ChannelError:
+        hint = "Check the URL; where a channel is private, some servers say so only to those who are logged in."
+        if not self._has_noarch(reader, subdirs):
+            reader.refused(f"{reader.url}/{subdirs[0]}/")
+        else:
+            hint = "The channel has packages for every platform: --subdir noarch."
+        return ChannelError(
+            f"{redact(reader.url)} has no index of {' or '.join(dict.fromkeys(subdirs))}", hint=hint, code="no-channel"
+        )
+
+    def _has_noarch(self, reader: Reader, subdirs: Sequence[str]) -> bool:
+        part = SubdirIndex(reader, self._files, NOARCH, self._room)
+        try:
+            return NOARCH not in subdirs and (part.has_shards or part.whole is not None)
+        except KeelbackError:  # it is but for the hint
+            return False
 
 
 def _whole(part: SubdirIndex) -> Path | None:
@@ -187,14 +216,6 @@ def _of(names: Collection[str], part: SubdirIndex) -> Path | None:
 def _by_names(part: SubdirIndex) -> bool:
     """Whether what depends on what can be found in *part* name by name: it has shards, or nothing at all."""
     return part.has_shards or part.whole is None
-
-
-def _no_channel(reader: Reader, subdirs: Sequence[str]) -> ChannelError:
-    return ChannelError(
-        f"{redact(reader.url)} has no index of {' or '.join(dict.fromkeys(subdirs))}",
-        hint="Check the URL; where a channel is private, some servers say so only to those who are logged in.",
-        code="no-channel",
-    )
 
 
 def _this_platform() -> str:

@@ -9,11 +9,11 @@ import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from keelback.channels.reader import HIDDEN
+from keelback.channels.reader import REFUSED
 from keelback.durable import rename
 from keelback.errors import ChannelError, ConflictError, CredentialRefused, Interrupted, KeelbackError, UsageError
 from keelback.report import Outcome, Problem, Status
@@ -105,7 +105,7 @@ class Retriever:
         status = Status.FETCHED
         if os.path.lexists(target):
             if unchanged(target, _expected(archive)):
-                return self.outcome(archive, Status.IDENTICAL)
+                return self._identical(archive, target)
             if self._options.skip_existing:
                 return self.outcome(archive, Status.SKIPPED)
             if not self._options.force:
@@ -118,6 +118,17 @@ class Retriever:
             return self.outcome(archive, status)
         return self._fetch(archive, target, status)
 
+    def _identical(self, archive: IndexedArchive, target: Path) -> Outcome:
+        """*archive* is here already; what the index does not say of it, the file does."""
+        try:
+            size, sha256 = target.stat().st_size, archive.sha256
+            if sha256 is None:
+                with target.open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise _disk(error, target) from error
+        return replace(self.outcome(archive, Status.IDENTICAL), size=size, sha256=sha256)
+
     def _fetch(self, archive: IndexedArchive, target: Path, status: Status) -> Outcome:
         self._reporter.started(archive)
         try:
@@ -128,8 +139,9 @@ class Retriever:
                 attempts, size, sha256 = self._download(archive, target)
         except OSError as error:
             raise _disk(error, target) from error
-        if archive.sha256 is None and archive.md5 is None:
-            self._reporter.note(f"{archive.filename}: its bytes could not be verified: the index has no hash of it")
+        if archive.sha256 is None:
+            how = "not verified: the index has no hash of it" if archive.md5 is None else "verified by MD5 alone"
+            self._reporter.note(f"{archive.filename}: {how}")
         return replace(self.outcome(archive, status, attempts=attempts), size=size, sha256=sha256)
 
     def _download(self, archive: IndexedArchive, target: Path) -> tuple[int, int, str]:
@@ -145,7 +157,7 @@ class Retriever:
             )
             if isinstance(answer, Downloaded):
                 return answer.attempts, answer.size, answer.sha256
-            if request.auth is not None or answer.status not in HIDDEN or not reader.ask_keychain(archive.url):
+            if request.auth is not None or answer.status not in REFUSED or not reader.ask_keychain(archive.url):
                 raise reader.error(answer, archive.url)
 
     def _retried(self, archive: IndexedArchive) -> Callable[[float, str], None]:
@@ -156,7 +168,7 @@ class Retriever:
         new = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         try:
-            with Path(url2pathname(urlsplit(archive.url).path)).open("rb") as source, new.open("xb") as copy:
+            with _opened(Path(url2pathname(urlsplit(archive.url).path))) as source, new.open("xb") as copy:
                 while block := source.read(_BLOCK):
                     if self._stop.is_set():
                         raise Interrupted("stopped while it was being copied")
@@ -189,9 +201,16 @@ def _expected(archive: IndexedArchive) -> Expected:
     return Expected(size=archive.size, sha256=archive.sha256, md5=archive.md5)
 
 
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise ChannelError(f"{path} is in the index, but not in the channel", code="not-found") from None
+    except OSError as error:
+        raise ChannelError(f"{path} cannot be read: {error.strerror or error}", code="disk") from error
+
+
 def _disk(error: OSError, target: Path) -> KeelbackError:
-    if isinstance(error, FileNotFoundError) and error.filename != str(target):
-        return ChannelError(f"{error.filename} is in the index, but not in the channel", code="not-found")
     return UsageError(
         f"{target} cannot be written: {error.strerror or error}", hint="Name another folder with --output.", code="disk"
     )

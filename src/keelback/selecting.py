@@ -12,16 +12,29 @@ from urllib.parse import unquote
 from keelback.archive import SUBDIRS
 from keelback.errors import ChannelError, UsageError
 from keelback.hosts import scheme_and_host
-from keelback.indexed import IndexedArchive, is_filename, package_name
+from keelback.indexed import (
+    IndexedArchive,
+    holds_credential,
+    is_file_here,
+    is_filename,
+    package_name,
+    without_credential,
+)
 from keelback.secret import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     import rattler
 
-_SUFFIXES: Final = (".conda", ".tar.bz2")
+SUFFIXES: Final = (".conda", ".tar.bz2")
+"""Of the names of archives."""
+
+_LINES: Final = 20
+_LONGEST_LINE: Final = 300
+_LONGEST_TEXT: Final = 2000
+"""How much of what rattler says is shown."""
 
 
 class Wanted:
@@ -44,7 +57,7 @@ class Wanted:
         self.text = text
         self.subdir: str | None = None
         self.filename: str | None = None
-        if text.endswith(_SUFFIXES) and not any(letter in text for letter in " =<>[:"):
+        if text.endswith(SUFFIXES) and not any(letter in text for letter in " =<>[:"):
             subdir, _, self.filename = text.rpartition("/")
             self.subdir = subdir or None
             if not is_filename(self.filename):
@@ -57,7 +70,7 @@ class Wanted:
             self.subdir = spec.subdir
             self.name = spec.name.normalized
         if self.subdir is not None and self.subdir not in SUBDIRS:
-            raise _bad_spec(text, f"{self.subdir!r} is no subdir")
+            raise _bad_spec(text, f"{self.subdir!r} is not a valid subdir")
 
     @property
     def as_spec(self) -> str:
@@ -76,7 +89,7 @@ def match_spec(text: str) -> rattler.MatchSpec:
     try:
         return MatchSpec(text)
     except InvalidMatchSpecError as error:
-        raise _bad_spec(text, str(error)) from None
+        raise _bad_spec(text, in_few_words(str(error))) from None
 
 
 class Index:
@@ -100,17 +113,27 @@ class Index:
         with _explained(channel, subdir):
             self._data = SparseRepoData(Channel(channel), subdir, file)
 
+    def archives(self, records: Iterable[rattler.RepoDataRecord]) -> list[IndexedArchive]:
+        """*records*, which are of this index, as :func:`indexed`."""
+        return [indexed(record, [self.subdir]) for record in records]
+
     def matching(self, wanted: Wanted) -> list[rattler.RepoDataRecord]:
         """The records of what is *wanted*: of a spec, those that match; ``ChannelError`` where one is malformed."""
-        from rattler import MatchSpec, PackageFormatSelection, PackageName  # noqa: PLC0415 - see above
+        from rattler import MatchSpec, PackageFormatSelection  # noqa: PLC0415 - see above
 
         if wanted.subdir not in (None, self.subdir):
             return []
+        if wanted.filename is not None:
+            return [record for record in self.named(wanted.name) if record.file_name == wanted.filename]
         with _explained(self.channel, self.subdir):
-            if wanted.filename is None:
-                return self._data.load_matching_records([MatchSpec(wanted.text)], PackageFormatSelection.BOTH)
-            records = self._data.load_records(PackageName(wanted.name), PackageFormatSelection.BOTH)
-        return [record for record in records if record.file_name == wanted.filename]
+            return self._data.load_matching_records([MatchSpec(wanted.text)], PackageFormatSelection.BOTH)
+
+    def named(self, name: str) -> list[rattler.RepoDataRecord]:
+        """The records of the package *name*; raises as :meth:`matching`."""
+        from rattler import PackageFormatSelection, PackageName  # noqa: PLC0415 - see above
+
+        with _explained(self.channel, self.subdir):
+            return self._data.load_records(PackageName(name), PackageFormatSelection.BOTH)
 
     def everything(self) -> list[rattler.RepoDataRecord]:
         """All records, of both formats; raises as :meth:`matching`."""
@@ -130,19 +153,32 @@ def _rank(record: rattler.RepoDataRecord) -> tuple[Any, ...]:
     return not record.track_features, record.version, record.build_number, made, record.file_name.endswith(".conda")
 
 
-def indexed(record: rattler.RepoDataRecord) -> IndexedArchive:
-    """What is needed of *record* to fetch its file.
+def indexed(record: rattler.RepoDataRecord, subdirs: Collection[str]) -> IndexedArchive:
+    """What is needed of *record*, of the index of one of *subdirs*, to fetch its file.
 
     Raises:
-        ChannelError: code ``bad-index``: it names a file, or a place, that no archive can have.
+        ChannelError: code ``bad-index``: it names a file, or a place, that no archive can have; or a place where
+            anybody on the way can change the bytes, and no hash.
     """
-    last = record.url.rpartition("/")[2]
+    url = without_credential(record.url)
+    shown = redact(url[:200])
     # Only a channel in a folder has archives in a folder: no server says which files of this machine are read.
-    schemes = ("file", "http", "https") if (record.channel or "").startswith("file:") else ("http", "https")
-    if scheme_and_host(record.url)[0] not in schemes or unquote(last) != record.file_name:
-        shown = redact(record.url[:200])
+    scheme, channel = scheme_and_host(url)[0], record.channel or ""
+    possible = is_file_here(url) if scheme == "file" and channel.startswith("file:") else scheme in ("http", "https")
+    if not possible or holds_credential(url) or unquote(url.rpartition("/")[2]) != record.file_name:
         raise ChannelError(
-            f"the index has {record.file_name!r} at {shown!r}, which is no place for it", code="bad-index"
+            f"the index has {record.file_name!r} at {shown!r}, which is not a valid place for it", code="bad-index"
+        )
+    if record.subdir not in subdirs:
+        raise ChannelError(
+            f"the index of {' and '.join(subdirs)} has {record.file_name!r}, which says that it is of "
+            f"{record.subdir[:40]!r}",
+            code="bad-index",
+        )
+    if record.sha256 is None and record.md5 is None and scheme == "http" and channel.startswith("https:"):
+        raise ChannelError(
+            f"the index has no hash of {record.file_name!r}, which is at {shown!r} without encryption",
+            code="bad-index",
         )
     return IndexedArchive(
         name=record.name.normalized,
@@ -150,11 +186,18 @@ def indexed(record: rattler.RepoDataRecord) -> IndexedArchive:
         build=str(record.build),
         subdir=record.subdir,
         filename=record.file_name,
-        url=record.url,
+        url=url,
         size=record.size,
         sha256=None if record.sha256 is None else record.sha256.hex(),
         md5=None if record.md5 is None else record.md5.hex(),
     )
+
+
+def in_few_words(text: str) -> str:
+    """*text*, in which an index may be quoted at length, as far as a person reads it; no line of it is empty."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    short = "\n".join([line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines[:_LINES]])
+    return short if len(lines) <= _LINES and len(short) <= _LONGEST_TEXT else f"{short[:_LONGEST_TEXT]}\n..."
 
 
 @contextlib.contextmanager
@@ -175,7 +218,7 @@ def _explained(channel: str, subdir: str) -> Iterator[None]:
 
 def _bad_spec(text: str, why: str) -> UsageError:
     return UsageError(
-        f"{redact(text)!r} is no spec: {why}",
+        f"{redact(text)!r} is not a valid spec: {why}",
         hint="Write it like 'numpy >=2', or name a file: numpy-2.1.0-py312h1_0.conda.",
         code="bad-spec",
     )

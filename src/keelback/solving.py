@@ -13,9 +13,10 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from keelback.errors import ChannelError, KeelbackError, UsageError
+from keelback.errors import ChannelError, Interrupted, KeelbackError, UsageError
 from keelback.indexed import IndexedArchive
-from keelback.selecting import indexed, match_spec
+from keelback.selecting import in_few_words, indexed, match_spec
+from keelback.stopping import on_stop, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 _DEADLINE: Final = 300.0
 """Seconds: more than any environment takes that a person waits for."""
+
+_PREFACE: Final = "Cannot solve the request because of:"
+"""What rattler says before its reason."""
 
 _LIKE_LINUX: Final = ("__unix=0", "__linux=5.10", "__glibc=2.28")
 _LIKE_MACOS: Final = ("__unix=0", "__osx=13.0")
@@ -67,16 +71,7 @@ def solve(specs: Sequence[str], indexes: Sequence[Index], virtual_packages: Sequ
         "virtual_packages": [_virtual_package(text) for text in virtual_packages],
     }
     try:
-        child = subprocess.run(
-            [sys.executable, "-P", "-m", "keelback.solving"],  # -P: nothing of the working directory is imported
-            input=json.dumps(problem),
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=_DEADLINE,
-            check=False,
-        )
-        solution = json.loads(child.stdout)
+        solution = json.loads(_solved_apart(json.dumps(problem)))
     except subprocess.TimeoutExpired:
         raise _no_solution(f"none was found in {_DEADLINE:.0f} seconds") from None
     except ValueError:
@@ -84,6 +79,32 @@ def solve(specs: Sequence[str], indexes: Sequence[Index], virtual_packages: Sequ
     if "error" in solution:
         raise _no_solution(str(solution["error"]))
     return [IndexedArchive(**archive) for archive in solution["archives"]]
+
+
+def _solved_apart(problem: str) -> str:
+    """What the child process prints for *problem*.
+
+    Raises:
+        TimeoutExpired: it takes too long.
+        Interrupted: the user has stopped the run.
+    """
+    import subprocess  # noqa: PLC0415 - see solve
+
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "keelback.solving"],  # -P: nothing of the working directory is imported
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    ) as child:
+        try:
+            with on_stop(child.kill):
+                solution, _ = child.communicate(problem, _DEADLINE)
+        finally:
+            child.kill()
+    if stopped():
+        raise Interrupted("stopped while it was being found out what fits together")
+    return solution
 
 
 def _virtual_package(text: str) -> dict[str, str]:
@@ -96,14 +117,15 @@ def _virtual_package(text: str) -> dict[str, str]:
     except Exception:  # noqa: BLE001 - rattler's errors have no common root but this
         name = ""
     if not name.startswith("__"):
-        raise UsageError(f"{text!r} is no virtual package", hint="Write it like __glibc=2.28.")
+        raise UsageError(f"{text!r} is not a valid virtual package", hint="Write it like __glibc=2.28.")
     return {"name": name, "version": version or "0", "build": build or "0"}
 
 
 def _no_solution(why: str) -> ChannelError:
     return ChannelError(
-        f"no set of packages fits: {why}",
-        hint="Name the channels of the dependencies with --channel, or what the machine has with --virtual-package.",
+        f"no set of packages fits: {in_few_words(why.replace(_PREFACE, ''))}",
+        hint="Name the channels of the dependencies with --channel, or virtual packages of the target machine with "
+        "--virtual-package.",
         code="no-solution",
     )
 
@@ -135,7 +157,8 @@ def _solve_here(problem: dict[str, Any]) -> list[IndexedArchive]:
             timeout=timedelta(seconds=_DEADLINE),
         )
     )
-    return [indexed(record) for record in records]
+    subdirs = dict.fromkeys(index["subdir"] for index in problem["indexes"])
+    return [indexed(record, list(subdirs)) for record in records]
 
 
 def _main() -> NoReturn:

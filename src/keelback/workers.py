@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from keelback.stopping import start_afresh, stop_everything
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -39,12 +41,17 @@ class Workers:
     def carry_out(self, work: Callable[[], T]) -> T:
         """Do *work*, wait for its end, and return or raise what it does.
 
-        Ctrl-C sets :attr:`stop` and breaks off what is being sent; *work* then has to end by itself.
+        Ctrl-C sets :attr:`stop`, breaks off what is being sent, and ends what else is waited for, such as helpers and
+        locks (:mod:`keelback.stopping`); *work* then has to end by itself.
         """
         result: Future[T] = Future()
         done = threading.Event()  # Thread.join, interrupted, takes a running thread for one that has ended
 
+        begun = threading.Lock()  # whoever gets it says whether the work is done at all
+
         def work_and_tell() -> None:
+            if not begun.acquire(blocking=False):
+                return
             try:
                 result.set_result(work())
             except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
@@ -52,14 +59,29 @@ class Workers:
             finally:
                 done.set()
 
-        threading.Thread(target=work_and_tell, name="run").start()
-        while not done.is_set():
+        interrupted = False
+        try:
+            threading.Thread(target=work_and_tell, name="run").start()
+        except KeyboardInterrupt:
+            if begun.acquire(blocking=False):
+                raise
+            interrupted = True
+        while True:
             try:
-                done.wait(_TICK)
+                if interrupted:  # again and again: it may be interrupted itself, and something may have begun since
+                    self._break_off()
+                if done.wait(_TICK):
+                    break
             except KeyboardInterrupt:
-                self.stop.set()
-                self._client.stop()
+                interrupted = True
+        if interrupted:
+            start_afresh()
         return result.result()
+
+    def _break_off(self) -> None:
+        self.stop.set()
+        self._client.stop()
+        stop_everything()
 
     def each(self, work: Callable[[T], None], items: Sequence[T], most: int) -> None:
         """Do *work* for each of *items*, *most* at once; what it raises is raised when all are done."""

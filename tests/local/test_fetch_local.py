@@ -180,12 +180,14 @@ def test_more_channels_have_what_the_first_one_has_not(channel: Path, to: Path, 
 @pytest.mark.parametrize(
     ("specs", "options", "code", "said"),
     [
-        (["hul"], {}, "no-match", "There is no package 'hul' at all"),
-        (["hull >9"], {}, "no-match", "There is hull 3.0, 2.10, 2.9, 1.0"),
-        (["hull-9.0-h0_0.conda"], {}, "no-match", "There is hull 3.0"),
+        (["hul"], {}, "no-match", "Check the spelling"),
+        (["hull >9"], {}, "no-match", "The channel has hull 3.0, 2.10, 2.9 and 1.0."),
+        (["hull-9.0-h0_0.conda"], {}, "no-match", "The channel has hull 3.0"),
         (["lost-boat"], {"with_deps": True}, "no-solution", "--channel"),
-        (["boat"], {"subdirs": "win-64"}, "no-match", "There is no package 'boat' at all"),
-        ([], {"subdirs": "win-64"}, "no-channel", "Check the URL"),
+        (["boat"], {"subdirs": "win-64"}, "no-match", "(--subdir)"),
+        ([], {"subdirs": "win-64"}, "no-channel", "--subdir noarch"),
+        (["linux-64/hull-1.0-h0_0.conda"], {}, "no-match", "It is in noarch: write noarch/hull-1.0-h0_0.conda."),
+        (["noarch/boat-1.0-h0_0.conda", "hull"], {}, "no-match", "write linux-64/boat-1.0-h0_0.conda."),
     ],
 )
 def test_what_there_is_not_is_told_with_what_there_is(channel: Path, to: Path, specs, options, code, said) -> None:
@@ -235,9 +237,51 @@ def test_a_folder_that_is_no_channel_is_told(tmp_path: Path, to: Path, what: str
         place.mkdir()
     elif what == "a file":
         place.write_text("text", encoding="utf-8")
-    with pytest.raises(ChannelError, match="has no index") as caught:
+    with pytest.raises(KeelbackError, match="has no index" if what == "empty" else "there is no folder") as caught:
         fetch(place, "hull", to=to)
-    assert caught.value.code == "no-channel"
+    assert caught.value.code == ("no-channel" if what == "empty" else "usage")
+
+
+def test_an_option_that_there_is_not_is_told(channel: Path, to: Path) -> None:
+    """A dry run that is spelt wrong does not fetch for real."""
+    with pytest.raises(TypeError, match="dry_runn"):
+        fetch(channel, "hull", to=to, dry_runn=True)
+    with pytest.raises(TypeError, match="subdir"):
+        keelback.fetch(channel, "hull", to=to, subdir="osx-arm64")  # type: ignore[call-arg] # the point of it
+    assert not to.exists()
+
+
+@pytest.mark.parametrize("scheme", ["s3", "oci"])
+def test_a_channel_that_cannot_be_read_yet_is_told(to: Path, scheme: str) -> None:
+    """Not as an unknown scheme: others read it."""
+    with pytest.raises(UsageError, match=f"cannot read {scheme}:// channels yet"):
+        fetch(f"{scheme}://bucket/chan", "hull", to=to)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has a folder in which nobody can make any")
+def test_an_output_folder_that_cannot_be_made_is_no_fault_of_the_channel(channel: Path) -> None:
+    """It is named, with the option for another."""
+    (outcome,) = keelback.fetch(channel, "hull", to="/proc/nothing", subdirs="noarch").outcomes
+    assert outcome.error is not None
+    assert (outcome.error.code, "/proc/nothing" in outcome.error.message) == ("disk", True)
+    assert "--output" in outcome.error.hint
+
+
+def test_an_archive_that_is_gone_is_the_channels_fault(channel: Path, to: Path, tmp_path: Path) -> None:
+    """Its index names it."""
+    shutil.copytree(channel, tmp_path / "copy")
+    (tmp_path / "copy/noarch/hull-1.0-h0_0.conda").unlink()
+    (outcome,) = fetch(tmp_path / "copy", "hull 1.0", to=to).outcomes
+    assert outcome.error is not None
+    assert outcome.error.code == "not-found"
+
+
+def test_the_reason_of_the_solver_is_told_in_few_lines(channel: Path, to: Path) -> None:
+    """Without its preface, and without empty lines."""
+    with pytest.raises(ChannelError, match="no set of packages fits: ") as caught:
+        fetch(channel, "lost-boat", to=to, with_deps=True)
+    assert "Cannot solve" not in caught.value.message
+    assert all(line.strip() for line in caught.value.message.splitlines())
 
 
 # --- what is there already --------------------------------------------------------------------------------------------
@@ -392,6 +436,14 @@ def test_a_lock_file_that_cannot_be_written_is_told(channel: Path, to: Path, tmp
         fetch(channel, "hull", to=to, lock=tmp_path / "no" / "such" / "folder.lock")
 
 
+def test_what_is_here_already_has_its_size_and_hash(channel: Path, to: Path, tmp_path: Path) -> None:
+    """Where the lock file does not say them, the file does."""
+    lock = tmp_path / "hull.lock"
+    (fetched,) = fetch(channel, "hull", to=to, lock=lock).outcomes
+    (again,) = keelback.fetch_locked(lock, to=to).outcomes
+    assert (again.status, again.size, again.sha256) == ("identical", fetched.size, fetched.sha256)
+
+
 def test_a_locked_file_that_has_changed_is_not_taken(channel: Path, to: Path, tmp_path: Path) -> None:
     """The hash in the lock file decides."""
     shutil.copytree(channel, tmp_path / "copy")
@@ -436,7 +488,13 @@ def test_the_json_document_is_that_of_publish(channel: Path, to: Path) -> None:
         (["CHANNEL", "nothing"], 1, "nothing matches 'nothing'"),
         (["CHANNEL"], 2, "--subdir linux-64"),
         ([], 2, "no channel"),
-        (["CHANNEL", "hull", "--locked", "x.lock"], 2, "--locked"),
+        (["boat"], 2, "Write keelback fetch CHANNEL boat."),
+        (["conda-forge", "boat"], 2, "https://conda.anaconda.org/conda-forge."),
+        (["-c", "CHANNEL", "boat", "-n", "--platform", "linux-64"], 0, "1 would be fetched"),
+        (["-c", "CHANNEL", "-n", "-p", "linux-64"], 0, "4 would be fetched"),
+        (["https://host.example/chan/noarch", "boat"], 2, "Leave out /noarch"),
+        (["CHANNEL", "hull", "--with-deps", "--all"], 2, "--with-deps and --all cannot be combined"),
+        (["CHANNEL", "hull", "--locked", "x.lock"], 2, "--locked takes no channel and no specs"),
         (["--locked", "x.lock"], 2, "x.lock cannot be read"),
         (["CHANNEL", "hull", "--subdir", "linux-65"], 2, "linux-65"),
     ],

@@ -21,6 +21,7 @@ from unittest import mock
 import httpx2
 
 import keelback
+from keelback.errors import UsageError
 from keelback.hosts import host_of
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class Rattler:
     def keelback_sends(self, urls: Sequence[str]) -> list[Sent | None]:
         """What an ``httpx2`` client with :class:`keelback.StoredAuth` sends for *urls* in its place.
 
+        There is nothing for those that httpx2 does not take, or that keelback refuses because of how they are written.
         Hosts are given as keys have them: httpx2 spells some otherwise.
         """
         variables = {"HOME": str(self.home), "USERPROFILE": str(self.home), **self.variables}
@@ -133,7 +135,7 @@ class Rattler:
             auth = keelback.StoredAuth(keychain=False, insecure_hosts=[host for url in urls if (host := host_of(url))])
         with httpx2.Client(auth=auth, proxy=self.proxy.url, trust_env=False) as client:
             for url in urls:
-                with contextlib.suppress(httpx2.InvalidURL):
+                with contextlib.suppress(httpx2.InvalidURL, UsageError):
                     client.get(url)
         return [sent and sent._replace(host=host_of(f"http://{sent.host}")) for sent in self.proxy.take(len(urls))]
 

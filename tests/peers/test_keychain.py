@@ -50,7 +50,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require_peer: Callabl
     if not why_not and importlib.util.find_spec("secretstorage") is None:
         why_not = "secretstorage is not installed"
     require_peer("gnome-keyring-daemon", not why_not, why_not)
-    monkeypatch.setattr("keelback.credentials.keychain.store.lock_folder", lambda: tmp_path / "locks")
+    monkeypatch.setattr("keelback.credentials.locks.lock_folder", lambda: tmp_path / "locks")
 
 
 @pytest.fixture

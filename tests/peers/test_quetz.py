@@ -198,8 +198,63 @@ def test_the_key_may_come_from_the_auth_file(server: quetz.Quetz, channel: str, 
     assert list(read) == ["noarch/boat-1.0-h0_0.conda"]
 
 
+def test_a_login_is_verified_and_serves_both(server: quetz.Quetz, channel: str, key: str, tmp_path: Path) -> None:
+    """A bad key is not stored; a good one is, whatever it may do, and opens the channel to keelback and py-rattler."""
+    reader = leaks.watch(server.make_key({"channel": channel, "role": "member"}), "reader-key")
+    auth = leaks.holds_secrets(tmp_path / "auth.json")
+    url = f"{server.url}/get/{channel}"
+
+    refused = log_in(server, leaks.new_secret("unknown-key"), auth)
+    assert refused.returncode == 3
+    assert "does not take this CondaToken: 401" in refused.stderr
+    assert not auth.exists()
+
+    make_conda(tmp_path / "dist", "boat")
+    assert publish(server, channel, key, "--verify", tmp_path / "dist").returncode == 0
+    for number, good in enumerate((key, reader)):
+        done = log_in(server, good, auth)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(auth.read_text(encoding="utf-8")) == {"127.0.0.1": {"CondaToken": good}}
+        checked = check(url, auth)
+        assert checked.returncode == 0, checked.stdout
+        told = checked.json()
+        assert (told["read"], told["match"]["kind"], told["findings"]) == (True, "CondaToken", [])
+        assert list(rattler.records(url, tmp_path / f"read-{number}", auth=auth)) == ["noarch/boat-1.0-h0_0.conda"]
+
+
+def test_a_check_tells_a_wrong_key_from_one_for_another_channel(
+    server: quetz.Quetz, channel: str, tmp_path: Path
+) -> None:
+    """Both have the exit status for credentials, as has no key; the words differ, and so does what Quetz answered."""
+    server.make_channel(f"{channel}-elsewhere", private=True)
+    stranger = leaks.watch(server.make_key({"channel": f"{channel}-elsewhere", "role": "owner"}), "stranger-key")
+    verdicts = {
+        None: "The channel wants a credential",
+        leaks.new_secret("unknown-key"): "The server refuses the",
+        stranger: "does not let it read this channel (403)",
+    }
+    for url in (f"{server.url}/get/{channel}", f"quetz+{server.url}/{channel}"):
+        for key, verdict in verdicts.items():
+            done = check(url, auth_file(tmp_path, key and {"CondaToken": key}))
+            assert done.returncode == 3
+            assert done.json()["read"] is False
+            assert verdict in done.json()["verdict"]
+
+
+def log_in(server: quetz.Quetz, key: str, auth: Path) -> Completed:
+    """``keelback auth login`` with *key* on standard input; it is kept in the file *auth*."""
+    return run_keelback(
+        ["auth", "login", f"quetz+{server.url}", "--token", "-"], env={"RATTLER_AUTH_FILE": str(auth)}, input=f"{key}\n"
+    )
+
+
+def check(url: str, auth: Path) -> Completed:
+    """``keelback auth check --json`` of *url*, with what the file *auth* has."""
+    return run_keelback(["auth", "check", "--json", "--auth-file", str(auth), url])
+
+
 def auth_file(folder: Path, credential: object) -> Path:
-    """An auth file with *credential* for loopback."""
+    """An auth file with *credential* for loopback; without one it is empty."""
     path = folder / "auth.json"
-    path.write_text(json.dumps({"127.0.0.1": credential}), encoding="utf-8")
+    path.write_text(json.dumps({"127.0.0.1": credential} if credential else {}), encoding="utf-8")
     return leaks.holds_secrets(path)

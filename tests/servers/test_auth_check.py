@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import leaks
 from cli_runner import run_keelback
+from keelback.diagnosis import mistakes
 
 from .scripted import Answer, PrefixServer, ScriptedServer, route
+from .scripted.identities import IdentityServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +69,10 @@ def auth_file(tmp_path: Path, content: object, name: str = "auth.json") -> Path:
 def check(
     url: str, home: Path, auth: Path | None, exit_status: int, *, text: str = "", **variables: str
 ) -> dict[str, Any]:
-    """The document of ``keelback auth check URL --json``; what a person reads says the same, and *text*, if given."""
+    """The document of ``keelback auth check URL --json``; what a person reads says the same, and *text*, if given.
+
+    It runs in *home*.
+    """
     env = {"KEELBACK_NO_KEYCHAIN": "1", **({"RATTLER_AUTH_FILE": str(auth)} if auth else {}), **variables}
     done = run_keelback(["auth", "check", url, "--json", "--timeout", "5"], home=home, env=env)
     assert (done.returncode, done.stderr) == (exit_status, ""), done.stdout
@@ -124,14 +130,16 @@ def test_no_credential_comes_with_what_the_server_offers_and_how_to_log_in(tmp_p
     with GuardedServer("Basic x", challenge='Basic realm="a, b", Negotiate') as server:
         document = check(f"{server.url}/chan", tmp_path, None, 3)
     assert "(it offers Basic and Negotiate)" in document["verdict"]
-    assert document["verdict"].endswith("Log in with: keelback auth login 127.0.0.1")
+    assert document["verdict"].endswith(f"Log in with: keelback auth login {server.url}")
 
 
 def test_the_wrong_kind_is_told_from_what_the_server_offers(tmp_path: Path, token: str):
     """RFC 9110, section 11.6.1: several challenges in one field."""
     auth = auth_file(tmp_path, {"127.0.0.1": {"BearerToken": token}})
     with GuardedServer("Basic x", challenge='Negotiate, Basic realm="x", charset="UTF-8"') as server:
-        document = check(f"{server.url}/chan", tmp_path, auth, 3, text="hint: Log in with: keelback auth login 127")
+        document = check(
+            f"{server.url}/chan", tmp_path, auth, 3, text="hint: Log in with: keelback auth login http://127.0.0.1:"
+        )
     assert codes(document) == ["wrong-kind"]
     assert "offers Basic, and what is stored is a BearerToken" in document["findings"][0]["message"]
     assert "--username NAME" in document["findings"][0]["hint"]
@@ -145,6 +153,25 @@ def test_an_expired_token_is_called_expired(tmp_path: Path):
         document = check(f"{server.url}/chan", tmp_path, auth, 3)
     assert codes(document) == ["expired"]
     assert "has expired, and is refused" in document["verdict"]
+
+
+def test_a_login_that_has_expired_is_told_once_and_not_sent(tmp_path: Path, token: str):
+    """Without a refresh token nobody can renew it; no request with it is in the account."""
+    login = {"access_token": token, "token_endpoint": "https://x.invalid", "client_id": "x", "expires_at": 1600000000}
+    auth = auth_file(tmp_path, {"127.0.0.1": {"OAuth": login}})
+    with GuardedServer("Bearer another") as server:
+        document = check(f"{server.url}/chan", tmp_path, auth, 3)
+    assert codes(document) == ["expired"]
+    assert document["findings"][0]["message"].startswith("the OAuth login expired")
+    assert document["verdict"].startswith("The OAuth login of RATTLER_AUTH_FILE")
+    assert {what for _, what, _ in sent(document)} == {None}
+
+
+def test_commas_in_quotes_separate_no_challenges(tmp_path: Path):
+    """RFC 9110, section 5.6.4: what is between quotes is one value."""
+    with GuardedServer("Bearer x", challenge='Digest realm="x, Basic auth", Bearer realm="y"') as server:
+        document = check(f"{server.url}/chan", tmp_path, None, 3)
+    assert "(it offers Digest and Bearer)" in document["verdict"]
 
 
 @pytest.mark.parametrize("key", ["127.0.0.1:{port}", "http://127.0.0.1", "127.0.0.1/chan", "127.1"])
@@ -173,6 +200,36 @@ def test_a_file_that_nobody_reads_is_found(tmp_path: Path, token: str):
         document = check(f"{server.url}/chan", tmp_path, None, 3)
     assert codes(document) == ["unread-file"]
     assert document["findings"][0]["hint"].startswith(f"Set RATTLER_AUTH_FILE={path}")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems have such files")
+def test_a_pipe_with_the_name_of_an_auth_file_holds_up_nobody(tmp_path: Path):
+    """Opening it would wait for whoever writes into it."""
+    os.mkfifo(tmp_path / "auth.json")
+    with GuardedServer("Bearer x") as server:
+        document = check(f"{server.url}/chan", tmp_path, None, 3)
+    assert codes(document) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems have such files")
+def test_a_file_of_another_user_is_not_recommended(tmp_path: Path, token: str, monkeypatch: pytest.MonkeyPatch):
+    """Whoever follows such advice sends what somebody else chose."""
+    auth_file(tmp_path, {"example.com": {"BearerToken": token}}, ".rattler/rattler_auth_store.json")
+    found = [problem.code for problem in mistakes.unread_files("https://example.com", {}, tmp_path)]
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    assert (found, list(mistakes.unread_files("https://example.com", {}, tmp_path))) == (["unread-file"], [])
+
+
+def test_no_key_steers_the_terminal(tmp_path: Path, token: str):
+    """Escape sequences in a key are not printed, neither where it stands nor in what is said of it."""
+    auth = auth_file(
+        tmp_path, {"\x1b]0;PWNED\x07127.0.0.1/chan": {"BearerToken": token}, "a\nb.com": {"CondaToken": token}}
+    )
+    env = {"RATTLER_AUTH_FILE": str(auth)}
+    for command in (["status"], ["check", "http://127.0.0.1:9/chan"], ["check", "b.com"]):
+        done = run_keelback(["auth", *command], home=tmp_path, env=env)
+        assert all(line.isprintable() for line in (done.stdout + done.stderr).splitlines())
+        assert not any(line.startswith("b.com") for line in done.stdout.splitlines())
 
 
 def test_a_malformed_file_is_named_and_the_rest_is_told_all_the_same(tmp_path: Path, token: str):
@@ -241,12 +298,49 @@ def test_the_server_of_prefix_dev_tells_whose_token_it_is(tmp_path: Path, token:
         server.assert_clean()
 
 
-def test_the_variable_of_the_server_goes_before_the_stores(tmp_path: Path, token: str):
+def test_the_variable_of_the_server_takes_precedence_over_the_stores(tmp_path: Path, token: str):
     """As it does for publish and fetch."""
     auth = auth_file(tmp_path, {"127.0.0.1": {"BearerToken": leaks.new_secret("stored")}})
     with PrefixServer(token, private=True) as server:
         document = check(server.publish_url, tmp_path, auth, 0, PREFIX_API_KEY=token)
     assert document["match"] == {"store": "the variable PREFIX_API_KEY", "key": None, "kind": "BearerToken"}
+
+
+def test_anaconda_org_is_asked_whose_token_it_is_as_its_own_client_asks(tmp_path: Path, token: str):
+    """With the headers that its API wants on every request."""
+    auth = auth_file(tmp_path, {"127.0.0.1": {"CondaToken": token}})
+    with IdentityServer(token, scopes=["conda:download"]) as server:
+        document = check(f"anaconda+{server.url}/api/ann", tmp_path, auth, 1)
+        asked = [request for request in server.requests if request.path in {"/api/user", "/api/authentication"}]
+    assert (document["identity"], document["upload"]) == ("ann", False)
+    assert {(each.header("accept"), each.header("x-binstar-api-version")) for each in asked} == {
+        ("application/json", "1.12.2")
+    }
+
+
+def test_artifactory_takes_no_conda_token(tmp_path: Path, token: str):
+    """It is not sent to where one would ask whose it is."""
+    auth = auth_file(tmp_path, {"127.0.0.1": {"CondaToken": token}})
+    with IdentityServer(token) as server:
+        document = check(f"{server.url}/artifactory/repo", tmp_path, auth, 1)
+    assert codes(document) == ["wrong-kind"]
+    assert document["identity"] is None
+    assert "ping" not in server.steps()
+
+
+def test_a_token_in_the_place_of_a_user_name_is_not_shown(tmp_path: Path):
+    """By its shape, or by the password that stands beside it: in the list, and where a server tells whose it is."""
+    token, shaped = leaks.new_secret("user"), f"ghp_{leaks.new_secret('shaped')}"
+    names = leaks.holds_secrets(tmp_path / "netrc")
+    names.write_text(
+        f"machine a.example.com login {token} password x-oauth-basic\nmachine 127.0.0.1 login {shaped} password x\n"
+    )
+    names.chmod(0o600)
+    done = run_keelback(["auth", "status"], home=tmp_path, env={"NETRC": str(names)})
+    assert done.stdout.count(", user ****;") == 2
+    with IdentityServer("x") as server:
+        document = check(f"{server.url}/artifactory/repo", tmp_path, None, 1, NETRC=str(names))
+    assert document["identity"] == "****"
 
 
 def test_prefix_dev_takes_no_conda_token(tmp_path: Path, token: str):
@@ -270,7 +364,7 @@ def test_a_server_that_does_not_answer_is_no_matter_of_credentials(tmp_path: Pat
     auth = auth_file(tmp_path, {"127.0.0.1": {"BearerToken": token}})
     with GuardedServer(None) as server:
         url = f"{server.url}/chan"
-    document = check(url, tmp_path, auth, 1)
+    document = check(url, tmp_path, auth, 1, text="   read: not known: no answer\n   upload: not known: no answer\n")
     assert document["read"] is None
     assert document["verdict"].startswith("No answer came")
 
@@ -290,6 +384,14 @@ def test_a_folder_needs_no_credential(tmp_path: Path):
     assert (document["verdict"], document["stores"]) == ("A folder needs no credential.", [])
 
 
+def test_a_name_that_looks_like_a_host_is_one_beside_a_folder_of_that_name(tmp_path: Path, token: str):
+    """With ``./`` in front it is the folder."""
+    (tmp_path / "repo.example.invalid").mkdir()
+    auth = auth_file(tmp_path, {"repo.example.invalid": {"BearerToken": token}})
+    assert check("repo.example.invalid", tmp_path, auth, 0)["match"] is not None
+    assert check("./repo.example.invalid", tmp_path, auth, 0)["verdict"] == "A folder needs no credential."
+
+
 def test_a_host_alone_gets_its_credential_explained(tmp_path: Path, token: str):
     """There is no channel to read, and no question to ask a server of an unknown kind."""
     auth = auth_file(tmp_path, {"*.example.invalid": {"BearerToken": token}})
@@ -298,7 +400,7 @@ def test_a_host_alone_gets_its_credential_explained(tmp_path: Path, token: str):
     assert (document["read"], document["requests"]) == (None, [])
 
 
-@pytest.mark.parametrize("url", ["", "ftp://example.com/chan", "https://", "s3://", "https://a\\@b/chan"])
+@pytest.mark.parametrize("url", ["", "ftp://example.com/chan", "https://", "https://[::1/chan", "s3://", "https://a\\@b/chan"])
 def test_what_is_no_place_is_wrong_usage(tmp_path: Path, url: str):
     """Exit status 2."""
     done = run_keelback(["auth", "check", url], home=tmp_path, env={"KEELBACK_NO_KEYCHAIN": "1"})

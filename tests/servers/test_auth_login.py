@@ -13,11 +13,13 @@ import pytest
 import leaks
 from cli_runner import Completed, run_keelback, start_keelback
 from keelback.channels.identity import whoami
+from keelback.cli.auth.given import Given
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, S3Credentials
 from keelback.errors import KeelbackError
 from keelback.secret import Secret
 from keelback.transport import Client, Retry
 from servers.scripted import Fault, PrefixServer, ScriptedServer
+from servers.scripted.channel_server import Login, ReadableServer
 from servers.scripted.identities import IdentityServer
 from servers.scripted.oauth import NAME, OAuthServer
 
@@ -121,8 +123,92 @@ def test_a_server_that_cannot_tell_gets_its_credential_stored_and_that_is_said(a
     password = leaks.new_secret("password", special=True)
     done = ann.auth("login", "nginx.example.com", "--username", "ann", "--password", "-", stdin=password)
     assert done.returncode == 0
-    assert "could not be verified" in done.stdout
+    assert done.stdout.startswith("Not verified: nginx.example.com has no way to check a token by itself. ")
+    assert "keelback auth login https://nginx.example.com/CHANNEL" in done.stdout
     assert ann.stored() == {"nginx.example.com": {"BasicHTTP": {"username": "ann", "password": password}}}
+
+
+def readable(token: str, **options: Any) -> ReadableServer:
+    """A server whose channel opens for *token*."""
+    contents = {"noarch/repodata.json": b'{"info":{"subdir":"noarch"},"packages":{},"packages.conda":{}}'}
+    return ReadableServer(contents, login=Login("BearerToken", token), **options)
+
+
+def test_a_server_that_cannot_tell_is_asked_for_its_channel(ann: Person, token: str) -> None:
+    """A token that opens a private channel is good; one that it refuses is not stored."""
+    with readable(token) as server:
+        refused = ann.auth("login", server.channel_url, "--token", "-", stdin=leaks.new_secret("wrong"))
+        nothing = ann.stored()
+        done = ann.auth("login", server.channel_url, "--token", "-", stdin=token)
+    assert (refused.returncode, nothing) == (3, {})
+    assert "401" in refused.stderr
+    assert "nothing was stored" in refused.stderr
+    assert (done.returncode, ann.stored()) == (0, {"127.0.0.1": {"BearerToken": token}})
+    assert done.stdout.startswith(f"Logged in to {server.channel_url}")
+    assert done.stderr == "This login is for the whole host; --path keeps it to /chan.\n"
+
+
+def test_a_channel_that_everybody_can_read_proves_no_token(ann: Person, token: str) -> None:
+    """It is stored, and said; so it is where there is no channel; without an answer it is an error."""
+    with readable(token) as server:
+        server.login = None
+        public = ann.auth("login", server.channel_url, "--token", "-", stdin=token)
+        elsewhere = ann.auth("login", f"{server.url}/nothing", "--token", "-", stdin=token)
+    with_no_answer = ann.auth("login", server.channel_url, "--token", "-", stdin=token)
+    assert [done.returncode for done in (public, elsewhere, with_no_answer)] == [0, 0, 1]
+    assert "Not verified: the channel can be read without a credential" in public.stdout
+    assert "answered 404" in elsewhere.stdout
+    assert "--no-verify" in with_no_answer.stderr
+
+
+def test_standard_input_has_one_secret_and_nothing_else(ann: Person, token: str) -> None:
+    """One line break at its end is no part of it; a second line is not dropped in silence."""
+    args = ["login", "example.com", "--no-verify", "--token", "-"]
+    for text, said in ((f"{token}\nmore\n", "more than one line"), ("", "empty"), ("x" * 70_000, "64 kB")):
+        done = ann.auth(*args, stdin=text)
+        assert (done.returncode, ann.stored()) == (2, {})
+        assert said in done.stderr
+    assert ann.auth(*args, stdin=f"{token}\r\n").returncode == 0
+    assert ann.stored() == {"*.example.com": {"BearerToken": token}}
+    both = ["--s3-access-key-id", "AK", "--s3-secret-access-key", "-", "--s3-session-token", "-"]
+    done = ann.auth("login", "s3://bucket", *both, stdin=token)
+    assert "--s3-secret-access-key and --s3-session-token are both" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["login", "prefix.dev", "SECRET"],
+        ["login", "prefix.dev", "--token=", "SECRET"],
+        ["login", "prefix.dev", "--SECRET"],
+        ["login", "prefix.dev", "--oauth-flow", "SECRET"],
+        ["check", "prefix.dev", "--timeout", "SECRET"],
+        ["token", "prefix.dev", "SECRET"],
+        ["SECRET"],
+    ],
+    ids=" ".join,
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(ann: Person, token: str, args: list[str]) -> None:
+    """Wrong usage shows nothing of what was typed in the place of a value."""
+    done = ann.auth(*(arg.replace("SECRET", token) for arg in args))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+
+
+def test_an_auth_file_that_cannot_be_written_is_called_by_its_option(ann: Person, token: str, tmp_path: Path) -> None:
+    """The variable has nothing to do with it."""
+    (tmp_path / "blocked").write_text("a file, and no folder")
+    file = str(tmp_path / "blocked" / "auth.json")
+    done = ann.auth("login", "example.com", "--no-verify", "--token", "-", "--auth-file", file, stdin=token)
+    assert done.returncode == 3
+    assert "RATTLER_AUTH_FILE" not in done.stderr
+    assert "--auth-file" in done.stderr
+
+
+def test_what_is_typed_in_options_is_not_in_the_repr_of_it(token: str) -> None:
+    """So that no traceback with local variables shows it."""
+    assert token not in repr(Given("example.com", {}, {"--token": Secret(token)}))
+    assert "values" not in repr(Given("example.com", {}, {"--token": token}))
 
 
 def test_a_secret_in_the_arguments_gets_a_warning(ann: Person, token: str) -> None:
@@ -159,12 +245,13 @@ def test_s3_keys_are_stored_under_their_bucket(ann: Person) -> None:
         (["prefix.dev", "--conda-token", "-"], 2, "prefix.dev takes"),
         (["anaconda.org", "--oauth"], 2, "anaconda.org takes"),
         (["s3://bucket", "--token", "-"], 2, "S3"),
-        (["example.com", "--s3-access-key-id", "AK", "--s3-secret-access-key", "-"], 2, "s3://BUCKET"),
+        (["example.com", "--s3-access-key-id", "AK", "--s3-secret-access-key", "-"], 2, "s3://example.com"),
+        (["https://example.com/x", "--path", "--token", "-", "--auth-file", "a.json"], 2, "leave out --auth-file"),
         (["example.com", "--username", "ann"], 2, "--password is missing"),
         (["https://ann:pw@example.com", "--token", "-"], 2, "user name or a password"),
         (["example.com", "--path", "--token", "-"], 2, "no path"),
         (["example.com", "--helper", "x", "--auth-file", "a.json"], 2, "own file"),
-        (["example.com", "--token", "-"], 3, "space in it"),
+        (["example.com", "--token", "-"], 3, "The token from standard input has a space in it"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_asked(
@@ -267,6 +354,30 @@ def test_ctrl_c_during_a_login_stores_nothing(ann: Person) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_a_code_for_the_browser_needs_no_terminal_to_type_at(ann: Person) -> None:
+    """It is enough that it can be seen: the login is begun, and here nobody answers it."""
+    import pty  # noqa: PLC0415 - POSIX
+
+    leader, follower = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "keelback", "auth", "login", "prefix+https://localhost:1"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=follower,
+            env={**os.environ, "HOME": str(ann.home), **ann.env},
+            check=False,
+        )
+        said = os.read(leader, 65536).decode()
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert "no terminal" not in said
+    assert "localhost" in said
+    assert done.returncode == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_at_a_terminal_the_secret_is_asked_for_and_not_shown(ann: Person, token: str) -> None:
     """anaconda.org is asked for a conda token without a question which kind."""
     import pty  # noqa: PLC0415 - POSIX
@@ -326,6 +437,12 @@ def test_the_token_is_printed_alone(ann: Person, token: str) -> None:
     assert (none.returncode, none.stdout) == (3, "")
     assert "keelback auth login example.org" in none.stderr
     assert in_path.returncode == 3
+
+
+def test_the_header_is_printed_for_every_way_of_writing_a_host(ann: Person, token: str) -> None:
+    """Also for a name that stands for another one, which is none for the HTTP library."""
+    ann.auth("login", "*.com", "--token", "-", "--no-verify", stdin=token)
+    assert ann.secret_of("token", "--header", "https://\uff41.com/") == f"Authorization: Bearer {token}\n"
 
 
 def test_programs_are_answered_in_their_own_protocols(ann: Person, token: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import keelback
+from cli_runner import run_keelback
 from keelback import ExitStatus, Reporter, Status
 from making import make_conda, make_tar_bz2
 from servers.fetch_runs import QUICK, attempt, files, problem, statuses
@@ -250,6 +251,14 @@ def test_shards_may_be_elsewhere(archives: list[Path], tmp_path: Path) -> None:
     assert other.steps() == ["shard"]
 
 
+def test_a_package_is_fetched_by_its_url(server: ReadableServer, tmp_path: Path) -> None:
+    """As a browser shows it."""
+    url = f"{server.channel_url}/noarch/hull-0.9-h0_0.tar.bz2"
+    assert statuses(attempt(url, room=tmp_path, subdirs=())) == {"hull-0.9-h0_0.tar.bz2": "fetched"}
+    done = run_keelback(["fetch", url, "-o", tmp_path / "other"])
+    assert (done.returncode, files(tmp_path / "other")) == (0, ["noarch/hull-0.9-h0_0.tar.bz2"])
+
+
 # --- archives ---------------------------------------------------------------------------------------------------------
 
 
@@ -280,7 +289,7 @@ def test_bytes_that_the_index_does_not_name_are_not_kept(server: ReadableServer,
 
 @pytest.mark.parametrize("known", ["sha256", "md5", "neither"])
 def test_what_the_index_knows_of_an_archive_is_verified(server: ReadableServer, tmp_path: Path, known: str) -> None:
-    """Old records have an MD5 only; where there is no hash at all, the user is told that nothing was verified."""
+    """Old records have an MD5 only, or no hash at all: the user is told what it is worth."""
     boat = make_conda(tmp_path / "dist", "boat", subdir="linux-64")
     record = dict(keelback.inspect(boat).index) | {"subdir": "linux-64", "size": boat.stat().st_size}
     if known != "neither":
@@ -291,7 +300,7 @@ def test_what_the_index_knows_of_an_archive_is_verified(server: ReadableServer, 
     (outcome,) = attempt(server.channel_url, "boat", room=tmp_path, reporter=told).outcomes
     assert outcome.status == Status.FETCHED
     assert outcome.sha256 == keelback.inspect(boat).sha256
-    assert len(told.notes) == (known == "neither")
+    assert len(told.notes) == (known != "sha256")
     server.contents[f"linux-64/{boat.name}"] = bytes(boat.stat().st_size)
     (outcome,) = attempt(server.channel_url, "boat", room=tmp_path / "again", reporter=told).outcomes
     assert outcome.status == (Status.FETCHED if known == "neither" else Status.FAILED)

@@ -198,19 +198,34 @@ def test_where_strangers_are_refused_the_keychain_is_asked(
     assert set(keychain.asked) == {HOST}
 
 
-def test_where_strangers_see_less_the_keychain_is_asked(
+def test_where_strangers_see_less_the_keychain_is_left_alone_and_that_is_told(
     bearer: Login, archives: list[Path], contents, tmp_path: Path, keychain: Keychain
 ) -> None:
-    """A package that only some may see looks, to others, as if it were not there."""
+    """A channel that can be read without a credential is read without one; a package may be hidden from strangers."""
     keychain.entries[HOST] = bearer.stored
     with ReadableServer(contents, login=bearer, to_strangers=channel(archives[1])) as server:
-        assert statuses(attempt(server.channel_url, "hull", room=tmp_path)) == {"hull-1.0-h0_0.conda": "fetched"}
+        report = attempt(server.channel_url, "boat", room=tmp_path, with_deps=True)
         assert keychain.asked == []
-        report = attempt(server.channel_url, "boat", room=tmp_path / "boat", with_deps=True)
+        given = attempt(server.channel_url, "canoe", room=tmp_path, api_key=bearer.secret)
+    assert problem(report).code == "no-match"
+    assert "The keychain was not asked" in problem(report).hint
+    assert "keychain" not in problem(given).hint
+
+
+def test_only_the_channel_that_refuses_strangers_has_the_keychain_asked(
+    bearer: Login, archives: list[Path], contents, tmp_path: Path, keychain: Keychain
+) -> None:
+    """Another channel of the same run, which everybody may read, gets no credential."""
+    keychain.entries = {HOST: {"BearerToken": leaks.new_secret("unneeded")}, "localhost": bearer.stored}
+    with ReadableServer(channel(archives[1])) as public, ReadableServer(channel(archives[0]), login=bearer) as private:
+        there = private.channel_url.replace(HOST, "localhost")
+        report = attempt(there, "boat", room=tmp_path, with_deps=True, channels=[public.channel_url])
     assert statuses(report) == BOTH
+    assert public.credentials_seen() == []
+    assert set(keychain.asked) == {"localhost"}
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 403])
 def test_where_only_archives_are_private_the_keychain_is_asked(
     bearer: Login, contents, tmp_path: Path, keychain: Keychain, status: int
 ) -> None:
@@ -260,16 +275,140 @@ def test_a_package_that_nobody_has_is_missing_for_those_who_are_logged_in_too(
 
 
 def test_where_there_is_no_credential_the_way_to_one_is_told(contents, bearer: Login, tmp_path: Path) -> None:
-    """Exit status 3, the host, the stores that were looked in, and the command to log in."""
-    with ReadableServer(contents, login=bearer, challenge='Basic realm="x", Bearer') as server:
+    """Exit status 3, the host, the channel and the command to log in, in few words."""
+    with ReadableServer(contents, login=bearer, challenge='Digest realm="x, Basic y", Bearer') as server:
         found = attempt(server.channel_url, "boat", room=tmp_path)
     assert found.exit_status == ExitStatus.CREDENTIAL
     assert problem(found).code == "no-credential"
-    assert HOST in problem(found).message
-    assert "the keychain" in problem(found).message
-    assert "Basic or Bearer" in problem(found).message
-    assert f"keelback auth login {HOST}" in problem(found).hint
+    assert problem(found).message == (
+        f"{HOST} wants a credential (401; it takes Bearer) to read {server.channel_url}, and there is none for it"
+    )
+    assert problem(found).hint == (
+        f"Log in with: keelback auth login {server.channel_url}; "
+        f"keelback auth check {server.channel_url} shows where it was looked."
+    )
     assert files(tmp_path) == []
+
+
+def test_where_strangers_are_not_allowed_that_is_said(contents, bearer: Login, tmp_path: Path) -> None:
+    """403 without a credential is no wrong credential."""
+    with ReadableServer(contents, login=bearer, to_strangers=403) as server:
+        found = attempt(server.channel_url, "boat", room=tmp_path)
+    assert problem(found).code == "no-credential"
+    assert "refuses to let an anonymous user read" in problem(found).message
+
+
+def test_keys_for_a_bucket_are_not_sent_to_a_web_server(contents, bearer: Login, tmp_path: Path, monkeypatch) -> None:
+    """And whoever has stored them under the host is told so."""
+    keys = {"access_key_id": "AK", "secret_access_key": leaks.new_secret("s3")}
+    stored(tmp_path, monkeypatch, {HOST: {"S3Credentials": keys}})
+    with ReadableServer(contents, login=bearer) as server:
+        found = attempt(server.channel_url, "boat", room=tmp_path)
+    assert f"the S3Credentials under key '{HOST}'" in problem(found).message
+    assert "not sent to a web server" in problem(found).message
+
+
+@pytest.mark.parametrize(("offered", "told"), [("Bearer", False), ("Basic", True)])
+def test_a_given_credential_that_is_refused_is_told_by_its_option(
+    contents, bearer: Login, tmp_path: Path, offered: str, *, told: bool
+) -> None:
+    """``auth check`` knows nothing of it; what the server takes is said where something else was sent."""
+    with ReadableServer(contents, login=bearer, challenge=offered) as server:
+        wrong = leaks.holds_secrets(tmp_path / "wrong")
+        wrong.write_text(leaks.new_secret("wrong"), encoding="utf-8")
+        done = run_keelback(
+            ["fetch", server.channel_url, "boat", "--subdir", "linux-64", "--json", "--api-key-file", wrong]
+        )
+    error = done.json()["error"]
+    assert error["hint"] == "Check the value of --api-key-file, or leave it out to use what is stored."
+    assert ("it takes Basic" in error["message"]) == told
+    assert "it takes Bearer" not in error["message"]
+
+
+@pytest.mark.parametrize("place", ["url", "index", "whole", "deps"])
+@pytest.mark.parametrize("way", ["/t/{}", "userinfo"])
+def test_a_credential_that_an_index_has_in_its_urls_goes_nowhere(
+    archives: list[Path], tmp_path: Path, monkeypatch, place: str, way: str
+) -> None:
+    """Neither to the report nor into the lock file; the archives get what is stored for their host."""
+    login = Login("CondaToken" if way == "/t/{}" else "BasicHTTP", leaks.new_secret("in-the-index"))
+    stored(tmp_path, monkeypatch, {HOST: login.stored})
+    with ReadableServer(login=login) as server:
+        where = f"http://{HOST}:{server.port}/t/{login.secret}/chan/{{}}/"
+        if way == "userinfo":
+            where = f"http://ann:{login.secret}@{HOST}:{server.port}/chan/{{}}/"
+        forms = {"url": ["json"], "whole": ["zst"]}.get(place, ["shards"])
+        shards = {"shards_base_url": where.format("linux-64") + "shards/"} if place == "index" else {}
+        server.contents = channel(archives[0], forms=forms, base_url=where.format("linux-64"), **shards)
+        server.contents |= channel(archives[1], forms=forms)
+        report = attempt(
+            server.channel_url,
+            *(() if place == "whole" else ("boat",)),
+            room=tmp_path,
+            with_deps=place == "deps",
+            lock=tmp_path / "boat.lock",
+        )
+    assert set(statuses(report).values()) == {"fetched"}
+    assert f"http://{HOST}:{server.port}/chan/linux-64/{archives[0].name}" in {found.url for found in report.outcomes}
+    leaks.check(json.dumps(report.to_json()), "the report")
+    leaks.check((tmp_path / "boat.lock").read_bytes(), "the lock file")
+
+
+def test_a_variable_counts_only_where_the_url_names_the_kind_of_server(
+    archives: list[Path], tmp_path: Path, monkeypatch
+) -> None:
+    """Anybody can make a URL that looks like that of an Artifactory; the error tells how to have it used."""
+    token = leaks.new_secret("artifactory")
+    monkeypatch.setenv("ARTIFACTORY_TOKEN", token)
+    with ArtifactoryServer(token, private=True) as server:
+        for path in archives:
+            server.put(f"{keelback.inspect(path).subdir}/{path.name}", path.read_bytes())
+        url = server.publish_url.partition("+")[2]
+        report = attempt(url, "boat", room=tmp_path)
+        given = attempt(url, "boat", room=tmp_path, api_key=token)
+        named = attempt(f"artifactory+{url}", "boat", room=tmp_path / "named")
+    assert problem(report).code == "no-credential"
+    assert "ARTIFACTORY_TOKEN is set" in problem(report).hint
+    assert f"artifactory+{url}" in problem(report).hint
+    assert statuses(given) == statuses(named) == {"boat-1.0-h0_0.conda": "fetched"}
+
+
+def test_a_storage_that_refuses_is_no_fault_of_the_credential(
+    bearer: Login, archives: list[Path], contents, tmp_path: Path, monkeypatch
+) -> None:
+    """The channel took it, and led on to where it is not sent; the other archives are tried all the same."""
+    stored(tmp_path, monkeypatch, {HOST: bearer.stored})
+    with ReadableServer(contents, login=bearer) as storage:
+        contents[f"linux-64/{archives[0].name}"] = f"{storage.channel_url}/linux-64/{archives[0].name}"
+        with ReadableServer(contents, login=bearer) as server:
+            report = attempt(server.channel_url, "boat", room=tmp_path, with_deps=True, jobs=1)
+    assert statuses(report) == {"boat-1.0-h0_0.conda": "failed", "hull-1.0-h0_0.conda": "fetched"}
+    (error,) = [outcome.error for outcome in report.outcomes if outcome.error is not None]
+    assert (error.code, report.exit_status) == ("server", ExitStatus.FAILED)
+    assert "redirected" in error.message
+
+
+def test_a_token_comes_from_standard_input(contents, bearer: Login, tmp_path: Path) -> None:
+    """``--api-key -``; on the command line itself it is in the list of processes, which is told."""
+    with ReadableServer(contents, login=bearer) as server:
+        arguments = ["fetch", server.channel_url, "boat", "--subdir", "linux-64", "-o", tmp_path, "--api-key"]
+        piped = run_keelback([*arguments, "-"], input=f"{bearer.secret}\n")
+        shown = run_keelback([*arguments, bearer.secret])
+        both = run_keelback([*arguments, "-", "--password", "-"], input="one\ntwo\n")
+    assert (piped.returncode, piped.stderr) == (0, "")
+    assert (shown.returncode, shown.stderr.count("\n")) == (0, 1)
+    assert "process list" in shown.stderr
+    assert both.returncode == ExitStatus.USAGE
+
+
+def test_credentials_see_what_was_kept_for_them_alone(contents, bearer: Login, tmp_path: Path, monkeypatch) -> None:
+    """Of one channel, each has a copy of its own in the cache."""
+    stored(tmp_path, monkeypatch, {HOST: bearer.stored})
+    with ReadableServer(contents, login=bearer) as server:
+        attempt(server.channel_url, "boat", room=tmp_path)
+        kept = len(list((tmp_path / "cache").rglob("*.note")))
+        attempt(server.channel_url, "boat", room=tmp_path, api_key=bearer.secret)
+    assert len(list((tmp_path / "cache").rglob("*.note"))) == 2 * kept
 
 
 @pytest.mark.parametrize("when", ["index", "archive"])
@@ -317,7 +456,7 @@ def test_the_command_ends_with_the_status_for_credentials(contents, bearer: Logi
             ["fetch", server.channel_url, "boat", "--subdir", "linux-64", "-vv", "--api-key-file", key, "-o", tmp_path]
         )
     assert (plain.returncode, told.returncode, good.returncode) == (3, 3, 0), good.stderr
-    assert f"keelback auth login {HOST}" in plain.stderr
+    assert f"keelback auth login {server.channel_url}" in plain.stderr
     assert told.json()["error"]["code"] == "no-credential"
 
 
@@ -387,6 +526,23 @@ def test_a_lock_file_gets_its_credentials_anew(login: Login, contents, tmp_path:
     assert statuses(again) == BOTH
     assert refused.exit_status == ExitStatus.CREDENTIAL
     assert files(tmp_path / "refused") == []
+
+
+def test_a_given_credential_is_for_a_lock_file_of_one_channel(contents, bearer: Login, tmp_path: Path) -> None:
+    """It goes to that channel; where there are several, nobody knows for which it is meant."""
+    lock, key = tmp_path / "boat.lock", leaks.holds_secrets(tmp_path / "key")
+    key.write_text(bearer.secret, encoding="utf-8")
+    with ReadableServer(contents, login=bearer) as server:
+        attempt(server.channel_url, "boat", room=tmp_path, with_deps=True, lock=lock, api_key=bearer.secret)
+        done = run_keelback(["fetch", "--locked", lock, "-o", tmp_path / "again", "--api-key-file", key])
+        assert done.returncode == 0, done.stderr
+        since = len(server.requests)
+        last = lock.read_text(encoding="utf-8").splitlines()[-1]
+        with lock.open("a", encoding="utf-8") as file:
+            file.write(last.replace("/chan/", "/other/") + "\n")
+        with pytest.raises(keelback.UsageError, match="would go to 2 channels"):
+            keelback.fetch_locked(lock, to=tmp_path / "several", api_key=bearer.secret)
+        assert len(server.requests) == since
 
 
 def test_a_lock_file_may_use_the_keychain(bearer: Login, contents, tmp_path: Path, keychain: Keychain) -> None:

@@ -5,6 +5,7 @@ Whatever comes: one line that says whose fault it is, no file outside the folder
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -152,20 +153,90 @@ def test_a_shard_that_is_not_the_one_is_told(boat: Path, tmp_path: Path, damage:
     assert_one_line(report, tmp_path, "bad-index", "not-found", "server", "no-match")
 
 
+@pytest.mark.parametrize("form", ["zst", "shards"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "more"])
+def test_an_index_of_which_a_part_is_missing_is_no_index_of_nothing(
+    boat: Path, tmp_path: Path, form: str, damage: str
+) -> None:
+    """Nothing to do, and exit status 0, would be the worst answer."""
+    contents = channel(boat, forms=[form])
+    packed = contents[f"linux-64/{FILES[form]}"]
+    damaged = {"cut": packed[:-5], "empty": b"", "more": packed + packed}
+    with ReadableServer({**contents, f"linux-64/{FILES[form]}": damaged[damage]}) as server:
+        report = attempt(server.channel_url, *(["boat"] if form == "shards" else []), room=tmp_path)
+    assert_one_line(report, tmp_path, "bad-index")
+    assert f"{server.channel_url}/linux-64/{FILES[form]}" in problem(report).message
+
+
+def test_an_empty_repodata_says_nothing(boat: Path, tmp_path: Path) -> None:
+    """CEP 36; the plain file alone may be empty."""
+    with ReadableServer({**channel(boat, forms=["json"]), "linux-64/repodata.json": b""}) as server:
+        report = attempt(server.channel_url, room=tmp_path)
+    assert (report.ok, report.outcomes) == (True, [])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_web_page_in_place_of_an_index_is_told_as_that(boat: Path, tmp_path: Path, form: str) -> None:
+    """With the URL of the channel, and a hint that it may be a log-in page."""
+    page = b"\n<!DOCTYPE html>\n<html><body>Please log in</body></html>"
+    with ReadableServer({**channel(boat, forms=[form]), f"linux-64/{FILES[form]}": page}) as server:
+        report = attempt(server.channel_url, "boat", room=tmp_path)
+    assert problem(report).message == f"{server.channel_url} sent a web page in place of its index"
+    assert "log-in page" in problem(report).hint
+    assert f"keelback auth check {server.channel_url}" in problem(report).hint
+    assert report.exit_status == ExitStatus.FAILED
+
+
+def test_a_record_with_what_json_has_not_is_told(boat: Path, record, tmp_path: Path) -> None:
+    """MessagePack has types of its own."""
+    odd = {**record, "x": msgspec.msgpack.Ext(5, b"x")}
+    shard = zstd(msgspec.msgpack.encode({"packages": {}, "packages.conda": {BOAT: odd}}))
+    digest = hashlib.sha256(shard).digest()
+    index = {"info": {"base_url": "./", "shards_base_url": "./shards/"}, "shards": {"boat": digest}}
+    contents = {
+        **channel(boat),
+        f"linux-64/{FILES['shards']}": zstd(msgspec.msgpack.encode(index)),
+        f"linux-64/shards/{digest.hex()}.msgpack.zst": shard,
+    }
+    with ReadableServer(contents) as server:
+        assert_one_line(attempt(server.channel_url, "boat", room=tmp_path), tmp_path, "bad-index")
+
+
+def test_dependencies_without_an_end_are_given_up(tmp_path: Path, record, boat: Path, monkeypatch) -> None:
+    """Each round asks for more shards."""
+    monkeypatch.setattr(subdirindex, "_ROUNDS", 5)
+    chain = {
+        f"boat{number}-1.0-h0_0.conda": {**record, "name": f"boat{number}", "depends": [f"boat{number + 1}"]}
+        for number in range(10)
+    }
+    with served(chain, "shards", boat) as server:
+        report = attempt(server.channel_url, "boat0", room=tmp_path, with_deps=True)
+    assert_one_line(report, tmp_path, "bad-index")
+
+
+def test_what_the_solver_says_of_a_hostile_index_is_cleaned_and_cut(tmp_path: Path, record, boat: Path) -> None:
+    """A title for the terminal in the name of a dependency; and one of five thousand letters."""
+    for number, name in enumerate(["zz\x1b]0;PWNED\x07", "z" * 5000]):
+        with served({BOAT: {**record, "depends": [f"{name} >=1"]}}, "json", boat) as server:
+            report = attempt(server.channel_url, "boat", room=tmp_path / str(number), with_deps=True)
+        assert "\x1b" not in problem(report).message
+        assert len(problem(report).message) < 2200
+
+
 # --- records that lie -------------------------------------------------------------------------------------------------
 
 LIES = {
     "size": [1, 10**9, -1, 2**63, 2**70, "large", 1.5, []],
     "sha256": ["0" * 64, "0" * 63, "x" * 64, "", 7, []],
     "md5": ["x" * 32, 7],
-    "depends": ["hull", 7, [7], [None], {"hull": 1}],
+    "depends": ["hull", 7, None, [7], [None], {"hull": 1}],
     "name": ["", None, "../boat", "canoe", 7],
     "version": ["", None, "1.0/..", 7],
     "build": [None, 7],
     "build_number": [-1, 2**70, "one"],
     "timestamp": [-1, 2**63, 2**70, "now"],
     "track_features": [7, {"a": "b"}],
-    "subdir": ["../..", "noarch/..", 7, ""],
+    "subdir": ["../..", "noarch/..", "win-64", 7, ""],
     "url": ["file:///etc/passwd", "javascript:alert(1)"],
     "fn": ["../../x-1-0.conda"],
 }
@@ -179,7 +250,7 @@ def test_a_record_that_lies_harms_nobody(boat: Path, record, tmp_path: Path, for
         lie for lie in LIES[field] if form != "shards" or not isinstance(lie, int) or lie < 2**64
     ]  # what MessagePack has
     for number, lie in enumerate(lies):
-        for with_deps in (False, True) if number == 0 and form == "json" else (False,):
+        for with_deps in (False, True) if field == "depends" or (number == 0 and form == "json") else (False,):
             room = tmp_path / f"{number}{with_deps}"
             with served({BOAT: {**record, field: lie}}, form, boat) as server:
                 server.contents[f"linux-64/{BOAT}"] = boat.read_bytes()

@@ -20,8 +20,9 @@ import pytest
 import leaks
 from keelback.credentials.authfile import FileStore
 from keelback.credentials.kinds import BearerToken, OAuth
+from keelback.credentials.logins import log_out
 from keelback.credentials.oauth.login import Login, log_in
-from keelback.credentials.oauth.renewal import renewal_for
+from keelback.credentials.oauth.renewal import renewal_for, renewing
 from keelback.credentials.oauth.revocation import revoke
 from keelback.credentials.oauth.settings import Interaction, Prompt, Settings
 from keelback.errors import (
@@ -629,14 +630,22 @@ class Kept:
         """What a request is sent with at the time *now*."""
         return renewal_for(store or self.store(), KEY, now=lambda: now).current()
 
-    def ended(self, *, now: float = NOW) -> CredentialError:
+    def ended(self, *, now: float = NOW, code: str = "login-expired") -> KeelbackError:
         """The error of a login that is no longer good at the time *now*."""
-        with pytest.raises(CredentialError) as caught:
+        with pytest.raises(KeelbackError) as caught:
             self.current(now=now)
         error = caught.value
         leaks.check(f"{error} {error!r} {error.hint}", "the error")
-        assert (error.code, error.exit_status) == ("login-expired", ExitStatus.CREDENTIAL)
-        assert error.hint == "Log in again: keelback auth login conda.example."
+        status = ExitStatus.CREDENTIAL if code == "login-expired" else ExitStatus.FAILED
+        assert (error.code, error.exit_status) == (code, status)
+        assert (
+            error.hint
+            == {
+                "login-expired": "Log in again: keelback auth login conda.example.",
+                "transport": "Check the network; the login itself may still be good.",
+                "server": "Try again later; the login itself may still be good.",
+            }[code]
+        )
         return error
 
     @property
@@ -764,9 +773,11 @@ def test_a_renewal_that_fails_is_a_warning_while_the_token_is_good_and_an_error_
     assert kept.renewals == 1
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert warning.startswith("The login for conda.example ends soon, and could not be renewed: ")
-    assert "has expired, and could not be renewed" in kept.ended(now=NOW + 20).message
+    code = "server" if fault.status in {429, 500} and fault.kind == "status" else "login-expired"
+    code = "transport" if fault.kind in {"reset", "truncated"} else code
+    assert "has expired, and could not be renewed" in kept.ended(now=NOW + 20, code=code).message
     assert kept.renewals == 1
-    kept.ended(now=NOW + 61)
+    kept.ended(now=NOW + 61, code=code)
     assert kept.renewals == 2
     assert kept.stored() == kept.login
     if fault.kind != "truncated":  # then the server had done its part, and the refresh token is gone
@@ -831,8 +842,10 @@ class ReadOnly(FileStore):
     """A file that can be read, and not be written: like a full disk, after all has been asked."""
 
     def update(self, key: str, change: Any) -> Any:
-        """Have the change made, and fail to write it."""
-        change(self.get(key))
+        """Read it anew, and fail to write what is changed."""
+        before = super().update(key, lambda now: now)
+        if change(before) == before:
+            return before
         raise CredentialStoreError(f"{self.name}: cannot be written: No space left on device.")
 
 
@@ -861,17 +874,73 @@ def test_a_renewed_login_that_cannot_be_written_is_good_for_this_run(
     assert kept.renewals == 2
 
 
-def test_a_store_that_cannot_be_locked_is_no_reason_to_use_a_refresh_token(
+def test_a_store_that_cannot_be_read_anew_is_no_reason_to_use_a_refresh_token(
     kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Others read that store, and the refresh token in it would be dead: it is used when nothing else helps."""
+    """Somebody else may have used it a moment ago, and who shows it twice is taken for a thief."""
     store = Locked(kept.path, f"the file ({kept.path})")
     assert kept.current(store) == kept.login
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "ends soon, and cannot be renewed" in warning
+    with pytest.raises(CredentialStoreError, match="has expired, and cannot be renewed: the file") as caught:
+        kept.current(store, now=NOW + 11)
+    assert (caught.value.code, caught.value.exit_status) == ("store", ExitStatus.CREDENTIAL)
     assert kept.renewals == 0
-    assert kept.current(store, now=NOW + 11) != kept.login
-    assert kept.renewals == 1
-    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert ["ends soon, and cannot be renewed" in text for text in warnings] == [True, False]
+
+
+@pytest.mark.parametrize("now", [NOW, NOW + 11])
+def test_a_renewal_by_another_program_is_not_made_twice_however_long_it_takes(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, now: int
+) -> None:
+    """Whose turn it is not never asks the server; it goes on with a token that is still good, and says so if not."""
+    monkeypatch.setattr("keelback.credentials.locks._DEADLINE", 0.0)
+    with renewing(kept.store(), KEY):  # as another program
+        if now == NOW:
+            assert kept.current(now=now) == kept.login
+            assert "has kept it locked" in caplog.text
+        else:
+            with pytest.raises(CredentialStoreError, match="has kept it locked") as caught:
+                kept.current(now=now)
+            assert caught.value.code == "locked"
+            assert "remove" not in caught.value.hint
+    assert kept.renewals == 0
+
+
+def test_a_server_that_sends_a_byte_now_and_then_holds_up_nobody_else(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole answer has a deadline, head included; other logins of the same store need not wait for it."""
+    monkeypatch.setattr("keelback.credentials.oauth.tokens.SECONDS", 0.5)
+    asked, enough = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+
+        def drip() -> None:
+            connection, _ = slow.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nx-slow: ")
+                asked.set()
+                while not enough.wait(0.05):
+                    connection.sendall(b"x")
+
+        kept.write(replace(kept.login, token_endpoint=f"http://127.0.0.1:{slow.getsockname()[1]}/token"))
+        with ThreadPoolExecutor(2) as threads:
+            threads.submit(drip)
+            renewal = threads.submit(kept.current)
+            assert asked.wait(30)
+            kept.store().update("other.example", lambda _: kept.login)
+            assert not renewal.done()
+            assert renewal.result(30).access_token == kept.login.access_token
+            enough.set()
+
+
+def test_a_login_that_cannot_be_renewed_for_want_of_a_network_is_not_asked_for_again(kept: Kept) -> None:
+    """Nobody can log in then, and need not: it may be good as soon as there is one."""
+    kept.server.plan(Fault("reset", "token", times=None))
+    with pytest.raises(TransportError, match="has expired, and could not be renewed") as caught:
+        kept.current(now=NOW + 11)
+    error = caught.value
+    assert (error.code, error.exit_status) == ("transport", ExitStatus.FAILED)
+    assert error.hint == "Check the network; the login itself may still be good."
 
 
 def test_a_request_is_sent_with_the_renewed_token(kept: Kept) -> None:
@@ -890,6 +959,21 @@ def test_a_refresh_token_does_not_go_over_plain_http(kept: Kept) -> None:
     """Whoever wrote the store, the endpoint in it is held to the rule."""
     kept.write(replace(kept.login, token_endpoint="http://idp.example/token", expires_at=NOW - 1))
     assert "plain HTTP" in kept.ended().message
+
+
+def test_a_logout_ends_what_a_renewal_under_way_brings(kept: Kept) -> None:
+    """It waits for it: what was read before would be dead already, and the new tokens would live on."""
+    revoked: list[OAuth] = []
+    new = replace(kept.login, access_token=Secret(kept.server.new_login()[0]), expires_at=NOW + HOUR)
+    store = kept.store()
+    with ThreadPoolExecutor(1) as thread:
+        with renewing(store, KEY):
+            logout = thread.submit(log_out, [store], KEY, lambda login: revoked.append(login) or [])
+            kept.write(new)
+            assert not logout.done()
+        assert logout.result(60).removed == [(store, KEY)]
+    assert revoked == [new]
+    assert kept.store().keys() == []
 
 
 # --- revocation -------------------------------------------------------------------------------------------------------

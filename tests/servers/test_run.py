@@ -567,7 +567,7 @@ def test_a_key_from_a_file(token: str, demo: Path, tmp_path: Path, ending: str, 
     [
         (b"", "is empty", ExitStatus.USAGE),
         (b"\n", "is empty", ExitStatus.USAGE),
-        (b"abcdefgh\nijklmnop\n", "line break", ExitStatus.CREDENTIAL),
+        (b"abcdefgh\nijklmnop\n", "more than one line", ExitStatus.USAGE),
         (b"abcd efgh", "space", ExitStatus.CREDENTIAL),
         (b'"abcdefgh"', "quotes", ExitStatus.CREDENTIAL),
         (b"abcd\x00efgh", "control character", ExitStatus.CREDENTIAL),

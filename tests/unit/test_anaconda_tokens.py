@@ -36,6 +36,8 @@ def save(folder: Path, url: str, token: str | bytes) -> Path:
         ("https://api.anaconda.org/", ["api.anaconda.org", "conda.anaconda.org"]),
         ("https://Anaconda.Example.com:8443/api", ["anaconda.example.com"]),
         ("https://anaconda.example.com", ["anaconda.example.com"]),
+        ("http://anaconda.example.com:8080/tenant-a/api", []),
+        ("http://anaconda.example.com/api/tenant-a", []),
         ("not a url", []),
     ],
 )

@@ -98,7 +98,7 @@ def test_only_the_owner_can_read_what_was_written(tmp_path: Path) -> None:
     path.chmod(0o644)
     store_at(path).update("b.example", lambda _: BearerToken(token))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert sorted(each.name for each in path.parent.iterdir()) in (["auth.json"], [".auth.json.lock", "auth.json"])
+    assert [each.name for each in path.parent.iterdir()] == ["auth.json"]
     path.unlink()
 
 
@@ -164,6 +164,62 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
         store.update("a.example", lambda _: BearerToken(Secret("never")))
     assert caught.value.message.startswith("AUTH: cannot be written: ")
     assert "RATTLER_AUTH_FILE" in caught.value.hint
+
+
+def test_what_json_can_hold_and_python_hardly_stays_or_is_refused(tmp_path: Path) -> None:
+    """Half of a character in a member that nobody reads stays; a number that became infinite is not written."""
+    path = tmp_path / "auth.json"
+    token = secret("token")
+    entry = '{"a.example": {"BasicHTTP": {"username": "ann", "password": "pw", "note": %s}}}'
+    path.write_text(entry % '"\\ud800"', encoding="utf-8")
+    store_at(path).update("b.example", lambda _: BearerToken(token))
+    assert store_at(path).get("b.example") == BearerToken(token)
+    assert json.loads(path.read_bytes())["a.example"]["BasicHTTP"]["note"] == "\ud800"
+    path.write_text(entry % "1e999", encoding="utf-8")
+    with pytest.raises(CredentialStoreError, match="a number in it is too large"):
+        store_at(path).update("b.example", lambda _: BearerToken(token))
+    assert path.read_text(encoding="utf-8") == entry % "1e999"
+    path.write_text('{"a\\ud800.example": {"BearerToken": "x"}}', encoding="utf-8")
+    with pytest.raises(CredentialFileError, match=r"line 1, column 2, key 'a\\ud800\.example': this key holds half"):
+        store_at(path)
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    """A name that came from a terminal in another encoding, say: it would spoil the whole file."""
+    path = tmp_path / "auth.json"
+    token = secret("token")
+    for credential, key in ((S3Credentials("ann\udcff", token), "a.example"), (BearerToken(token), "a\udcff.example")):
+        with pytest.raises(CredentialFileError, match="half of a character"):
+            store_at(path).update(key, lambda _, credential=credential: credential)
+    assert not path.exists()
+
+
+@POSIX
+def test_a_folder_in_which_others_can_put_another_file_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the command that closes it; /tmp and its like, where everybody has only their own, are not open."""
+    loose, sticky = tmp_path / "loose", tmp_path / "sticky"
+    token = secret("token")
+    for folder, mode in ((loose, 0o777), (sticky, 0o1777)):
+        folder.mkdir()
+        folder.chmod(mode)
+        store_at(folder / "auth.json").update("a.example", lambda _: BearerToken(token))
+        store_at(folder / "auth.json")
+        (folder / "auth.json").unlink()
+    (warning,) = caplog.messages
+    assert warning.startswith(f"AUTH ({loose / 'auth.json'}): other users of this machine can put another file in")
+    assert warning.endswith(f"chmod 700 {loose}")
+
+
+@POSIX
+def test_a_file_that_others_may_write_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Even where they cannot read it."""
+    path = tmp_path / "auth.json"
+    path.write_text("{}", encoding="utf-8")
+    path.chmod(0o620)
+    store_at(path)
+    assert caplog.messages == [f"AUTH ({path}) is open to other users of this machine; close it with: chmod 600 {path}"]
 
 
 def test_logins_at_once_lose_none(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,23 @@ def test_every_store_is_listed_in_the_order_of_the_lookup(tmp_path: Path):
     assert stores[1]["why"] == "KEELBACK_NO_KEYCHAIN"
 
 
+def test_on_a_new_machine_it_says_how_to_begin(tmp_path: Path):
+    """And of every store that it is not there."""
+    document = status(tmp_path)
+    assert {store["state"] for store in document["stores"]} == {"off", "absent"}
+    text = run_keelback(["auth", "status"], home=tmp_path).stdout
+    assert text.endswith("No credentials yet. Log in with: keelback auth login HOST\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the other systems have a keychain")
+def test_a_machine_without_a_keychain_has_none_rather_than_one_that_is_silent(tmp_path: Path):
+    """As in a container."""
+    nowhere = {"KEELBACK_NO_KEYCHAIN": "", "DBUS_SESSION_BUS_ADDRESS": f"unix:path={tmp_path / 'no-bus'}"}
+    assert status(tmp_path, **nowhere)["stores"][0]["state"] == "absent"
+    text = run_keelback(["auth", "status"], home=tmp_path, env=nowhere).stdout
+    assert text.startswith("1. the keychain: none on this machine (there is no session bus")
+
+
 def test_the_order_is_that_of_the_lookup_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What is listed first is what ``find`` looks in first."""
     auth = write(tmp_path / "auth.json", {"prefix.dev": bearer()})
@@ -108,7 +126,7 @@ def test_all_kinds_are_shown_by_the_names_of_rattler_and_without_their_secrets(t
     assert found["bucket"]["serves"] == "the bucket bucket"
 
 
-def test_an_entry_that_is_never_reached_names_the_store_that_goes_before_it(tmp_path: Path):
+def test_an_entry_that_is_never_reached_names_the_store_that_takes_precedence(tmp_path: Path):
     """The same key in two stores: the first one wins."""
     auth = write(tmp_path / "auth.json", {"prefix.dev": bearer()})
     write(tmp_path / ".rattler" / "credentials.json", {"prefix.dev": bearer("second")})
@@ -117,7 +135,7 @@ def test_an_entry_that_is_never_reached_names_the_store_that_goes_before_it(tmp_
     assert second["entries"][0]["shadowed_by"] == first["name"]
 
 
-def test_a_wildcard_names_the_nearer_keys_that_go_before_it(tmp_path: Path):
+def test_a_wildcard_names_the_nearer_keys_that_take_precedence(tmp_path: Path):
     """Keys are tried before stores: an exact host in the last store wins over a wildcard in the first."""
     auth = write(tmp_path / "auth.json", {"*.example.com": bearer()})
     password = leaks.new_secret("netrc")
@@ -128,7 +146,7 @@ def test_a_wildcard_names_the_nearer_keys_that_go_before_it(tmp_path: Path):
 
 
 def test_what_only_keelback_reads_comes_after_all_that_rattler_finds(tmp_path: Path):
-    """A wildcard of rattler's goes before the exact host of a token that ``anaconda login`` saved."""
+    """A wildcard of rattler's takes precedence over the exact host of a token that ``anaconda login`` saved."""
     auth = write(tmp_path / "auth.json", {"*.anaconda.org": {"CondaToken": leaks.new_secret("rattler")}})
     saved = tmp_path / "binstar" / "data" / "https%3A%2F%2Fapi.anaconda.org.token"
     write(saved, leaks.new_secret("anaconda"))
@@ -168,6 +186,7 @@ def test_keys_that_nobody_can_match_come_with_the_key_that_would_work(tmp_path: 
     auth = write(tmp_path / "auth.json", {key: bearer() for key in keys})
     found = entries(status(tmp_path, "--auth-file", str(auth)))
     assert [codes(found[key])[0] for key in keys] == ["dead-key"] * 4 + ["broad-key"]
+    assert [found[key]["serves"] for key in keys] == [None] * 4 + ["dev and every host under it"]
     assert found["localhost:8080"]["findings"][0]["hint"] == "Write 'localhost' in its place."
 
 
@@ -206,7 +225,7 @@ def test_a_file_that_others_can_read_comes_with_the_command_that_closes_it(tmp_p
     assert done.stderr == ""
 
 
-def test_variables_that_go_before_the_stores_and_files_that_nobody_reads_are_listed(tmp_path: Path):
+def test_variables_that_take_precedence_over_the_stores_and_files_that_nobody_reads_are_listed(tmp_path: Path):
     """A variable by its name alone."""
     write(tmp_path / ".rattler" / "rattler_auth_store.json", {"prefix.dev": bearer()})
     document = status(tmp_path, PREFIX_API_KEY=leaks.new_secret("variable"))

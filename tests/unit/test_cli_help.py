@@ -96,6 +96,12 @@ def test_the_version_is_one_line(flag: str) -> None:
     ("args", "said"),
     [
         (["publsh"], "No such command 'publsh'"),
+        (["publsh"], "Did you mean 'keelback publish'?"),
+        (["login", "prefix.dev"], "Write 'keelback auth login HOST'."),
+        (["whoami"], "Write 'keelback auth check HOST'."),
+        (["auth", "list"], "Write 'keelback auth status'."),
+        (["auth", "lgin", "prefix.dev"], "Did you mean 'keelback auth login'?"),
+        (["zebra"], "The commands of 'keelback' are publish, "),
         (["publish", "--tow", "chan", "x.conda"], "No such option"),
         (["publish", "x.conda"], "Missing option '--to'"),
         (["publish", "--to", "chan"], "Missing argument 'PATHS...'"),
@@ -110,6 +116,7 @@ def test_wrong_usage_is_told_on_standard_error(args: list[str], said: str) -> No
     done = run_keelback(args)
     assert (done.returncode, done.stdout) == (ExitStatus.USAGE, "")
     assert said in done.stderr
+    assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
 
 

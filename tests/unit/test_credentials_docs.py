@@ -129,7 +129,7 @@ def test_the_examples_of_keelbacks_own_file_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "own.json"
     path.write_text(example)
     store = OwnFileStore(path)
-    assert store.entry("conda.example.com/one") == BearerToken(Secret("..."))
-    assert isinstance(store.entry("python.example.com"), Helper)
+    assert store.get("conda.example.com/one") == BearerToken(Secret("..."))
+    assert isinstance(store.get("python.example.com"), Helper)
     members = json.loads(example)["python.example.com"]["Helper"]
     assert sorted(code(row[0])[0] for row in rows("Member")) == sorted(members)

@@ -17,7 +17,7 @@ from keelback.credentials import lookup, opening
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.keys import candidate_keys, service_keys
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, OAuth, S3Credentials
-from keelback.credentials.lookup import credential_for, depends_on_keychain, find, require
+from keelback.credentials.lookup import credential_for, depends_on_keychain, find, login_name, require
 from keelback.credentials.opening import default_stores
 from keelback.credentials.stores import Store
 from keelback.errors import CredentialError, CredentialFileError, ExitStatus, UsageError
@@ -292,6 +292,13 @@ def test_a_backslash_in_a_url_is_refused() -> None:
     assert find("s3://b/a\\b", [memory("b")]) is not None
 
 
+def test_an_escape_in_the_host_of_a_url_is_refused() -> None:
+    """By WHATWG it stands for what it escapes, and httpx2 would connect to it as it is."""
+    with pytest.raises(UsageError, match=r"^The URL for a\.b\.com has a percent sign in its host\.$"):
+        find("https://a%2eb.com/", [memory("a.b.com", "*.b.com")])
+    assert find("https://ann:p%40ss@a.b.com/%2e", [memory("a.b.com")]) is not None
+
+
 def test_an_empty_name_in_the_url_is_none() -> None:
     """Neither a bare @ nor a bucket's user counts."""
     match = find("https://@prefix.dev/x", [memory("prefix.dev")])
@@ -440,6 +447,24 @@ def test_where_there_was_no_store_none_is_named() -> None:
 def test_one_logs_in_to_the_service_by_the_name_that_people_know() -> None:
     """For a service with several hosts its own name is shown: the login serves them all."""
     assert "keelback auth login anaconda.org," in refused([], "https://api.anaconda.org/x").hint
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://h.example/x", "h.example"),
+        ("https://ann:pw@H.example:443/x", "h.example"),
+        ("https://h.example:8443/x", "https://h.example:8443"),
+        ("http://127.0.0.1:8765/x", "http://127.0.0.1:8765"),
+        ("http://h.example:80/x", "http://h.example"),
+        ("http://[::1]:8000/x", "http://[::1]:8000"),
+        ("https://repo.prefix.dev/x", "prefix.dev"),
+        ("s3://bucket/x", "s3://bucket"),
+    ],
+)
+def test_one_logs_in_where_the_server_is(url: str, name: str) -> None:
+    """What is printed can be pasted: a login at another port, or without TLS, has to be tried there."""
+    assert login_name(url) == name
 
 
 def test_a_dead_key_that_was_meant_is_the_hint() -> None:

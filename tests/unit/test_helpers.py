@@ -15,6 +15,7 @@ import pytest
 
 import leaks
 from keelback.credentials import helpers
+from keelback.credentials.commands import Output
 from keelback.credentials.helperprotocol import answer, answer_bazel, answer_docker
 from keelback.credentials.helpers import Helper
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, OAuth, S3Credentials
@@ -160,7 +161,9 @@ def test_a_failure_shows_no_secret(helper: Callable[..., Helper]) -> None:
     code = f"print({token!r}); sys.exit('x' * 70000 + ' {token} Authorization: Bearer {other} ' + 'y' * 400)"
     leaks.check(failure(helper(code)).message, "the message")
     short = f"print({token!r}); sys.exit('\\x1b[31m{token} Authorization: Bearer {other} refused')"
-    assert failure(helper(short)).message.endswith("exit status 1: ?[31m**** Authorization: Bearer **** refused.")
+    assert failure(helper(short, timeout=29)).message.endswith(
+        "exit status 1: ?[31m**** Authorization: Bearer **** refused."
+    )
 
 
 def test_one_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -253,6 +256,45 @@ def test_it_runs_once_for_all_threads_until_its_answer_expires(
     now += 2
     untold.credential_for(URL)
     assert runs.read_text() == "xxxx"
+
+
+def test_one_that_failed_is_not_run_again_at_once(
+    helper: Callable[..., Helper], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four parts of a channel are four questions; the error is the same for a minute."""
+    runs, now = tmp_path / "runs", 1_800_000_000.0
+    monkeypatch.setattr(helpers, "_now", lambda: now)
+    broken = helper(f"open({str(runs)!r}, 'a').write('x')\nsys.exit('logged out')")
+    first, again = failure(broken), failure(broken)
+    assert (again.message, again.hint, again.code) == (first.message, first.hint, first.code)
+    assert again is not first
+    assert runs.read_text() == "x"
+    now += 61
+    failure(broken)
+    assert runs.read_text() == "xx"
+
+
+def test_a_short_lived_answer_is_kept_for_half_of_its_life(
+    helper: Callable[..., Helper], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minute before its end would be before it was given."""
+    runs, now = tmp_path / "runs", 1_800_000_000.0
+    monkeypatch.setattr(helpers, "_now", lambda: now)
+    answer_ = f"{{'version': 1, 'token': 'abc', 'expires_at': {now + 50}}}"
+    told = helper(f"open({str(runs)!r}, 'a').write('x')\nprint(json.dumps({answer_}))", output="json")
+    told.credential_for(URL)
+    now += 24
+    told.credential_for(URL)
+    assert runs.read_text() == "x"
+    now += 2
+    told.credential_for(URL)
+    assert runs.read_text() == "xx"
+
+
+def test_what_it_printed_is_in_no_repr() -> None:
+    """A debugger or a traceback may show one."""
+    token = leaks.new_secret("helper-repr")
+    leaks.check(repr(Output(0, token.encode(), token.encode(), cut=False)), "a repr")
 
 
 # -- being one -------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ KEY = "*.prefix.dev"
 def lock_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for the lock that is this test's own."""
     folder = tmp_path / "locks"
-    monkeypatch.setattr("keelback.credentials.keychain.store.lock_folder", lambda: folder)
+    monkeypatch.setattr("keelback.credentials.locks.lock_folder", lambda: folder)
     return folder
 
 
@@ -284,9 +284,12 @@ def test_updates_at_the_same_time_lose_nothing(token: str) -> None:
     assert json.loads(keychain.texts["a"])["BasicHTTP"]["username"] == "x" * 8
 
 
-def test_a_lock_that_cannot_be_made_is_explained(lock_folder: Path, token: str) -> None:
-    """As in a home that is read-only; the login then goes elsewhere."""
+def test_a_lock_that_cannot_be_made_is_explained(
+    lock_folder: Path, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that is read-only altogether; the login then goes elsewhere."""
     lock_folder.write_text("a file where the folder should be")
+    monkeypatch.setattr("keelback.credentials.locks._spare_folder", lambda: lock_folder)
     keychain = Scripted()
     with pytest.raises(CredentialStoreError, match="the keychain: the lock file"):
         KeychainStore(backend=keychain).update("a", lambda _: BearerToken(Secret(token)))

@@ -107,6 +107,12 @@ HOST = "https://host.example/chan/noarch"
         f"javascript://host.example/chan/noarch/hull-1.0-h0_0.conda#{SHA256}",
         f"\\\\host\\chan\\noarch\\hull-1.0-h0_0.conda#{SHA256}",
         f"/chan/noarch/hull-1.0-h0_0.conda#{SHA256}",
+        f"https://exa\x1b]0;PWNED\x07mple.invalid/chan/noarch/hull-1.0-h0_0.conda#{SHA256}",
+        f"https://h\N{CYRILLIC SMALL LETTER O}st.example/chan/noarch/hull-1.0-h0_0.conda#{SHA256}",
+        f"https://a%2eexample/chan/noarch/hull-1.0-h0_0.conda#{SHA256}",
+        f"file:////evil/share/noarch/hull-1.0-h0_0.conda#{SHA256}",
+        f"file:///%2Fevil/share/noarch/hull-1.0-h0_0.conda#{SHA256}",
+        f"file://evil/share/noarch/hull-1.0-h0_0.conda#{SHA256}",
         "hull >=1",
         "@EXPLICIT",
     ],
@@ -118,9 +124,12 @@ def test_a_line_that_is_wrong_is_told_by_its_number(tmp_path: Path, line: str) -
     with pytest.raises(UsageError, match=r"bad\.lock: line 4") as caught:
         read_lock(path)
     assert len(caught.value.message) < 600
+    assert "\x1b" not in caught.value.message
 
 
-@pytest.mark.parametrize("way", ["ann:{}@host.example/chan", "{}@host.example/chan", "host.example/t/{}/chan"])
+@pytest.mark.parametrize(
+    "way", ["ann:{}@host.example/chan", "{}@host.example/chan", "host.example/t/{}/chan", "host.example/a/t/{}/chan"]
+)
 def test_a_secret_in_a_lock_file_is_refused_and_not_shown(tmp_path: Path, way: str) -> None:
     """It has no place in a file that is shared; the leak check sees to the rest."""
     secret = leaks.new_secret("locked")
@@ -147,7 +156,7 @@ def test_a_file_without_end_is_no_lock_file(tmp_path: Path) -> None:
     path = tmp_path / "large.lock"
     with path.open("wb") as file:
         file.truncate(17 << 20)
-    with pytest.raises(UsageError, match="no lock file"):
+    with pytest.raises(UsageError, match="too large for a lock file"):
         read_lock(path)
 
 

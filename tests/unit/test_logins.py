@@ -39,6 +39,7 @@ class Silent(WritableStore):
     """A keychain that takes nothing."""
 
     name = "the keychain"
+    is_keychain = True
 
     def get(self, key: str) -> Credential | None:
         """Nothing."""
@@ -81,6 +82,7 @@ class Fixed(Store):
         ("prefix.dev/", "*.prefix.dev", "https://prefix.dev/x"),
         ("Prefix.DEV:443/my-channel", "*.prefix.dev", "https://prefix.dev/my-channel"),
         ("*.example.co.uk", "*.example.co.uk", "https://conda.example.co.uk/x"),
+        ("*.example", "*.example", "https://conda.example/x"),
         ("bücher.example", "*.xn--bcher-kva.example", "https://conda.bücher.example/x"),
         ("10.0.0.1:80", "10.0.0.1", "http://10.0.0.1/x"),
         ("[::1]:80", "[::1]", "http://[::1]/x"),

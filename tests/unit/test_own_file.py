@@ -115,12 +115,34 @@ def test_a_helper_runs_when_its_credential_is_asked_for_and_not_before(path: Pat
     command = [sys.executable, str(script)]
     store = OwnFileStore(write(path, {"*.h.example": {"Helper": {"command": command}}, "x": {"BearerToken": token}}))
     assert store.keys() == ["*.h.example", "x"]
-    assert store.entry("*.h.example") == Helper(tuple(command))
-    assert store.entry("x") == store.get("x") == BearerToken(Secret(token))
-    assert store.entry("y") is store.get("y") is None
+    assert store.get("*.h.example") == Helper(tuple(command))
+    assert store.get("x") == BearerToken(Secret(token))
+    assert store.get("y") is None
     assert not ran.exists()
-    assert store.get("*.h.example") == BearerToken(Secret(token))
+    match = find("https://a.h.example/x", [store])
+    assert match is not None
+    assert match.credential == BearerToken(Secret(token))
     assert ran.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "asked"),
+    [
+        ("*.example.test", "https://a.example.test/chan/x", "https://a.example.test"),
+        ("*.example.test", "https://A.Example.test:443/", "https://a.example.test"),
+        ("a.example.test", "https://a.example.test:8443/chan", "https://a.example.test:8443"),
+        ("a.example.test/my chan", "https://a.example.test/my%20chan/noarch/x", "https://a.example.test/my%20chan"),
+        ("bucket", "s3://bucket/a", "s3://bucket"),
+    ],
+)
+def test_a_helper_is_told_which_server_is_meant(path: Path, tmp_path: Path, key: str, url: str, asked: str) -> None:
+    """The one of the URL, which a wildcard does not name; with the path of the key, and no more of it."""
+    script = tmp_path / "helper.py"
+    script.write_text("import json, sys; print(json.dumps({'version': 1, 'token': json.load(sys.stdin)['url']}))")
+    store = OwnFileStore(write(path, {key: {"Helper": {"command": [sys.executable, str(script)], "output": "json"}}}))
+    match = find(url, [store])
+    assert match is not None
+    assert match.credential == BearerToken(Secret(asked))
 
 
 def test_what_is_written_is_read_again(path: Path) -> None:
@@ -135,7 +157,7 @@ def test_what_is_written_is_read_again(path: Path) -> None:
     again = OwnFileStore(path)
     entries = {"h/a": helper, "h/b": Helper(("az",)), "h": BasicHTTP("ann", Secret(password))}
     assert again.keys() == list(entries)
-    assert {key: again.entry(key) for key in entries} == entries
+    assert {key: again.get(key) for key in entries} == entries
     assert json.loads(path.read_text())["h/b"] == {"Helper": {"command": ["az"]}}
     assert again.update("h/a", lambda _: None) is None
     assert OwnFileStore(path).keys() == ["h/b", "h"]

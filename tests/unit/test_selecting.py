@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keelback.errors import ChannelError, UsageError
-from keelback.selecting import Index, Wanted, best, indexed
+from keelback.selecting import Index, Wanted, best, in_few_words, indexed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ def test_a_subdir_that_is_not_asked_for_has_nothing(tmp_path: Path) -> None:
 def test_what_is_needed_of_a_record_is_kept(tmp_path: Path) -> None:
     """Size and hashes, and where it is."""
     (record,) = index(tmp_path, {"boat-1.0-h0_0.conda": {"size": 7, "sha256": HASH}}).everything()
-    found = indexed(record)
+    found = indexed(record, ["noarch"])
     assert (found.relative_path, found.url) == ("noarch/boat-1.0-h0_0.conda", f"{CHANNEL}/noarch/boat-1.0-h0_0.conda")
     assert (found.name, found.version, found.build, found.size, found.sha256, found.md5) == (
         "boat", "1.0", "h0_0", 7, HASH, None,
@@ -112,10 +112,10 @@ def test_only_a_channel_in_a_folder_has_archives_in_a_folder(tmp_path: Path) -> 
     """No server says which files of this machine are read."""
     records: dict[str, dict[str, Any]] = {"boat-1.0-h0_0.conda": {}}
     (record,) = index(tmp_path, records, base_url="file:///etc/").everything()
-    with pytest.raises(ChannelError, match="no place for it"):
-        indexed(record)
+    with pytest.raises(ChannelError, match="not a valid place for it"):
+        indexed(record, ["noarch"])
     (record,) = index(tmp_path, records, base_url="file:///srv/files/", channel="file:///srv/chan").everything()
-    assert indexed(record).url == "file:///srv/files/boat-1.0-h0_0.conda"
+    assert indexed(record, ["noarch"]).url == "file:///srv/files/boat-1.0-h0_0.conda"
 
 
 def test_rattlers_panics_are_errors(tmp_path: Path) -> None:
@@ -123,3 +123,37 @@ def test_rattlers_panics_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ChannelError) as caught:
         index(tmp_path, {"boat-1.0-h0_0.conda": {}}, base_url="http://[bad/").everything()
     assert caught.value.code == "bad-index"
+
+
+@pytest.mark.parametrize("base_url", ["file://evil/share/", "file:///%2fevil/share/"])
+def test_no_archive_is_in_a_folder_of_another_machine(tmp_path: Path, base_url: str) -> None:
+    """Windows would log in there to read it."""
+    (record,) = index(tmp_path, {"boat-1.0-h0_0.conda": {}}, base_url=base_url, channel="file:///srv/chan").everything()
+    with pytest.raises(ChannelError, match="not a valid place for it"):
+        indexed(record, ["noarch"])
+
+
+def test_without_a_hash_an_archive_comes_encrypted(tmp_path: Path) -> None:
+    """Where the index did: anybody on the way could send another."""
+    place = "http://host.example/files/"
+    (record,) = index(tmp_path, {"boat-1.0-h0_0.conda": {}}, base_url=place).everything()
+    with pytest.raises(ChannelError, match="no hash"):
+        indexed(record, ["noarch"])
+    (record,) = index(tmp_path, {"boat-1.0-h0_0.conda": {"sha256": HASH}}, base_url=place).everything()
+    assert indexed(record, ["noarch"]).url.startswith(place)
+
+
+def test_a_record_of_another_subdir_is_refused(tmp_path: Path) -> None:
+    """Its file would go to a folder where nobody looked for it."""
+    boats = index(tmp_path, {"boat-1.0-h0_0.conda": {"subdir": "win-64"}})
+    with pytest.raises(ChannelError, match="win-64") as caught:
+        boats.archives(boats.everything())
+    assert caught.value.code == "bad-index"
+
+
+def test_what_an_index_says_at_length_is_cut() -> None:
+    """A name of a million characters, and a reason of a million lines."""
+    assert in_few_words("one\n\n  two \n") == "one\n  two"
+    assert len(in_few_words("x" * 1_000_000)) < 400
+    assert len(in_few_words("\n".join(["x" * 200] * 1000))) < 2100
+    assert len(in_few_words("x\n" * 1_000_000).splitlines()) == 21

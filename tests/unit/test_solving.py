@@ -12,7 +12,7 @@ from keelback.solving import assumed_virtual_packages, solve
 @pytest.mark.parametrize("text", ["", "cuda=12", "__cuda=twelve point four", "__cu da=1", "=1"])
 def test_what_is_no_virtual_package_is_wrong_usage(text: str) -> None:
     """Before the solver is started; not "there is no solution"."""
-    with pytest.raises(UsageError, match="is no virtual package"):
+    with pytest.raises(UsageError, match="is not a valid virtual package"):
         solve(["numpy"], [], [text])
 
 

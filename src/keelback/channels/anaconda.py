@@ -16,6 +16,7 @@ from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
 from keelback.channels.server import ServerChannel
+from keelback.channels.service import Identity, shown_text
 from keelback.channels.target import Target, check_name, check_server
 from keelback.credentials.kinds import CondaToken
 from keelback.credentials.lookup import find
@@ -31,12 +32,20 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
-    from keelback.transport import Answer
+    from keelback.channels.service import Site
+    from keelback.credentials.kinds import Credential
+    from keelback.transport import Answer, Client
 
 SERVER: Final = "https://api.anaconda.org"
 _READING: Final = "https://conda.anaconda.org"
 _SITES: Final = frozenset({"anaconda.org", "www.anaconda.org", "api.anaconda.org", "conda.anaconda.org"})
-_API_VERSION: Final = "1.12.2"
+_HEADERS: Final = {"accept": "application/json", "x-binstar-api-version": "1.12.2"}
+"""What its API wants on every request (anaconda-client, ``binstar_client/__init__.py``)."""
+_ENOUGH: Final = {
+    "read": frozenset({"all", "repos", "conda", "conda:download"}),
+    "upload": frozenset({"all", "api", "api:write"}),
+}
+"""The scopes of a token of which one permits each (its documentation, "Tokens")."""
 MAIN: Final = "main"
 _SHOWN: Final = (
     "description",
@@ -61,6 +70,10 @@ class AnacondaChannel(ServerChannel):
     """
 
     kind: ClassVar[str] = "anaconda"
+    title: ClassVar[str] = "anaconda.org"
+    takes: ClassVar[tuple[type[Credential], ...]] = (CondaToken,)
+    variables: ClassVar[tuple[str, ...]] = ("ANACONDA_API_KEY",)
+    login_hint: ClassVar[str] = "Give --conda-token - and the token on standard input."
     needs_md5: ClassVar[bool] = True
 
     def __init__(self, owner: str, labels: Sequence[str] = (MAIN,), *, url: str = SERVER) -> None:
@@ -75,12 +88,12 @@ class AnacondaChannel(ServerChannel):
     @classmethod
     def from_target(cls, target: Target) -> AnacondaChannel | None:
         """``https://anaconda.org/OWNER[/LABEL]``, or ``anaconda+https://HOST/BASE/OWNER[/label/LABEL]``."""
-        if target.kind != cls.kind and (target.kind or target.host not in _SITES):
+        if target.kind != cls.kind and (target.kind or not cls.is_at(target.host, target.segments)):
             return None
         segments, label = list(target.segments), MAIN
         if len(segments) > 2 and segments[-2] == "label":
             *segments, _, label = segments
-        own = target.host in _SITES
+        own = cls.is_at(target.host, target.segments)
         if own and len(segments) == 2 and label == MAIN:
             segments, label = segments[:1], segments[1]
         if not segments or (own and len(segments) > 1):
@@ -88,21 +101,42 @@ class AnacondaChannel(ServerChannel):
             raise UsageError(f"{target.text} names no owner", hint=f"Write it like {example}/OWNER.")
         return cls(segments[-1], [label], url=SERVER if own else target.base(len(segments) - 1))
 
+    @classmethod
+    def is_at(cls, host: str, segments: Sequence[str]) -> bool:  # noqa: ARG003 - the host says it all
+        """The names of anaconda.org."""
+        return host in _SITES
+
+    @classmethod
+    def whoami(cls, client: Client, site: Site, credential: Credential, environ: Mapping[str, str]) -> Identity:  # noqa: ARG003 - no variable counts
+        """Ask for ``/user``, and for the scopes of the token (``/authentication``)."""
+        assert isinstance(credential, CondaToken)  # noqa: S101 - what it takes
+        api, auth = _api_at(site), credential.header("Authorization", "token ")
+        answer = client.send(Request("GET", f"{api}/user", auth=auth, headers=_HEADERS))
+        if answer.status == 401:
+            return Identity.refused(answer)
+        user = expect(answer, 200).json()
+        name = shown_text(user.get("login")) if isinstance(user, dict) else None
+        scopes = _scopes(client.send(Request("GET", f"{api}/authentication", auth=auth, headers=_HEADERS)))
+        if scopes is None:
+            return Identity(valid=True, name=name, said="it does not tell what the token permits")
+        permits = tuple(what for what, enough in _ENOUGH.items() if enough.intersection(scopes))
+        return Identity(valid=True, name=name, permits=permits, said=f"scopes: {', '.join(scopes) or 'none'}")
+
     def given_access(self, session: Session) -> Access | None:
         """See :class:`Channel`."""
-        return given_token(session, self._api, CondaToken, "ANACONDA_API_KEY", server="anaconda.org")
+        return given_token(session, self._api, CondaToken, *self.variables, server=self.title)
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
         access = token_access(
             session,
             self._api,
-            server="anaconda.org",
+            server=self.title,
             kind=CondaToken,
-            usable=(CondaToken,),
-            variable="ANACONDA_API_KEY",
+            usable=self.takes,
+            variable=self.variables[0],
         )
-        assert isinstance(access.credential, CondaToken)  # noqa: S101 - what usable says
+        assert isinstance(access.credential, CondaToken)  # noqa: S101 - what it takes
         auth = access.credential.header("Authorization", "token ")
         index = IndexReader(session.client, self.url, self._reading_auth(session, auth))
         self.use(session, auth, access.source, index)
@@ -286,9 +320,7 @@ class AnacondaChannel(ServerChannel):
         return "/".join([route, *(quote(part, safe="/+!") for part in place[: depth + 1])])
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
-        headers = {"accept": "application/json", "x-binstar-api-version": _API_VERSION}
-        if body is not None:
-            headers["content-type"] = "application/json"
+        headers = _HEADERS if body is None else {**_HEADERS, "content-type": "application/json"}
         content = None if body is None else json.dumps(body).encode()
         return self._client.send(Request(method, f"{self._api}/{path}", auth=self._auth, headers=headers, body=content))
 
@@ -296,6 +328,21 @@ class AnacondaChannel(ServerChannel):
 def _reading_url(api: str) -> str:
     """Where an owner's channel is read: the first ``api`` of the URL is ``conda`` there (conda, anaconda_client.py)."""
     return _READING if api == SERVER else re.sub(r"(?<=[./])api(?=[./]|$)", "conda", api, count=1)
+
+
+def _api_at(site: Site) -> str:
+    """The URL of the API at *site*, which need not have a path; anaconda.org's own for its other names."""
+    if not site.kind:
+        return SERVER
+    below = site.up_to("api")
+    return site.base() if below is None else f"{below}/api"
+
+
+def _scopes(answer: Answer) -> list[str] | None:
+    """What the token may do, by anaconda.org's names; ``None`` where the server does not tell."""
+    document = answer.json() if answer.ok else None
+    scopes = document.get("scopes") if isinstance(document, dict) else None
+    return None if not isinstance(scopes, list) else [text for scope in scopes if (text := shown_text(scope))]
 
 
 def _about(archive: PackageArchive) -> dict[str, Any]:
@@ -321,7 +368,7 @@ def _is_text(value: object) -> bool:
 def _object(answer: Answer) -> Mapping[str, Any]:
     document = answer.json()
     if not isinstance(document, dict):
-        raise ServerError(f"{answer.url}: an answer that is no JSON object", status=answer.status)
+        raise ServerError(f"{answer.url}: the answer is not a JSON object", status=answer.status)
     return document
 
 

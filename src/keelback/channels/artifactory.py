@@ -13,16 +13,22 @@ from keelback.channels.access import Access, given_pair, given_token, stored_acc
 from keelback.channels.answers import error_of, expect
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.server import ServerChannel
+from keelback.channels.service import Identity
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BasicHTTP, BearerToken
+from keelback.credentials.usernames import shown_username
 from keelback.errors import ServerError, UsageError
 from keelback.listing import Listed
-from keelback.transport import ArchiveBody, Request
+from keelback.transport import ArchiveBody, Request, servers_words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from keelback.archive import PackageArchive
+    from keelback.channels.service import Site
     from keelback.channels.target import Target
-    from keelback.transport import Answer
+    from keelback.credentials.kinds import Credential
+    from keelback.transport import Answer, Client
 
 _DEPLOY_BY_CHECKSUM_FROM: Final = 1 << 20
 """From this size on asking whether the server has the content costs less than sending it."""
@@ -43,6 +49,10 @@ class ArtifactoryChannel(ServerChannel):
     """
 
     kind: ClassVar[str] = "artifactory"
+    title: ClassVar[str] = "Artifactory"
+    takes: ClassVar[tuple[type[Credential], ...]] = (BearerToken, BasicHTTP)
+    variables: ClassVar[tuple[str, ...]] = ("ARTIFACTORY_TOKEN", "ARTIFACTORY_USERNAME", "ARTIFACTORY_PASSWORD")
+    login_hint: ClassVar[str] = "Give --token -, or --username NAME --password -, and the secret on standard input."
     overwrites: ClassVar[bool] = True
 
     def __init__(self, repository: str, *, url: str) -> None:
@@ -55,7 +65,7 @@ class ArtifactoryChannel(ServerChannel):
     def from_target(cls, target: Target) -> ArtifactoryChannel | None:
         """``artifactory+https://HOST/BASE/REPOSITORY``, any URL under ``/artifactory/``, or of a ``jfrog.io`` host."""
         segments = target.segments
-        own = target.host.endswith(".jfrog.io") or "artifactory" in target.host or segments[:1] == ("artifactory",)
+        own = cls.is_at(target.host, segments)
         if target.kind != cls.kind and (target.kind or target.scheme == "file" or not own):
             return None
         if not segments or segments == ("artifactory",):
@@ -67,15 +77,38 @@ class ArtifactoryChannel(ServerChannel):
             base -= 2
         return cls(segments[-1], url=target.base(base))
 
+    @classmethod
+    def is_at(cls, host: str, segments: Sequence[str]) -> bool:
+        """Any URL under ``/artifactory/``, and hosts of ``jfrog.io`` or with ``artifactory`` in their name."""
+        return host.endswith(".jfrog.io") or "artifactory" in host or tuple(segments[:1]) == ("artifactory",)
+
+    @classmethod
+    def whoami(cls, client: Client, site: Site, credential: Credential, environ: Mapping[str, str]) -> Identity:  # noqa: ARG003 - no variable counts
+        """Ask for its ping (JFrog REST API, "System Health Ping"): that needs a valid user, which may be anybody.
+
+        An Artifactory of JFrog's own hosting is at ``/artifactory`` in any case.
+        """
+        assert isinstance(credential, BearerToken | BasicHTTP)  # noqa: S101 - what it takes
+        ping = f"{site.up_to('artifactory') or site.origin}/artifactory/api/system/ping"
+        answer = client.send(Request("GET", ping, auth=credential))
+        if answer.status == 401:
+            return Identity.refused(answer)
+        if not answer.ok:
+            return Identity.unknown(f"its ping answered {answer.status}: {servers_words(answer)}".rstrip(": "))
+        if client.send(Request("GET", ping)).status != 401:
+            return Identity.unknown("it answers everybody, so that its answer says nothing about the credential")
+        name = shown_username(credential) if isinstance(credential, BasicHTTP) else None
+        return Identity(valid=True, name=name, said="it does not tell what the credential permits")
+
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
         access = self.given_access(session) or stored_access(
             session,
             self._server,
-            server="Artifactory",
-            usable=(BearerToken, BasicHTTP),
+            server=self.title,
+            usable=self.takes,
             flag="--token or --username and --password",
-            variable="ARTIFACTORY_TOKEN",
+            variable=self.variables[0],
         )
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that are usable are
         self.use(session, access.credential, access.source)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from keelback.channels.service import Service
 from keelback.errors import Interrupted, UsageError
 from keelback.secret import Secret
 
@@ -53,7 +54,7 @@ class Session:
     Args:
         client: sends the requests.
         load_stores: opens the stores in which credentials are looked up; called when one is needed for the first time.
-        given: the credential that goes before all others.
+        given: the credential that takes precedence over all others.
         environ: where the servers' own variables are.
 
     Attributes:
@@ -140,14 +141,13 @@ class Delivery:
         self._reporter.waiting(self.archive, seconds, why)
 
 
-class Channel(ABC):
-    """A place that takes archives and serves them.
+class Channel(Service):
+    """A place that takes archives and serves them, and what is known of its kind of server.
 
     A run goes: :meth:`open`, :meth:`begin`; :meth:`find` and :meth:`announce` from many threads at once; :meth:`send`
     from several; :meth:`finish`, :meth:`close`.
 
     Attributes:
-        kind: the word for this kind of channel in ``--to KIND+https://...`` and in messages.
         takes_credential: whether there is anything to log in to.
         needs_md5: whether the MD5 of an archive is asked for, which takes longer than its SHA-256.
         overwrites: whether the server replaces a file without a word, so that nothing may be sent before :meth:`find`
@@ -156,7 +156,6 @@ class Channel(ABC):
         url: the channel's public URL, for messages and JSON; never holds a secret.
     """
 
-    kind: ClassVar[str]
     takes_credential: ClassVar[bool] = True
     needs_md5: ClassVar[bool] = False
     overwrites: ClassVar[bool] = False

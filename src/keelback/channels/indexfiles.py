@@ -10,14 +10,14 @@ import hashlib
 import json
 import uuid
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
-
-import zstandard
 
 from keelback.credentials.locks import make_private_folder
 from keelback.durable import rename
 from keelback.errors import ChannelError
 from keelback.listing import most_unpacked
+from keelback.repodata import decompressed
 from keelback.secret import redact
 from keelback.transport import Answer
 from keelback.transport.client import read_answer
@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 
 _ABSENT: Final = frozenset({404, 410, 501})
 _BLOCK: Final = 1 << 20
+_PAGE: Final = 512
+"""How many bytes at its beginning tell a web page."""
 
 
 class IndexFiles:
     """The indexes that were read before.
 
-    What a server says to somebody it knows is kept apart from what it says to everybody. Anything in the folder may be
-    removed at any time.
+    What a server says to the holder of one credential is kept apart from what it says to those of others, and to
+    everybody. Anything in the folder may be removed at any time.
 
     Args:
         folder: where they are kept.
@@ -58,8 +60,9 @@ class IndexFiles:
         Raises:
             CredentialError, ChannelError, TransportError: it cannot be read.
         """
-        who = "anonymous" if reader.access(url) is None else "known"
-        key = hashlib.sha256(f"{who} {url}".encode()).hexdigest()
+        access = reader.access(url)
+        who = "anonymous" if access is None else access.source
+        key = hashlib.sha256(f"{who}\n{url}".encode()).hexdigest()
         with self._private():
             kept = self._kept(key, url)
         headers = {"cache-control": "no-cache"}  # of proxies; the server itself may say that nothing has changed
@@ -76,6 +79,7 @@ class IndexFiles:
             if answer.status != 200:
                 raise reader.error(answer, url)
             with self._private():
+                _refuse_page(reader, new)
                 return self._keep(key, url, new, answer.headers, unpacked)
         finally:
             new.unlink(missing_ok=True)
@@ -175,6 +179,18 @@ def _receive(reader: Reader, request: Request, to: Path, limit: int) -> Answer:
     return reader.client.persist(request, once)
 
 
+def _refuse_page(reader: Reader, file: Path) -> None:
+    """Raise ``ChannelError`` where *file* is a web page: what servers send in place of what they do not have."""
+    with file.open("rb") as content:
+        start = content.read(_PAGE).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"<") and b"html" in start:
+        raise ChannelError(
+            f"{redact(reader.url)} sent a web page in place of its index",
+            hint=f"Is this the URL of a log-in page or of a web site? See: keelback auth check {redact(reader.url)}.",
+            code="bad-index",
+        )
+
+
 def _unpack(packed: Path, to: Path, most: int, url: str) -> None:
     """*packed* without its Zstandard compression, in the file *to*.
 
@@ -182,18 +198,19 @@ def _unpack(packed: Path, to: Path, most: int, url: str) -> None:
         ChannelError: it is malformed, or has more than *most* bytes, or more than any honest index of its size.
     """
     most = most_unpacked(packed.stat().st_size, most)
-    done = 0
     try:
-        with (
-            packed.open("rb") as source,
-            zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(source) as reader,
-            to.open("xb") as target,
-        ):
-            while done <= most and (block := reader.read(_BLOCK)):
-                done += target.write(block)
-    except zstandard.ZstdError as error:
+        with packed.open("rb") as source, to.open("xb") as target:
+            pieces = decompressed(iter(partial(source.read, _BLOCK), b""), redact(url))
+            target.writelines(_limited(pieces, most, redact(url)))
+    except ChannelError:
         to.unlink(missing_ok=True)
-        raise ChannelError(f"malformed {redact(url)}: {error}", code="bad-index") from error
-    if done > most:
-        to.unlink(missing_ok=True)
-        raise ChannelError(f"{redact(url)}, unpacked, is larger than {most} bytes", code="bad-index")
+        raise
+
+
+def _limited(pieces: Iterator[bytes], most: int, what: str) -> Iterator[bytes]:
+    done = 0
+    for piece in pieces:
+        done += len(piece)
+        if done > most:
+            raise ChannelError(f"{what}, unpacked, is larger than {most} bytes", code="bad-index")
+        yield piece

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
 import httpx2
@@ -12,19 +12,27 @@ from keelback.channels.answers import expect
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.reading import IndexReader
 from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
+from keelback.channels.service import Identity, shown_text
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BearerToken, OAuth
 from keelback.errors import CredentialRefused, UsageError
 from keelback.transport import ArchiveBody, MultipartBody, Request, disposition
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
+    from keelback.channels.service import Site
     from keelback.channels.target import Target
+    from keelback.credentials.kinds import Credential
     from keelback.listing import Listed
+    from keelback.transport import Answer, Client
 
 SERVER: Final = "https://prefix.dev"
 _REPOSITORY: Final = "https://repo.prefix.dev"
+_API: Final = "PREFIX_DEV_API_URL"
+"""The variable that names another place for prefix.dev's API, as for ``rattler auth login``."""
 
 
 class PrefixChannel(ServerChannel):
@@ -36,6 +44,12 @@ class PrefixChannel(ServerChannel):
     """
 
     kind: ClassVar[str] = "prefix"
+    title: ClassVar[str] = "prefix.dev"
+    takes: ClassVar[tuple[type[Credential], ...]] = (BearerToken, OAuth)
+    variables: ClassVar[tuple[str, ...]] = ("PREFIX_API_KEY",)
+    login_hint: ClassVar[str] = (
+        "Give --token - and the token on standard input, or --oauth to log in with a code in a browser."
+    )
 
     def __init__(self, channel: str, *, url: str = SERVER) -> None:
         self._server = check_server(url)
@@ -52,48 +66,61 @@ class PrefixChannel(ServerChannel):
     @classmethod
     def from_target(cls, target: Target) -> PrefixChannel | None:
         """``https://prefix.dev/CHANNEL`` (or ``repo.prefix.dev``), or ``prefix+https://HOST/CHANNEL``."""
-        own = target.host == "prefix.dev" or target.host.endswith(".prefix.dev")
-        if target.kind != cls.kind and (target.kind or not own):
+        if target.kind != cls.kind and (target.kind or not cls.is_at(target.host, target.segments)):
             return None
         if not target.segments:
             raise UsageError(f"{target.text} names no channel", hint=f"Write it like {target.base()}/CHANNEL.")
         server = SERVER if target.base() == _REPOSITORY else target.base()
         return cls("/".join(target.segments), url=server)
 
+    @classmethod
+    def is_at(cls, host: str, segments: Sequence[str]) -> bool:  # noqa: ARG003 - the host says it all
+        """``prefix.dev``, and every host under it."""
+        return host == "prefix.dev" or host.endswith(".prefix.dev")
+
+    @classmethod
+    def whoami(cls, client: Client, site: Site, credential: Credential, environ: Mapping[str, str]) -> Identity:
+        """Ask GraphQL for the viewer, as ``rattler auth login`` does; ``PREFIX_DEV_API_URL`` counts for https alone."""
+        assert isinstance(credential, httpx2.Auth)  # noqa: S101 - the kinds that it takes are
+        own = "https://prefix.dev" if site.origin == _REPOSITORY else site.origin
+        api = (environ.get(_API) if own.startswith("https:") and site.kind == "" else None) or own
+        answer = _ask_viewer(client, api.rstrip("/"), credential)
+        if answer.status == 401:
+            return Identity.refused(answer)
+        if answer.status == 404:  # a server that speaks the upload protocol only
+            return Identity.unknown(f"{api} has no GraphQL interface to ask")
+        viewer = _viewer(expect(answer))
+        if viewer is None:
+            return Identity(valid=False, said="it knows nobody by this credential")
+        if viewer is ...:
+            return Identity.unknown("its answer does not say whose the credential is")
+        name = shown_text(viewer.get("login")) if isinstance(viewer, dict) else None
+        return Identity(valid=True, name=name, said="it does not tell what the credential permits")
+
     def given_access(self, session: Session) -> Access | None:
         """See :class:`Channel`."""
-        return given_token(session, self._server, BearerToken, "PREFIX_API_KEY", server="prefix.dev")
+        return given_token(session, self._server, BearerToken, *self.variables, server=self.title)
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
         access = token_access(
             session,
             self._server,
-            server="prefix.dev",
+            server=self.title,
             kind=BearerToken,
-            usable=(BearerToken, OAuth),
-            variable="PREFIX_API_KEY",
+            usable=self.takes,
+            variable=self.variables[0],
         )
-        assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - what usable says
+        assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that it takes are
         index = IndexReader(session.client, self._readable, access.credential)
         self.use(session, access.credential, access.source, index)
 
     def check_credential(self) -> None:
         """Ask GraphQL for ``viewer { login }``, as ``rattler auth login`` does; ``null`` means a bad token."""
-        answer = self._client.send(
-            Request(
-                "POST",
-                f"{self._server}/api/graphql",
-                auth=self._auth,
-                headers={"content-type": "application/json"},
-                body=b'{"query":"query { viewer { login } }"}',
-            )
-        )
+        answer = _ask_viewer(self._client, self._server, self._auth)
         if answer.status == 404:  # a server that speaks the upload protocol only
             return
-        document = expect(answer, source=self._source).json()
-        data = document.get("data") if isinstance(document, dict) else None
-        if isinstance(data, dict) and data.get("viewer", ...) is None:
+        if _viewer(expect(answer, source=self._source)) is None:
             raise CredentialRefused(
                 f"{self._server} does not know the token from {self._source}", hint="Make a new one in its settings."
             )
@@ -132,3 +159,16 @@ class PrefixChannel(ServerChannel):
     def url_of(self, archive: PackageArchive) -> str:
         """See :class:`Channel`."""
         return f"{self._readable}/{archive.relative_path}"
+
+
+def _ask_viewer(client: Client, server: str, auth: httpx2.Auth) -> Answer:
+    """Who sends this, by GraphQL's ``viewer { login }``."""
+    headers, body = {"content-type": "application/json"}, b'{"query":"query { viewer { login } }"}'
+    return client.send(Request("POST", f"{server}/api/graphql", auth=auth, headers=headers, body=body))
+
+
+def _viewer(answer: Answer) -> Any:
+    """The viewer of *answer*: ``None`` for a credential of nobody, ``...`` where the answer does not tell."""
+    document = answer.json()
+    data = document.get("data") if isinstance(document, dict) else None
+    return data.get("viewer", ...) if isinstance(data, dict) else ...

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote, urlencode
 
 from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
+from keelback.channels.service import Identity
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import CondaToken
 from keelback.errors import ServerError, UsageError
@@ -16,9 +17,17 @@ from keelback.listing import Listed
 from keelback.transport import ArchiveBody, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
+    from keelback.channels.service import Site
     from keelback.channels.target import Target
+    from keelback.credentials.kinds import Credential
+    from keelback.transport import Client
+
+_USERS: Final = "api/paginated/users?limit=1"
+"""A key sees at least its own user there."""
 
 
 class QuetzChannel(ServerChannel):
@@ -30,6 +39,10 @@ class QuetzChannel(ServerChannel):
     """
 
     kind: ClassVar[str] = "quetz"
+    title: ClassVar[str] = "Quetz"
+    takes: ClassVar[tuple[type[Credential], ...]] = (CondaToken,)
+    variables: ClassVar[tuple[str, ...]] = ("QUETZ_API_KEY",)
+    login_hint: ClassVar[str] = "Give --conda-token - and the API key on standard input."
 
     def __init__(self, channel: str, *, url: str) -> None:
         self._server = check_server(url)
@@ -40,7 +53,7 @@ class QuetzChannel(ServerChannel):
     @classmethod
     def from_target(cls, target: Target) -> QuetzChannel | None:
         """``quetz+https://HOST[/BASE][/get]/CHANNEL``, or any URL of a host with ``quetz`` in its name."""
-        if target.kind != cls.kind and (target.kind or "quetz" not in target.host):
+        if target.kind != cls.kind and (target.kind or not cls.is_at(target.host, target.segments)):
             return None
         segments = target.segments
         if not segments:
@@ -50,16 +63,46 @@ class QuetzChannel(ServerChannel):
             base -= 1
         return cls(segments[-1], url=target.base(base))
 
+    @classmethod
+    def is_at(cls, host: str, segments: Sequence[str]) -> bool:  # noqa: ARG003 - the host says it all
+        """Hosts with ``quetz`` in their name."""
+        return "quetz" in host
+
+    @classmethod
+    def answers(cls, client: Client, site: Site) -> bool:
+        """See :class:`Channel`: Quetz has its own words for those without a key."""
+        answer = client.send(Request("GET", f"{site.origin}/{_USERS}"))
+        return answer.status == 401 and answer.json() == {"detail": "Not logged in"}
+
+    @classmethod
+    def whoami(cls, client: Client, site: Site, credential: Credential, environ: Mapping[str, str]) -> Identity:  # noqa: ARG003 - no variable counts
+        """Ask for its users, which it lists for those with a valid key, whatever the roles of that are.
+
+        ``/api/me`` wants a browser's session, and ``/api/api-keys`` would send all keys of the user.
+        """
+        assert isinstance(credential, CondaToken)  # noqa: S101 - what it takes
+        url = f"{site.up_to('get') or site.origin}/{_USERS}"
+        answer = client.send(Request("GET", url, auth=credential.header("X-API-Key")))
+        if answer.status == 401:
+            return Identity.refused(answer)
+        expect(answer, 200)
+        return Identity(valid=True, said="it does not tell whose key it is, nor what the key permits")
+
     def given_access(self, session: Session) -> Access | None:
         """See :class:`Channel`."""
-        return given_token(session, self._server, CondaToken, "QUETZ_API_KEY", server="Quetz")
+        return given_token(session, self._server, CondaToken, *self.variables, server=self.title)
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`; asks for the channel, as an upload to one that is not there is answered with 500."""
         access = token_access(
-            session, self._server, server="Quetz", kind=CondaToken, usable=(CondaToken,), variable="QUETZ_API_KEY"
+            session,
+            self._server,
+            server=self.title,
+            kind=CondaToken,
+            usable=self.takes,
+            variable=self.variables[0],
         )
-        assert isinstance(access.credential, CondaToken)  # noqa: S101 - what usable says
+        assert isinstance(access.credential, CondaToken)  # noqa: S101 - what it takes
         self.use(session, access.credential.header("X-API-Key"), access.source)
         answer = self._client.send(Request("GET", self._api, auth=self._auth))
         if answer.status == 404:

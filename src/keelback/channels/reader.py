@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import TYPE_CHECKING, Final
 
 import httpx2
 
+from keelback.archive import SUBDIRS
 from keelback.channels.access import Access, given_pair
 from keelback.channels.answers import error_of
+from keelback.channels.base import Session
+from keelback.channels.challenges import offered_schemes
 from keelback.channels.registry import recognise, target_of
-from keelback.credentials.kinds import BearerToken, check_token
+from keelback.credentials.keys import service_keys
+from keelback.credentials.kinds import BasicHTTP, BearerToken, OAuth, check_token
 from keelback.credentials.lookup import depends_on_keychain, find, login_name
 from keelback.errors import CredentialError, CredentialRefused, Forbidden, KeelbackError, ServerError, UsageError
-from keelback.hosts import host_of
+from keelback.hosts import host_of, split_url
 from keelback.secret import redact
 from keelback.transport import Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keelback.channels.base import Session
+    from keelback.channels.base import Channel
+    from keelback.channels.target import Target
+    from keelback.credentials.lookup import Match
     from keelback.transport import Answer
 
-HIDDEN: Final = frozenset({401, 403, 404})
-"""How servers answer who may not see a channel; the last where they do not even say that there is one."""
+    _Origin = tuple[str, str, int | None]
+
+REFUSED: Final = frozenset({401, 403})
+"""How servers answer who may not read something."""
+
+_SCHEMES: Final = {BasicHTTP: "basic", BearerToken: "bearer", OAuth: "bearer"}
+"""What each kind of credential is sent as (RFC 9110, section 11)."""
+
+_NOT_YET: Final = frozenset({"s3", "gcs", "oci"})
+"""Schemes under which other tools read channels."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Reader:
@@ -34,21 +51,23 @@ class Reader:
     and shards may be elsewhere than the index. What was given with the command goes to the channel's own origin only.
 
     Where the credential depends on the system's keychain, which may keep a person waiting, requests go without one
-    until :meth:`ask_keychain`.
+    until :meth:`ask_keychain`. Stores are asked for each request: what they have may end during a run.
 
     Args:
         url: under which the channel's subdirs are: ``http``, ``https`` or ``file``.
         session: sends the requests, and has the stores.
-        given: the credential that goes before those in the stores.
+        given: the credential that takes precedence over those in the stores.
+        advice: what else to do where the channel wants a credential and there is none, as a clause.
     """
 
-    def __init__(self, url: str, session: Session, given: Access | None = None) -> None:
+    def __init__(self, url: str, session: Session, given: Access | None = None, *, advice: str = "") -> None:
         self.url = url.rstrip("/")
         self.client = session.client
         self._session = session
         self._given = given
-        self._keychain = False
-        self._accesses: dict[str, Access | None] = {}
+        self._advice = advice
+        self._asked: set[_Origin] = set()
+        self._refused = ""
         self._lock = threading.Lock()
 
     @property
@@ -64,11 +83,10 @@ class Reader:
         """
         if self._given is not None and _origin(url) == _origin(self.url):
             return self._given
-        folder = url.rpartition("/")[0]
-        with self._lock:
-            if folder not in self._accesses:
-                self._accesses[folder] = self._stored(url)
-            return self._accesses[folder]
+        match = self._match(url)
+        if match is None or not isinstance(match.credential, httpx2.Auth):  # S3 keys are nothing for a web server
+            return None
+        return Access(match.credential, f"key {match.key!r} of {match.store.name}")
 
     def request(self, url: str, headers: Mapping[str, str] | None = None) -> Request:
         """A ``GET`` of *url*, with its credential."""
@@ -82,54 +100,87 @@ class Reader:
         For a request that went without one, and was refused. Of several at once, one asks, and all are told.
         """
         with self._lock:
-            if not self._keychain and depends_on_keychain(url, self._session.stores):
-                self._keychain = True
-                self._accesses.clear()
+            self._asked.add(_origin(url))
         return self.access(url) is not None
+
+    def may_know_more(self, url: str) -> bool:
+        """Whether *url* is read without a credential, and the keychain, which was not asked, may have one."""
+        return self._is_left_alone(url) and self.access(url) is None
+
+    def refused(self, url: str) -> None:
+        """Remember that *url* cannot be read without a credential, if that is how it was read."""
+        if self.access(url) is None:
+            self._refused = url
+
+    def look_again(self) -> bool:
+        """Whether the channel was refused without a credential, and the keychain, asked now, has something for it."""
+        url, self._refused = self._refused, ""
+        if not url or not self._is_left_alone(url):
+            return False
+        self.ask_keychain(url)
+        return self._match(url) is not None
 
     def error(self, answer: Answer, url: str) -> KeelbackError:
         """What *answer*, which is no success, means for whoever wants to read *url*."""
-        access = self.access(url)
-        if access is None and answer.status in {401, 403}:
-            return self._wants_credential(answer, url)
-        host = host_of(url)
-        source = "" if access is None else f" {access.source}"
-        if answer.status == 401:
-            return CredentialRefused(
-                f"{host} refused the {_kind(access)} from{source} (401){_challenge(answer)}",
-                hint=f"It may have expired, or belong to another server; keelback auth check {redact(self.url)} tells.",
-            )
-        if answer.status == 403:
-            return Forbidden(
-                f"{host} knows the {_kind(access)} from{source}, and does not let it read {redact(url)} (403)",
-                hint="Ask the owner of the channel for the permission to read it.",
-            )
-        return error_of(answer)
-
-    def _wants_credential(self, answer: Answer, url: str) -> KeelbackError:
-        host = host_of(url)
+        if answer.status not in REFUSED:
+            return error_of(answer)
         if _origin(answer.url) != _origin(url):
             return ServerError(
-                f"{host} redirected to {host_of(answer.url)}, which wants a credential ({answer.status}); "
-                "none is sent where a redirect leads",
+                f"{host_of(url)} redirected to {host_of(answer.url)}, which refused to let it be read "
+                f"({answer.status}); no credential is sent where a redirect leads",
                 status=answer.status,
-                hint="Use the URL to which the channel has moved.",
+                hint="Try again, or use the URL to which the channel has moved.",
             )
-        looked = ", ".join(store.name for store in self._session.stores) or "no store"
-        return CredentialError(
-            f"{host} does not let everybody read {redact(url)} ({answer.status}{_challenge(answer)}), "
-            f"and there is no credential for it in {looked}",
-            hint=f"Log in with: keelback auth login {login_name(url)}.",
+        access = self.access(url)
+        if access is None:
+            self.refused(url)
+            return self._wants_credential(answer, url)
+        kind, host = access.credential.kind, host_of(url)
+        if answer.status == 401:
+            return CredentialRefused(
+                f"{host} refused the {kind} from {access.source} (401{_other_schemes(answer, access)})",
+                hint=self._what_to_check(access),
+            )
+        return Forbidden(
+            f"{host} knows the {kind} from {access.source}, and does not let it read {self._shown(url)} (403)",
+            hint="Ask the owner of the channel for the permission to read it.",
         )
 
-    def _stored(self, url: str) -> Access | None:
-        stores = self._session.stores
-        if not self._keychain and depends_on_keychain(url, stores):
-            return None
-        match = find(url, stores)
-        if match is None or not isinstance(match.credential, httpx2.Auth):  # S3 keys are nothing for a web server
-            return None
-        return Access(match.credential, f"key {match.key!r} of {match.store.name}")
+    def _what_to_check(self, access: Access) -> str:
+        if access is not self._given:
+            return f"It may have expired, or belong to another server; see: keelback auth check {redact(self.url)}."
+        undo = "unset it" if access.source.startswith("the variable ") else "leave it out"
+        return f"Check the value of {access.source}, or {undo} to use what is stored."
+
+    def _wants_credential(self, answer: Answer, url: str) -> KeelbackError:
+        host, place = host_of(url), self._shown(url)
+        if answer.status == 401:
+            message = f"{host} wants a credential (401{_other_schemes(answer)}) to read {place}"
+        else:
+            message = f"{host} refuses to let an anonymous user read {place} (403)"
+        match = self._match(url)
+        if match is not None:
+            message += f"; the {match.credential.kind} under key {match.key!r} of {match.store.name} "
+            message += "are not sent to a web server"
+        elif answer.status == 401:
+            message += ", and there is none for it"
+        login = service_keys(url) or [self._shown(url) if self._is_below(url) else login_name(url)]
+        advice = self._advice or f"keelback auth check {redact(self.url)} shows where it was looked"
+        return CredentialError(message, hint=f"Log in with: keelback auth login {login[0]}; {advice}.")
+
+    def _shown(self, url: str) -> str:
+        """What *url* belongs to, for a person: the channel, unless it is elsewhere."""
+        return redact(self.url if self._is_below(url) else url)
+
+    def _is_below(self, url: str) -> bool:
+        return url.startswith(f"{self.url}/")
+
+    def _is_left_alone(self, url: str) -> bool:
+        """Whether the keychain would be asked for *url*, and is not yet."""
+        return _origin(url) not in self._asked and depends_on_keychain(url, self._session.stores)
+
+    def _match(self, url: str) -> Match | None:
+        return None if self._is_left_alone(url) else find(url, self._session.stores)
 
 
 def reader_for(channel: str, session: Session) -> Reader:
@@ -139,15 +190,76 @@ def reader_for(channel: str, session: Session) -> Reader:
         UsageError: it is no such URL, or a credential was given that is nothing for it.
         CredentialError: the credential that was given cannot be one.
     """
+    _refuse_unreadable(channel)
     target = target_of(channel)
     if target.folder is not None:
-        if session.given:
-            raise UsageError(f"{channel} takes no credential", hint="Leave it out.")
-        return Reader(target.folder.absolute().as_uri(), session)
+        folder = target.folder.absolute()
+        if not folder.is_dir():
+            raise _no_folder(channel)
+        _refuse_given(session, channel)
+        return Reader(folder.as_uri(), session)
+    if target.segments and target.segments[-1] in SUBDIRS:
+        raise UsageError(
+            f"{redact(channel)} is a subdir of a channel",
+            hint=f"Leave out /{target.segments[-1]}: a channel is named without its subdir.",
+        )
     known = recognise(target)
-    if known is not None:
-        return Reader(known.reading_url, session, known.given_access(session))
-    return Reader(target.base(len(target.segments)), session, _given(session))
+    if known is None:
+        return Reader(target.base(len(target.segments)), session, _given(session))
+    given, advice = _given_for(known, target, session)
+    return Reader(known.reading_url, session, given, advice=advice)
+
+
+def reader_at(base: str, session: Session) -> Reader:
+    """How archives below *base*, the channel's URL as their own have it, are read; raises as :func:`reader_for`."""
+    if base.startswith("file:"):
+        _refuse_given(session, base)
+        return Reader(base, session)
+    try:
+        target = target_of(base)
+        known = recognise(target)
+    except UsageError:  # archives may be at places that are no channel
+        return Reader(base, session, _given(session))
+    if known is None:
+        return Reader(base, session, _given(session))
+    given, advice = _given_for(known, target, session)
+    return Reader(base, session, given, advice=advice)
+
+
+def _given_for(known: Channel, target: Target, session: Session) -> tuple[Access | None, str]:
+    """The credential given for *known*, by the command or by variables; and what to do about those that do not count.
+
+    A URL that only looks like one of a kind of server, which anybody may run, gets no variable of that kind.
+    """
+    if target.kind is not None or service_keys(known.reading_url):
+        return known.given_access(session), ""
+    without = Session(session.client, lambda: session.stores, session.given, environ={})
+    unused = [name for name in known.variables if session.environ.get(name)]
+    advice = (
+        f"{' and '.join(unused)} {'is' if len(unused) == 1 else 'are'} set, and counts for reading only where the URL "
+        f"names the kind of server: {known.kind}+{target.base(len(target.segments))}"
+    )
+    return known.given_access(without), advice if unused else ""
+
+
+def _refuse_given(session: Session, channel: str) -> None:
+    if session.given:
+        raise UsageError(f"{channel} takes no credential", hint="Leave it out.")
+
+
+def _refuse_unreadable(channel: str) -> None:
+    scheme = split_url(channel)[0]
+    if scheme in _NOT_YET:
+        raise UsageError(
+            f"keelback cannot read {scheme}:// channels yet", hint="Use a folder, or a channel at an https:// URL."
+        )
+
+
+def _no_folder(channel: str) -> UsageError:
+    hint = "Check the path; a channel on a server is named by its URL, which begins with https://."
+    if _NAME.fullmatch(channel):
+        hint = f"A channel on a server is named by its URL: https://conda.anaconda.org/{channel}."
+    return UsageError(f"there is no folder {channel!r}", hint=hint)
 
 
 def _given(session: Session) -> Access | None:
@@ -160,17 +272,17 @@ def _given(session: Session) -> Access | None:
     return Access(BearerToken(check_token(given.api_key, given.source)), given.source)
 
 
-def _kind(access: Access | None) -> str:
-    return "credential" if access is None else access.credential.kind
+def _other_schemes(answer: Answer, access: Access | None = None) -> str:
+    """Which schemes the server says that it takes, where it does and they are not what it got."""
+    sent = "" if access is None else _SCHEMES.get(type(access.credential), "")
+    schemes = [
+        scheme for scheme in ("Basic", "Bearer") if scheme.lower() in map(str.lower, offered_schemes(answer.headers))
+    ]
+    if not schemes or sent in map(str.lower, schemes):
+        return ""
+    return f"; it takes {' or '.join(schemes)}"
 
 
-def _challenge(answer: Answer) -> str:
-    """Which schemes the server says that it takes (RFC 9110, section 11.6.1), where it does."""
-    schemes = [part.split()[0] for part in answer.headers.get("www-authenticate", "").split(",") if part.strip()]
-    known = [scheme for scheme in ("Basic", "Bearer") if scheme.lower() in {found.lower() for found in schemes}]
-    return f"; it takes {' or '.join(known)}" if known else ""
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
+def _origin(url: str) -> _Origin:
     parts = httpx2.URL(url)
     return parts.scheme, parts.host, parts.port

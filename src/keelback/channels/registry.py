@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keelback.channels.target import parse_target
 from keelback.errors import UsageError
 from keelback.secret import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from keelback.channels.base import Channel
+    from keelback.channels.service import Service
     from keelback.channels.target import Target
 
 KINDS: Final = {
@@ -22,12 +25,25 @@ KINDS: Final = {
 }
 """Every kind of channel, in the order in which they are asked whether a URL is theirs."""
 
+_OTHER_SERVICES: Final = {"s3": "keelback.channels.objectstore:ObjectStore"}
+"""Kinds of server that credentials are for, and no channels here."""
+
 
 def channel_class(kind: str) -> type[Channel]:
     """The class of the channels of *kind*, a key of :data:`KINDS`."""
-    module, _, name = KINDS[kind].partition(":")
-    found: type[Channel] = getattr(import_module(module), name)
+    found: type[Channel] = _loaded(KINDS[kind])
     return found
+
+
+def services() -> Iterator[type[Service]]:
+    """Every kind of server that there are credentials for."""
+    yield from (found for kind in KINDS if (found := channel_class(kind)).takes_credential)
+    yield from (_loaded(place) for place in _OTHER_SERVICES.values())
+
+
+def _loaded(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def channel_for(destination: str) -> Channel:

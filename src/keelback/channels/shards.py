@@ -9,6 +9,7 @@ import httpx2
 
 from keelback.errors import ChannelError
 from keelback.hosts import host_of
+from keelback.indexed import without_credential
 from keelback.listing import SHARD_LIMIT, Shard, unpack
 from keelback.repodata import SHARD_INDEX, Record, decode_msgpack
 from keelback.secret import redact
@@ -24,7 +25,7 @@ def shard_url(folder: str, shard: Shard) -> str:
             without TLS where the index itself came with it.
     """
     try:
-        base = urljoin(folder, shard.folder)
+        base = without_credential(urljoin(folder, shard.folder))
         url = urljoin(base if base.endswith("/") else f"{base}/", f"{shard.sha256}.msgpack.zst")
         parts = httpx2.URL(url)
     except (ValueError, httpx2.InvalidURL) as error:
@@ -51,13 +52,13 @@ def shown(url: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def records_of(content: bytes) -> dict[str, Record]:
-    """All records of a shard, from file name to record, with hashes in hex as ``repodata.json`` has them.
+def records_of(content: bytes, url: str) -> dict[str, Record]:
+    """All records of the shard at *url*, from file name to record, with hashes in hex as ``repodata.json`` has them.
 
     Raises:
         ChannelError: it is malformed.
     """
-    what = "a shard of repodata"
+    what = shown(url)
     document = decode_msgpack(unpack(content, what, SHARD_LIMIT), dict[str, Any], what)
     sections = [document.get(name, {}) for name in ("packages", "packages.conda")]
     if not all(isinstance(section, dict) for section in sections):

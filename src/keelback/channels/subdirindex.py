@@ -16,7 +16,7 @@ import msgspec
 
 from keelback.channels.shards import records_of, shard_url, shown
 from keelback.errors import ChannelError
-from keelback.listing import REPODATA_LIMIT, Shard, decode_base_url, decode_shard_index, decode_shard_names
+from keelback.listing import REPODATA_LIMIT, decode_whole_shard_index
 from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from keelback.channels.indexfiles import IndexFiles
     from keelback.channels.reader import Reader
+    from keelback.listing import Shard, ShardIndex
     from keelback.repodata import Record
 
 _SHARD_INDEX_PACKED: Final = 32 << 20
@@ -33,6 +34,12 @@ _SHARD_PACKED: Final = 4 << 20
 
 _AT_ONCE: Final = 32
 """How many shards are read at once; they are small."""
+
+_RECORDS: Final = 1_000_000
+"""How many records may have to be looked at for dependencies: about all that conda-forge has for a platform."""
+
+_ROUNDS: Final = 200
+"""How deep dependencies may be nested: several times those of conda-forge."""
 
 
 class SubdirIndex:
@@ -75,7 +82,7 @@ class SubdirIndex:
         )
         plain = packed or self._files.get(self.reader, self._folder + REPODATA, limit=REPODATA_LIMIT)
         if plain is None and self._shard_index is not None:  # a channel with nothing but shards
-            return self.of(decode_shard_names(self._shard_index.read_bytes()))
+            return self.of(self._shard_index.digests)
         return plain
 
     def of(self, names: Collection[str]) -> Path | None:
@@ -88,7 +95,7 @@ class SubdirIndex:
             return self.whole
         assert self._shard_index is not None  # noqa: S101 - what has_shards says
         records = self.records(names)
-        base_url = self._absolute(decode_base_url(self._shard_index.read_bytes()))
+        base_url = self._absolute(self._shard_index.base_url)
         file = self._room / f"{uuid.uuid4().hex}.json"
         conda = {filename: record for filename, record in records.items() if filename.endswith(".conda")}
         document = {
@@ -97,7 +104,10 @@ class SubdirIndex:
             "packages.conda": conda,
             "repodata_version": 2,
         }
-        file.write_bytes(msgspec.json.encode(document))
+        try:
+            file.write_bytes(msgspec.json.encode(document))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise ChannelError(f"malformed shards of {shown(self._folder)}: {error}", code="bad-index") from error
         return file
 
     def records(self, names: Collection[str]) -> dict[str, Record]:
@@ -108,7 +118,8 @@ class SubdirIndex:
         """
         missing = [name for name in names if name not in self._records]
         if missing and self._shard_index is not None:
-            shards = decode_shard_index(self._shard_index.read_bytes(), missing)
+            found = ((name, self._shard_index.get(name)) for name in missing)
+            shards = {name: shard for name, shard in found if shard is not None}
             self._records |= {name: {} for name in missing}
             with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="shard") as pool:
                 self._records |= dict(zip(shards, pool.map(self._shard, shards.values()), strict=True))
@@ -120,19 +131,22 @@ class SubdirIndex:
             return urljoin(self._folder, base_url)
         except ValueError as error:
             raise ChannelError(
-                f"{SHARD_INDEX} has its archives at {shown(base_url)!r}, which is no URL", code="bad-index"
+                f"{shown(self._folder + SHARD_INDEX)}: the base_url {shown(base_url)!r} is not a valid URL",
+                code="bad-index",
             ) from error
 
     @cached_property
-    def _shard_index(self) -> Path | None:
+    def _shard_index(self) -> ShardIndex | None:
         if self.reader.is_folder:
             return None
-        return self._files.get(self.reader, self._folder + SHARD_INDEX, limit=_SHARD_INDEX_PACKED)
+        url = self._folder + SHARD_INDEX
+        file = self._files.get(self.reader, url, limit=_SHARD_INDEX_PACKED)
+        return None if file is None else decode_whole_shard_index(file.read_bytes(), shown(url))
 
     def _shard(self, shard: Shard) -> Mapping[str, Record]:
+        url = shard_url(self._folder, shard)
         content = self._files.shard(shard.sha256)
         if content is None or hashlib.sha256(content).hexdigest() != shard.sha256:
-            url = shard_url(self._folder, shard)
             request = replace(self.reader.request(url), limit=_SHARD_PACKED)
             answer = self.reader.client.get(request)
             if answer.status != 200:
@@ -141,7 +155,7 @@ class SubdirIndex:
             if hashlib.sha256(content).hexdigest() != shard.sha256:
                 raise ChannelError(f"{shown(url)} is not the shard that the index names", code="bad-index")
             self._files.keep_shard(shard.sha256, content)
-        return records_of(content)
+        return records_of(content, url)
 
 
 def closure(indexes: Sequence[SubdirIndex], names: Collection[str]) -> set[str]:
@@ -152,12 +166,21 @@ def closure(indexes: Sequence[SubdirIndex], names: Collection[str]) -> set[str]:
     """
     known: set[str] = set()
     new = set(names)
+    count = rounds = 0
     while new:
         known |= new
         records = [record for index in indexes for record in index.records(new).values()]
-        new = {_name_in(spec) for record in records for spec in record.get("depends", ()) if isinstance(spec, str)}
-        new -= known
+        count, rounds = count + len(records), rounds + 1
+        if count > _RECORDS or rounds > _ROUNDS:
+            raise ChannelError("the index has dependencies without an end", code="bad-index")
+        new = {_name_in(spec) for record in records for spec in _dependencies(record)} - known
     return known
+
+
+def _dependencies(record: Record) -> list[str]:
+    """Those of *record* that can be some; what else is wrong with it is found when it is read."""
+    depends = record.get("depends")
+    return [spec for spec in depends if isinstance(spec, str)] if isinstance(depends, list) else []
 
 
 def _name_in(spec: str) -> str:

@@ -1,4 +1,4 @@
-"""A destination as a user writes it, taken apart: ``KIND+https://host/path``, ``https://host/path``, a folder."""
+"""A channel as a user writes it, taken apart: ``KIND+https://host/path``, ``https://host/path``, a folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9.+-]+):")  # two letters at lea
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A destination.
+    """A channel.
 
     Attributes:
         text: as it was written.
@@ -58,7 +58,7 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
         UsageError: unknown scheme, no host, a user name or password in it, or a name that no channel can have.
     """
     if not text.strip():
-        raise UsageError("the destination is empty", hint="Name a folder or the URL of a channel.")
+        raise UsageError("the channel is empty", hint="Name a folder or the URL of a channel.")
     scheme = _SCHEME.match(text)
     if scheme is None or _HOST_AND_PATH.match(text):  # HOST:PORT/ is no scheme
         _refuse_host_without_scheme(text)
@@ -70,7 +70,7 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise UsageError(f"{redact(text)} is no URL: {error}") from error
+        raise UsageError(f"{redact(text)} is not a valid URL: {error}") from error
     if protocol == "file":
         return _folder(text, parts.netloc, parts.path)
     _refuse_secrets(text, parts)
@@ -79,23 +79,24 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
         raise UsageError(f"{redact(text)} names no host", hint="Write it like https://HOST/CHANNEL.")
     segments = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
     for segment in segments:
-        check_name(segment, "the path of the destination")
+        check_name(segment, "the path of the channel")
     return Target(text, kind, protocol, host, host if port is None else f"{host}:{port}", segments)
 
 
 def _refuse_secrets(text: str, parts: SplitResult) -> None:
-    """A destination ends up in logs and reports: what is secret has no place in it."""
+    """The URL of a channel ends up in logs and reports: what is secret has no place in it."""
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             f"{redact(text)} has a user name or password in it, where it ends up in logs",
-            hint="Put it into the auth file, or give it by the server's variables or options.",
+            hint="Leave them out, and store them: keelback auth login "
+            f"{parts.netloc.rpartition('@')[2]} --username NAME.",
         )
     if parts.query or parts.fragment:
         raise UsageError(f"{redact(text)} has a query or a fragment; a channel's URL has neither")
     if "t" in [unquote(segment) for segment in parts.path.split("/")[:-1]]:
         raise UsageError(
-            f"the destination at {parts.netloc} has a token in its path, where it ends up in logs",
-            hint="Leave /t/TOKEN out, and give the token by --api-key-file, a variable or the auth file.",
+            f"the channel at {parts.netloc} has a token in its path, where it ends up in logs",
+            hint=f"Leave /t/TOKEN out, and store the token: keelback auth login {parts.netloc} --conda-token -.",
         )
 
 
@@ -122,7 +123,7 @@ def check_server(url: str, what: str = "--url") -> str:
         UsageError: another scheme than https or http, no host, or anything secret in it.
     """
     if not url.lower().startswith(("https://", "http://")):
-        raise UsageError(f"{what}: {redact(url)!r} is no http(s) URL", hint="Write it like https://HOST.")
+        raise UsageError(f"{what}: {redact(url)!r} is not an http(s) URL", hint="Write it like https://HOST.")
     target = parse_target(url, frozenset())
     return target.base(len(target.segments))
 

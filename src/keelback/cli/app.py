@@ -12,7 +12,7 @@ import click
 
 from keelback._version import __version__
 from keelback.cli.lazy import LazyGroup
-from keelback.errors import ExitStatus, KeelbackError
+from keelback.errors import ExitStatus, KeelbackError, UsageError
 from keelback.secret import redact
 
 if TYPE_CHECKING:
@@ -28,10 +28,24 @@ _COMMANDS: Final = {
 }
 
 
+_ELSEWHERE: Final = {
+    "login": "auth login HOST",
+    "logout": "auth logout HOST",
+    "whoami": "auth check HOST",
+    "status": "auth status",
+    "token": "auth token HOST",
+    "push": "publish --to CHANNEL PATHS...",
+    "put": "publish --to CHANNEL PATHS...",
+    "download": "fetch CHANNEL SPECS...",
+    "get": "fetch CHANNEL SPECS...",
+    "pull": "fetch CHANNEL SPECS...",
+}
+"""What other programs call it (anaconda-client, rattler, docker, twine)."""
+
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(cls=LazyGroup, table=_COMMANDS, context_settings=_SETTINGS)
+@click.group(cls=LazyGroup, table=_COMMANDS, elsewhere=_ELSEWHERE, context_settings=_SETTINGS)
 @click.version_option(__version__, "-V", "--version", message="keelback %(version)s")
 def keelback() -> None:
     """Conda packages into channels and out of them, with the right credentials, from any machine.
@@ -56,13 +70,10 @@ def run() -> NoReturn:
     try:
         status = keelback(prog_name="keelback", standalone_mode=False)
     except KeelbackError as error:
-        from keelback.cli.console import show_problem  # noqa: PLC0415 - only where there is something to show
-        from keelback.report import Problem  # noqa: PLC0415 - likewise
-
-        show_problem(Problem.of(error))
+        _show(error)
         status = error.exit_status
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         status = ExitStatus.USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped before anything was done", err=True)
@@ -75,6 +86,23 @@ def run() -> NoReturn:
         click.echo("error: this is a bug in keelback; please report it with the lines above", err=True)
         status = ExitStatus.FAILED
     sys.exit(int(status or 0))
+
+
+def _show(error: KeelbackError) -> None:
+    from keelback.cli.console import show_problem  # noqa: PLC0415 - only where there is something to show
+    from keelback.report import Problem  # noqa: PLC0415 - likewise
+
+    show_problem(Problem.of(error))
+
+
+def _show_usage(error: click.ClickException) -> None:
+    """What click says of a command line, as keelback's own errors are shown; the help itself stays as it is."""
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2 and later
+        error.show()
+        return
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"Try '{ctx.command_path} --help'." if ctx is not None else ""
+    _show(UsageError(" ".join(error.format_message().split()), hint=hint))
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from keelback.cli.options import fetch_options, force_option, secret_options, show_run
 from keelback.errors import UsageError
+from keelback.secret import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ASKED: Final = ("subdirs", "with_deps", "all_versions", "channels", "virtual_packages")
 
@@ -16,20 +21,37 @@ _ASKED: Final = ("subdirs", "with_deps", "all_versions", "channels", "virtual_pa
 @click.command("fetch")
 @click.argument("channel", required=False, metavar="[CHANNEL]")
 @click.argument("specs", nargs=-1, metavar="[SPECS]...")
-@click.option("-o", "--output", default=".", show_default=True, metavar="FOLDER", help="Where to; in SUBDIR/FILE.")
-@click.option("--subdir", "subdirs", multiple=True, metavar="SUBDIR", help="Where to look, beside noarch.")
-@click.option("--with-deps", is_flag=True, help="Everything that an environment with the specs consists of.")
+@click.option(
+    "-o", "--output", default=".", show_default=True, metavar="FOLDER", help="Folder to write to, as SUBDIR/FILE."
+)
+@click.option(
+    "-p",
+    "--subdir",
+    "--platform",
+    "subdirs",
+    multiple=True,
+    metavar="SUBDIR",
+    help="Platform to fetch for, besides noarch; may be repeated.  [default: this machine's]",
+)
+@click.option("--with-deps", is_flag=True, help="Also fetch all dependencies (solved for each --subdir).")
 @click.option("--all", "all_versions", is_flag=True, help="Every archive that matches, not the best for each spec.")
-@click.option("-c", "--channel", "channels", multiple=True, metavar="URL", help="Another channel to look in, after it.")
+@click.option(
+    "-c",
+    "--channel",
+    "channels",
+    multiple=True,
+    metavar="URL",
+    help="Another channel, for packages that the first does not have; may be repeated.",
+)
 @click.option(
     "--virtual-package",
     "virtual_packages",
     multiple=True,
     metavar="NAME=VERSION",
-    help="What the machine has that it will be installed on, as in __cuda=12.4.",
+    help="Virtual package of the target machine, as in __cuda=12.4; may be repeated.",
 )
 @click.option("--lock", metavar="FILE", help="Write URLs and hashes of what was fetched (@EXPLICIT).")
-@click.option("--locked", metavar="FILE", help="Fetch what such a file names.")
+@click.option("--locked", metavar="FILE", help="Fetch exactly what a lock file lists.")
 @force_option()
 @click.option("--username", metavar="NAME", help="The user, with a password.")
 @secret_options("password", what="password")
@@ -40,15 +62,16 @@ def command(
 ) -> None:
     """Get packages out of a channel, private ones included.
 
-    SPECS are MatchSpecs, or names of files; for each spec, the best package is fetched. Without any, all of --subdir
-    is. Everything is verified against the hashes in the channel's index before it gets its name. What is there already
-    is left alone: running the same command again does only what is left.
+    SPECS are MatchSpecs, or names of files; for each spec, the best package is fetched. Without SPECS, everything in
+    --subdir is fetched. Everything is verified against the hashes in the channel's index before it gets its name.
+    What is there already is left alone: running the same command again does only what is left.
 
     \b
     CHANNEL is a folder, a URL as for keelback publish, or any URL under which conda reads a channel:
       https://prefix.dev/CHANNEL              https://repo.prefix.dev/CHANNEL
       https://anaconda.org/OWNER[/LABEL]      https://conda.anaconda.org/conda-forge
       https://HOST/artifactory/REPOSITORY     https://HOST/get/CHANNEL
+    It may be left out where there is a --channel, and may be the URL of a package.
 
     Credentials are found as keelback auth check CHANNEL says; log in with keelback auth login.
 
@@ -66,13 +89,31 @@ def command(
     """
     from keelback.fetching import fetch, fetch_locked  # noqa: PLC0415 - not for --help
 
-    asked = {
-        name: options.pop(name) for name in ("subdirs", "with_deps", "all_versions", "channels", "virtual_packages")
-    }
+    asked = {name: options.pop(name) for name in _ASKED}
     if locked is not None:
         if channel is not None or lock is not None or any(asked.values()):
-            raise UsageError("--locked says all there is to fetch", hint="Leave the channel and the specs out.")
+            raise UsageError("--locked takes no channel and no specs", hint="Leave them out, and their options.")
         show_run(partial(fetch_locked, locked, to=output), **options)
+    place, wanted, asked["channels"] = _channel_and_specs(channel, specs, asked["channels"])
+    if not wanted and not asked["subdirs"] and not _looks_like_channel(place):
+        raise UsageError(
+            f"{redact(place)!r} was taken for the channel, and no spec is left",
+            hint=f"Write keelback fetch CHANNEL {redact(place)}.",
+        )
+    show_run(partial(fetch, place, wanted, to=output, lock=lock, **asked), **options)
+
+
+def _channel_and_specs(
+    channel: str | None, specs: Sequence[str], others: Sequence[str]
+) -> tuple[str, Sequence[str], Sequence[str]]:
+    """The channel, the specs, and the other channels: the first of those is the channel, where none comes first."""
+    if others and (channel is None or not _looks_like_channel(channel)):
+        return others[0], specs if channel is None else [channel, *specs], others[1:]
     if channel is None:
         raise UsageError("no channel", hint="Name one, as in keelback fetch https://prefix.dev/my-channel numpy.")
-    show_run(partial(fetch, channel, specs, to=output, lock=lock, **asked), **options)
+    return channel, specs, others
+
+
+def _looks_like_channel(text: str) -> bool:
+    """Whether *text* is a URL, or a folder; no spec begins as the path of one does."""
+    return "://" in text or text.startswith((".", "/", "~", "\\", "file:")) or Path(text).is_dir()

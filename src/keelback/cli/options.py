@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from functools import partial, wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
+from keelback.cli.secrets import read_secret
 from keelback.errors import KeelbackError, UsageError
 from keelback.secret import Secret
 
@@ -57,7 +57,7 @@ def _jobs(default: int, text: str) -> Callable[[F], F]:
     return click.option("-j", "--jobs", type=click.IntRange(1, 64), default=default, show_default=True, help=text)
 
 
-_DRY_RUN: Final = click.option("-n", "--dry-run", is_flag=True, help="Do everything but transfer.")
+_DRY_RUN: Final = click.option("-n", "--dry-run", is_flag=True, help="Show what would be transferred.")
 
 _SKIP_EXISTING: Final = click.option(
     "-s", "--skip-existing", is_flag=True, help="Leave files that exist with other bytes, and call that a success."
@@ -90,7 +90,7 @@ _CONNECTION: Final = (
         default=1,
         show_default=True,
         metavar="SECONDS",
-        help="Upper bound of the first wait between attempts; it doubles.",
+        help="Longest wait before the first retry; doubles each time.",
     ),
 )
 """How servers are spoken to."""
@@ -126,18 +126,20 @@ def secret_options(name: str, *short: str, what: str, variable: str = "") -> Cal
             f"--{name}",
             parameter,
             metavar="SECRET",
-            help=f"The {what}; safer by file or variable." + (variable and f"  [env var: {variable}]"),
+            help=f"The {what}; - is standard input. Safer by file or variable."
+            + (variable and f"  [env var: {variable}]"),
         )
         @wraps(command)
         def with_secret(*args: Any, **kwargs: Any) -> Any:
             value, file = kwargs.pop(parameter), kwargs.pop(f"{parameter}_file")
             if value is not None and file is not None:
                 raise UsageError(f"--{name} and --{name}-file are both given", hint="Give one of them.")
-            source = f"--{name}" if file is None else f"--{name}-file"
             if file is not None:
-                kwargs[parameter] = _read_secret(file, source)
+                kwargs[parameter] = read_secret(file, f"--{name}-file", prompt=what)
+            elif value == "-":
+                kwargs[parameter] = read_secret(value, f"--{name}", prompt=what)
             else:
-                kwargs[parameter] = None if value is None else Secret(value, source)
+                kwargs[parameter] = None if value is None else _from_command_line(value, name)
             return command(*args, **kwargs)
 
         return cast("F", with_secret)
@@ -145,17 +147,14 @@ def secret_options(name: str, *short: str, what: str, variable: str = "") -> Cal
     return decorate
 
 
-def _read_secret(file: str, source: str) -> Secret:
-    """The first line of *file*, or of standard input."""
-    try:
-        text = sys.stdin.read(65536) if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise UsageError(f"{source}: {file} cannot be read: {reason}") from None
-    secret = text.removesuffix("\n").removesuffix("\r")
-    if not secret:
-        raise UsageError(f"{source}: {'standard input' if file == '-' else file} is empty")
-    return Secret(secret, source)
+def _from_command_line(value: str, name: str) -> Secret:
+    secret = Secret(value, f"--{name}")
+    click.echo(
+        f"{click.style('warning:', fg='yellow')} the secret of --{name} is now in the shell's history and the process "
+        f"list; '--{name} -' reads it from standard input",
+        err=True,
+    )
+    return secret
 
 
 def carry_out(paths: Sequence[str], to: Sequence[str | Channel], **options: Any) -> None:

@@ -16,7 +16,7 @@ from keelback.credentials.kinds import CondaToken, check_token
 from keelback.credentials.modes import warn_if_open
 from keelback.credentials.stores import Store
 from keelback.errors import CredentialError, CredentialFileError
-from keelback.hosts import host_of
+from keelback.hosts import host_of, split_url
 from keelback.secret import Secret
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def anaconda_token_store(environ: Mapping[str, str], home: Path | None) -> Anaco
 class AnacondaTokenStore(Store):
     """Tokens by the host of the server that gave them, and by the host from which conda downloads its packages.
 
-    A login at ``https://api.anaconda.org`` is found under ``api.anaconda.org`` and under ``conda.anaconda.org``. The
+    A login at ``https://api.anaconda.org`` is found under ``api.anaconda.org`` and under ``conda.anaconda.org``; one at
+    ``https://host/tenant/api`` under nothing, because the token would go to all of the host. The
     folders are read when a key is first asked for, and a file when its token is.
 
     Args:
@@ -68,6 +69,11 @@ class AnacondaTokenStore(Store):
 
     def __repr__(self) -> str:
         return f"AnacondaTokenStore({[str(folder) for folder in self._folders]})"
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether none of the folders is there."""
+        return not any(folder.is_dir() for folder in self._folders)
 
     def get(self, key: str) -> Credential | None:
         """The token for the host *key*, or nothing.
@@ -87,10 +93,8 @@ class AnacondaTokenStore(Store):
         files: dict[str, Path] = {}
         for folder in self._folders:
             for file in _token_files(folder):
-                url = unquote_plus(file.name.removesuffix(_SUFFIX))
-                for host in (host_of(url), host_of(_with_conda_for_api(url))):
-                    if host:
-                        files.setdefault(host, file)
+                for host in _hosts_of(unquote_plus(file.name.removesuffix(_SUFFIX))):
+                    files.setdefault(host, file)
         return files
 
 
@@ -99,6 +103,14 @@ def _token_files(folder: Path) -> list[Path]:
         return sorted(file for file in folder.iterdir() if file.name.endswith(_SUFFIX))
     except OSError:
         return []
+
+
+def _hosts_of(url: str) -> list[str]:
+    """The hosts that a login at *url* is for; none where it is for a part of a host, of which others have the rest."""
+    path = re.split(r"[?#]", split_url(url)[1].lstrip("/"), maxsplit=1)[0].partition("/")[2].strip("/")
+    if path not in {"", "api", "conda"}:
+        return []
+    return [host for host in (host_of(url), host_of(_with_conda_for_api(url))) if host]
 
 
 def _with_conda_for_api(url: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from keelback.credentials.codec import parse_credential, to_json
 from keelback.credentials.jsonobject import Member, read_members
 from keelback.credentials.locks import locked, make_private_folder
-from keelback.credentials.modes import warn_if_open
+from keelback.credentials.modes import warn_if_folder_open, warn_if_open
 from keelback.credentials.stores import WritableStore
 from keelback.durable import rename, write_synced
 from keelback.errors import ChannelError, CredentialError, CredentialFileError, CredentialStoreError
@@ -70,6 +70,11 @@ class FileStore(WritableStore):
     _variable: ClassVar[str] = "RATTLER_AUTH_FILE"
     """Names another file in the place of this one."""
 
+    @property
+    def _named(self) -> str:
+        """How another file is named in the place of this one, as the end of a sentence."""
+        return "by --auth-file" if self.name.startswith("--auth-file") else f"in {self._variable}"
+
     def __repr__(self) -> str:
         return f"FileStore({str(self.path)!r}, {self.name!r})"
 
@@ -94,9 +99,9 @@ class FileStore(WritableStore):
         The file is replaced in one step, and is its owner's alone from then on; a symbolic link stays one.
         """
         path = self.path.resolve()
-        with contextlib.ExitStack() as until_done:
+        with locked(str(path), self.name):
             with self._explained():
-                until_done.enter_context(locked(path.with_name(f".{path.name}.lock"), self.name))
+                make_private_folder(path.parent)
             members = {member.key: member for member in _members(_read(path, self.name), self.name)}
             entries = {name: self._entry(member) for name, member in members.items()}
             before = entries.get(key)
@@ -108,10 +113,27 @@ class FileStore(WritableStore):
                     entries[key] = after
                 else:
                     del entries[key]
+                content = self._written(values)
                 with self._explained():
-                    _replace(path, json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")
+                    _replace(path, content)
+                warn_if_folder_open(path.parent, self.name)
             self._entries = entries
         return after
+
+    def _written(self, values: Mapping[str, object]) -> bytes:
+        """*values* as the content of the file, which can be read again.
+
+        Raises:
+            CredentialStoreError: they hold what JSON cannot: a number that was too large for Python, most likely.
+        """
+        try:
+            content = json.dumps(values, indent=2, allow_nan=False).encode() + b"\n"
+        except ValueError as error:
+            hint = "Take it out of the file, and try again."
+            raise CredentialStoreError(f"{self.name}: a number in it is too large to be written.", hint=hint) from error
+        for member in _members(content, self.name):
+            self._entry(member)
+        return content
 
     def _entry(self, member: Member) -> Credential | _Unusable:
         try:
@@ -130,7 +152,7 @@ class FileStore(WritableStore):
             reason = getattr(error, "strerror", None) or str(error)
             raise CredentialStoreError(
                 f"{self.name}: cannot be written: {reason}.",
-                hint=f"Name a file that you may write in {self._variable}.",
+                hint=f"Name a file that you may write {self._named}.",
             ) from error
 
 
@@ -147,7 +169,6 @@ def _members(data: bytes | None, name: str) -> Iterable[Member]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    make_private_folder(path.parent)
     new = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         write_synced(new, content, mode=0o600)

@@ -9,9 +9,12 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
+
+from keelback.errors import Interrupted
+from keelback.stopping import on_stop, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,8 +56,8 @@ class Output:
     """
 
     status: int
-    stdout: bytes
-    stderr: bytes
+    stdout: bytes = field(repr=False)
+    stderr: bytes = field(repr=False)
     cut: bool
 
 
@@ -69,7 +72,10 @@ def run(command: Sequence[str], request: bytes | None, deadline: float, environ:
 
     Raises:
         CommandError: it cannot be found or started, did not end in time, or printed more than 64 KiB.
+        Interrupted: the user has stopped the run; the command is ended then.
     """
+    if stopped():
+        raise Interrupted("stopped before a helper was run")
     program = _found(command[0])
     try:
         process = subprocess.Popen(  # noqa: S603 - a person put this command into a file of theirs, to be run
@@ -86,8 +92,9 @@ def run(command: Sequence[str], request: bytes | None, deadline: float, environ:
     stdout = _Reader(cast("IO[bytes]", process.stdout), too_long=lambda: _kill(process))
     stderr = _Reader(cast("IO[bytes]", process.stderr))
     try:
-        _send(process.stdin, request)
-        status = process.wait(deadline)
+        with on_stop(lambda: _kill(process) if process.returncode is None else None):
+            _send(process.stdin, request)
+            status = process.wait(deadline)
     except subprocess.TimeoutExpired:
         hint = "Run it yourself: it may be waiting for an answer. 'timeout' in its entry gives it more seconds."
         raise CommandError(f"gave no answer within {deadline:g} seconds, and was ended", hint) from None
@@ -98,6 +105,8 @@ def run(command: Sequence[str], request: bytes | None, deadline: float, environ:
         end_of_waiting = time.monotonic() + _LINGERING
         stdout.wait(end_of_waiting)
         stderr.wait(end_of_waiting)
+    if stopped():
+        raise Interrupted("stopped while a helper ran")
     if len(stdout.data) > _LIMIT:
         raise CommandError(f"printed more than {_LIMIT >> 10} KiB", "Is it the right command?")
     return Output(status, bytes(stdout.data), bytes(stderr.data[:_LIMIT]), cut=len(stderr.data) > _LIMIT)
@@ -135,7 +144,9 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)
         else:
-            end_tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+            # by its whole path: by its name alone, Windows would look for it in the working directory first
+            taskkill = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")  # noqa: PTH118 - of Windows
+            end_tree = [taskkill, "/F", "/T", "/PID", str(process.pid)]
             subprocess.run(end_tree, capture_output=True, check=False, timeout=5)  # noqa: S603 - the system's own
     with contextlib.suppress(OSError):
         process.kill()

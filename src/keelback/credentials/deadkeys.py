@@ -49,7 +49,7 @@ def _is_path_key(key: str) -> bool:
 
 def _kind_under(store: Store, key: str) -> str | None:
     try:
-        credential = store.entry(key)
+        credential = store.get(key)
     except CredentialError:
         return None
     return None if credential is None else credential.kind

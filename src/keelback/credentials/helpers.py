@@ -37,7 +37,9 @@ _LONGEST_TIMEOUT: Final = 600
 _KEPT_FOR: Final = 300.0
 """Seconds for which an answer is good that does not say how long it is."""
 _MARGIN: Final = 60.0
-"""Seconds before its end from which on a credential is not begun with."""
+"""Seconds before its end from which on a credential is not begun with; half of its life, for one that is short."""
+_FAILED_FOR: Final = 60.0
+"""Seconds in which a helper that failed is not run again."""
 _RUNNING: Final = "KEELBACK_RUNNING_HELPERS"
 """The variable that tells a keelback that a helper runs what it is being asked for."""
 NONE_FOUND: Final = "credentials not found in native keychain"
@@ -73,12 +75,14 @@ class Helper(Credential):
     def credential_for(self, url: str) -> Credential | None:
         """What the command gives for *url*, or nothing where it says that it has none.
 
-        It runs once in this process for each URL, and again a minute before what it gave expires, or after five
-        minutes where it does not say when that is.
+        It runs once in this process for each URL, and again a minute before what it gave expires (when half of its time
+        is over, where that comes later), or after five minutes where it does not say when that is. One that failed
+        is run again after a minute.
 
         Raises:
             CredentialError: code ``helper``: it cannot be run, fails, is not done in time, or prints what is no
                 credential; code ``bad-token``: what it prints cannot be a token.
+            Interrupted: the user has stopped the run.
         """
         return _answers.of(self, url)
 
@@ -183,10 +187,10 @@ class _Answer(NamedTuple):
 
 
 class _Answers:
-    """What helpers gave in this process, as long as it is good."""
+    """What helpers gave in this process, as long as it is good; or how they failed."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[Helper, str], tuple[Credential | None, float]] = {}
+        self._kept: dict[tuple[Helper, str], tuple[Credential | CredentialError | None, float]] = {}
         self._locks: dict[tuple[Helper, str], threading.Lock] = {}
         self._guard = threading.Lock()
 
@@ -195,16 +199,28 @@ class _Answers:
         with self._guard:
             lock = self._locks.setdefault(question, threading.Lock())
         with lock:
-            credential, good_until = self._kept.get(question, (None, 0.0))
-            if _now() < good_until:
-                return credential
-            answer = _ask(helper, url)
-            good_until = _now() + _KEPT_FOR if answer.expires_at is None else answer.expires_at - _MARGIN
-            self._kept[question] = answer.credential, good_until
-            return answer.credential
+            kept, good_until = self._kept.get(question, (None, 0.0))
+            if _now() >= good_until:
+                kept, good_until = self._kept[question] = _asked(helper, url)
+        if isinstance(kept, CredentialError):
+            raise CredentialError(
+                kept.message, hint=kept.hint, code=kept.code
+            )  # each thread has a traceback of its own
+        return kept
 
 
 _answers: Final = _Answers()
+
+
+def _asked(helper: Helper, url: str) -> tuple[Credential | CredentialError | None, float]:
+    """What *helper* gives for *url*, or how it fails; and until when it need not be asked again."""
+    try:
+        answer = _ask(helper, url)
+    except CredentialError as error:
+        return CredentialError(error.message, hint=error.hint, code=error.code), _now() + _FAILED_FOR
+    if answer.expires_at is None:
+        return answer.credential, _now() + _KEPT_FOR
+    return answer.credential, max(answer.expires_at - _MARGIN, (answer.expires_at + _now()) / 2)
 
 
 def _ask(helper: Helper, url: str) -> _Answer:
@@ -225,7 +241,7 @@ def _ask(helper: Helper, url: str) -> _Answer:
 _REQUESTS: Final[Mapping[str, Callable[[str], bytes | None]]] = {
     "token": lambda _: None,
     "json": lambda url: json.dumps({"version": PROTOCOL_VERSION, "action": "get", "url": url}).encode() + b"\n",
-    "docker": lambda url: host_of(url).encode() + b"\n",
+    "docker": lambda url: url.partition("://")[2].partition("/")[0].encode() + b"\n",
 }
 
 

@@ -7,6 +7,7 @@ errors.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from keelback.errors import CredentialFileError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BOM: Final = b"\xef\xbb\xbf"
+
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 _SHAPE_HINT: Final = 'An auth file looks like {"prefix.dev": {"BearerToken": "..."}}.'
 
@@ -35,7 +38,8 @@ def read_members(data: bytes, name: str) -> Iterator[Member]:
         name: what messages call the file.
 
     Raises:
-        CredentialFileError: it is not UTF-8, or not one JSON object, or has a key twice. No value is shown.
+        CredentialFileError: it is not UTF-8, or not one JSON object, or has a key twice, or one that is no text. No
+            value is shown.
     """
     text = _decode(data, name)
     seen = set()
@@ -44,6 +48,8 @@ def read_members(data: bytes, name: str) -> Iterator[Member]:
         if key in seen:
             raise CredentialFileError(f"{place}: this key is there twice.", hint="Keep one of the two.")
         seen.add(key)
+        if _SURROGATE.search(key):  # a lone "\ud800" is JSON, and yet no bytes can be made of it
+            raise CredentialFileError(f"{place}: this key holds half of a character.", hint="Write the key again.")
         yield Member(key, value, place)
 
 

@@ -8,7 +8,7 @@ keelback's own, and comes after all of those: see :func:`service_keys`.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from keelback.hosts import SPECIAL_SCHEMES, host_of, is_address, scheme_and_host, split_url
@@ -20,11 +20,31 @@ _KEPT_IN_URL: Final = "%/:?#[]@!$&'()*+,;=~|^\\"
 
 _NOT_IN_SEGMENT: Final = re.compile(r"[/\\\x00-\x1f\x7f]")
 
+
+class _Service(NamedTuple):
+    """A service that is known by one name and answers under others of its own.
+
+    Attributes:
+        pattern: the other hosts.
+        hosts: those of them that are asked.
+        described: the other hosts, in words.
+    """
+
+    pattern: re.Pattern[str]
+    hosts: tuple[str, ...]
+    described: str
+
+
 _SERVICES: Final = {
-    "anaconda.org": re.compile(r"(?:api|conda)\.anaconda\.org"),
-    "prefix.dev": re.compile(r"(?:[a-z0-9-]+\.)+prefix\.dev"),
+    "anaconda.org": _Service(
+        re.compile(r"(?:api|conda)\.anaconda\.org"),
+        ("api.anaconda.org", "conda.anaconda.org"),
+        "api. and conda.anaconda.org",
+    ),
+    "prefix.dev": _Service(
+        re.compile(r"(?:[a-z0-9-]+\.)+prefix\.dev"), ("repo.prefix.dev",), "the hosts under prefix.dev"
+    ),
 }
-"""Services that are known by one name and answer under others of their own."""
 
 
 def candidate_keys(url: str) -> list[str]:
@@ -51,7 +71,17 @@ def service_keys(url: str) -> list[str]:
     scheme, host = scheme_and_host(url)
     if scheme not in {"http", "https"}:
         return []
-    return [service for service, own_hosts in _SERVICES.items() if own_hosts.fullmatch(host)]
+    return [service for service, known in _SERVICES.items() if known.pattern.fullmatch(host)]
+
+
+def service_hosts(key: str) -> tuple[str, ...]:
+    """The other hosts of the service that *key* is the name of; none where it is no such name."""
+    return _SERVICES[key].hosts if key in _SERVICES else ()
+
+
+def also_served(key: str) -> str:
+    """What *key* serves by :func:`service_keys` beside its own host, in words; empty where that is nothing."""
+    return _SERVICES[key].described if key in _SERVICES else ""
 
 
 def keys_for(url: str) -> list[str]:

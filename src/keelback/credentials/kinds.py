@@ -148,7 +148,10 @@ class Renewal(Protocol):
         """The credential as it is now, renewed if it is about to expire; may wait for the server.
 
         Raises:
-            CredentialError: code ``login-expired``: it has expired, and could not be renewed.
+            CredentialError: code ``login-expired``: it has expired, and could not be renewed; code ``locked`` or
+                ``store``: nor could its store be used for that.
+            TransportError: it has expired, and no answer came when it was to be renewed.
+            ServerError: it has expired, and the server had no time to renew it.
         """
 
 

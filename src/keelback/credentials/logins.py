@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from keelback.credentials.codec import KINDS
-from keelback.credentials.keys import candidate_keys, path_keys
+from keelback.credentials.keys import also_served, candidate_keys, path_keys, service_hosts
 from keelback.credentials.kinds import OAuth, S3Credentials
 from keelback.credentials.lookup import Match, find
 from keelback.credentials.stores import WritableStore
@@ -36,13 +36,6 @@ __all__ = [
     "shadowing",
     "url_of",
 ]
-
-_SERVICE_HOSTS: Final = {
-    "prefix.dev": ("repo.prefix.dev",),
-    "anaconda.org": ("api.anaconda.org", "conda.anaconda.org"),
-}
-"""Under which other names a known service answers."""
-
 
 # --- keys -------------------------------------------------------------------------------------------------------------
 
@@ -71,7 +64,7 @@ def key_for_login(place: str, kind: type[Credential]) -> str:
     """
     url = _checked_url(place, kind)
     host = host_of(url)
-    if kind is S3Credentials or host.count(".") != 1 or is_address(host):
+    if kind is S3Credentials or host.count(".") != 1 or host.startswith("*.") or is_address(host):
         return host
     return f"*.{host}"
 
@@ -118,7 +111,8 @@ def _checked_url(place: str, kind: type[Credential]) -> str:
             hint="Give --s3-access-key-id and --s3-secret-access-key.",
         )
     if kind is S3Credentials and not is_s3:
-        raise UsageError(f"{redact(place)!r} is no bucket, and S3 keys are for one", hint="Write it like s3://BUCKET.")
+        bucket = "BUCKET" if "://" in place else redact(place.strip())
+        raise UsageError(f"S3 keys are for a bucket: write s3://{bucket}")
     return url
 
 
@@ -137,9 +131,8 @@ def served_by(key: str, kind: str | None) -> str:
         return f"{key[2:]} and every host under it"
     if "/" in key:
         return f"{key} and what is under it"
-    own = {"prefix.dev": " (for keelback also the hosts under it)"}
-    own["anaconda.org"] = " (for keelback also api. and conda.anaconda.org)"
-    return f"the host {key}{own.get(key, '')}"
+    also = also_served(key)
+    return f"the host {key} (for keelback also {also})" if also else f"the host {key}"
 
 
 # --- keeping ----------------------------------------------------------------------------------------------------------
@@ -167,7 +160,7 @@ def keep(stores: Sequence[Store], key: str, credential: Credential) -> Kept:
     where that does not take it, the default file. A key with a path, and a helper, go into keelback's own file.
 
     Args:
-        stores: as :func:`~keelback.credentials.lookup.default_stores` gives them, ``required=False``.
+        stores: as :func:`~keelback.credentials.opening.default_stores` gives them, ``required=False``.
         key: the key.
         credential: what to store there.
 
@@ -182,7 +175,7 @@ def keep(stores: Sequence[Store], key: str, credential: Credential) -> Kept:
         try:
             store.update(key, lambda _: credential)
         except CredentialStoreError as error:
-            if store.path is not None:
+            if not store.is_keychain:
                 raise
             note = error.message
         else:
@@ -218,7 +211,7 @@ def _urls_to_try(place: str, key: str, kind: type[Credential]) -> Iterable[str]:
     if key.startswith("*.") or "/" not in key:
         yield f"s3://{key}" if kind is S3Credentials else f"https://{key.removeprefix('*.')}"
         if key.startswith("*."):
-            yield from (f"https://{host}" for host in _SERVICE_HOSTS.get(key[2:], ()))
+            yield from (f"https://{host}" for host in service_hosts(key[2:]))
     else:
         yield url_of(place)
 
@@ -305,15 +298,15 @@ def _present(store: Store, keys: Sequence[str] | None) -> list[str]:
 
 def _can_hide(store: Store) -> bool:
     """Whether the store may have more than it lists: a keychain need not tell."""
-    return isinstance(store, WritableStore) and store.path is None
+    return store.is_keychain
 
 
 def _remove(store: WritableStore, key: str, revoke: Callable[[OAuth], list[str]] | None, out: LoggedOut) -> None:
-    credential = _peek(store, key)
-    if revoke is not None and isinstance(credential, OAuth):
-        out.problems += revoke(credential)
     try:
-        store.update(key, lambda _: None)
+        if isinstance(_peek(store, key), OAuth):
+            _remove_login(store, key, revoke, out)
+        else:
+            store.update(key, lambda _: None)
     except CredentialError as error:
         out.problems.append(error.message)
         out.failed = True
@@ -321,9 +314,20 @@ def _remove(store: WritableStore, key: str, revoke: Callable[[OAuth], list[str]]
         out.removed.append((store, key))
 
 
+def _remove_login(store: WritableStore, key: str, revoke: Callable[[OAuth], list[str]] | None, out: LoggedOut) -> None:
+    """Remove a login in the browser; nobody renews it meanwhile, whose new tokens would be left alive."""
+    from keelback.credentials.oauth.renewal import renewing  # noqa: PLC0415 - few have such a login
+
+    with renewing(store, key):
+        credential = store.update(key, lambda now: now)
+        if revoke is not None and isinstance(credential, OAuth):
+            out.problems += revoke(credential)
+        store.update(key, lambda _: None)
+
+
 def _peek(store: Store, key: str) -> Credential | None:
     try:
-        return store.entry(key)
+        return store.get(key)
     except CredentialError:
         return None
 

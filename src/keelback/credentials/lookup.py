@@ -7,10 +7,11 @@ The rules are rattler's, so that one login serves rattler-build, pixi, py-rattle
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import quote, unquote
 
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.keys import candidate_keys, keys_for, path_keys, service_keys
@@ -51,13 +52,11 @@ def find(url: str, stores: Sequence[Store]) -> Match | None:
 
     Raises:
         CredentialError: a store has a credential under the key, but it cannot be used.
-        UsageError: the URL has a backslash in it.
+        UsageError: the URL has a backslash in it, or a percent sign in its host.
     """
-    if "\\" in url and split_url(url)[0] in SPECIAL_SCHEMES:
-        # In http://a\@b WHATWG's host is a and httpx2's is b: what was found for one would be sent to the other.
-        raise UsageError(f"The URL for {host_of(url)} has a backslash in it.", hint="Write '/' in its place.")
+    _refuse_two_hosts(url)
     for key, store in places_to_look(url, stores):
-        credential = store.get(key)
+        credential = _credential_under(key, store, url)
         if credential is not None:
             host = host_of(url)
             if _first_time("found", store.name, key, host):
@@ -71,9 +70,59 @@ def depends_on_keychain(url: str, stores: Sequence[Store]) -> bool:
     for key, store in places_to_look(url, stores):
         if store.is_keychain:
             return True
-        if store.get(key) is not None:
+        if _credential_under(key, store, url) is not None:
             return False
     return False
+
+
+def _refuse_two_hosts(url: str) -> None:
+    r"""Refuse a URL whose host WHATWG and httpx2 read differently: what was found for one would be sent to the other.
+
+    In ``http://a\@b`` WHATWG's host is ``a`` and httpx2's is ``b``; in ``http://a%2eb``, ``a.b`` and ``a%2eb``.
+
+    Raises:
+        UsageError: it is such a URL.
+    """
+    scheme, authority = scheme_and_authority(url)
+    if scheme not in SPECIAL_SCHEMES:
+        return
+    if "\\" in url:
+        raise UsageError(f"The URL for {host_of(url)} has a backslash in it.", hint="Write '/' in its place.")
+    if "%" in authority.rpartition("@")[2]:
+        raise UsageError(
+            f"The URL for {host_of(url)} has a percent sign in its host.", hint="Write the host without escapes."
+        )
+
+
+def _credential_under(key: str, store: Store, url: str) -> Credential | None:
+    """The credential for *url* under *key*; a helper is run for it.
+
+    Raises:
+        CredentialError: it cannot be used, or its helper gives none.
+    """
+    entry = store.get(key)
+    if entry is None:
+        return None
+    from keelback.credentials.helpers import Helper  # noqa: PLC0415 - candidate_keys alone need not pay for httpx2
+
+    return entry.credential_for(_told_to_helper(url, key)) if isinstance(entry, Helper) else entry
+
+
+def _told_to_helper(url: str, key: str) -> str:
+    """What a helper under *key* is asked for: the server of *url*, with the path of the key where that has one.
+
+    It is not all of *url*: one answer serves whatever the key serves there.
+    """
+    path = key.partition("/")[2] if key in path_keys(url) else ""
+    return f"{_server(url)}/{quote(path)}" if path else _server(url)
+
+
+def _server(url: str) -> str:
+    """Scheme, host and port of *url*; without the port where it is the usual one."""
+    scheme, authority = scheme_and_authority(url)
+    port = re.search(r":0*([0-9]+)$", authority)
+    usual = port is None or (scheme, port[1]) in {("https", "443"), ("http", "80")}
+    return f"{scheme}://{host_of(url)}" + ("" if usual or port is None else f":{port[1]}")
 
 
 def places_to_look(url: str, stores: Sequence[Store]) -> Iterator[tuple[str, Store]]:
@@ -101,6 +150,7 @@ class _UrlStore(Store):
     """The store that a URL with a name and a password in it is, for its own host."""
 
     name = "the URL itself"
+    is_in_url: ClassVar[bool] = True
 
     def __init__(self, host: str, credential: Credential) -> None:
         self._host = host
@@ -202,11 +252,17 @@ def _how_to_give_one(url: str, looked: Sequence[Store], flag: str, env: str) -> 
 
 
 def login_name(url: str) -> str:
-    """What to log in to, to be served at *url*: the service by its known name, or the host, or the bucket."""
+    """What to log in to, to be served at *url*: the service by its known name, or the host, or the bucket.
+
+    A host with another port than that of https comes with it and with its scheme: there, a login has to be tried.
+    """
     services = service_keys(url)
     if split_url(url)[0] == "s3":
         return f"s3://{host_of(url)}"
-    return services[0] if services else host_of(url)
+    if services:
+        return services[0]
+    server = _server(url)
+    return host_of(url) if server == f"https://{host_of(url)}" else server
 
 
 def _named(server: str, host: str) -> str:

@@ -39,23 +39,6 @@ class OwnFileStore(FileStore):
     def __init__(self, path: Path) -> None:
         super().__init__(path, f"keelback's own file ({path})", parse=_parse, encode=_encode)
 
-    def get(self, key: str) -> Credential | None:
-        """The credential under exactly *key*, or nothing; a helper is run for it.
-
-        Raises:
-            CredentialError: it cannot be one, or its helper gives none; see :meth:`Helper.credential_for`.
-        """
-        entry = self.entry(key)
-        return entry.credential_for(f"https://{key.removeprefix('*.')}") if isinstance(entry, Helper) else entry
-
-    def entry(self, key: str) -> Credential | None:
-        """What stands under exactly *key*, where that may be a :class:`Helper`; none is run.
-
-        Raises:
-            CredentialFileError: code ``bad-token``: the token under this key cannot be one.
-        """
-        return super().get(key)
-
 
 def _parse(value: object, *, source: str) -> Credential:
     if isinstance(value, dict) and len(value) == 1:

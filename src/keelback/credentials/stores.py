@@ -1,7 +1,7 @@
 """Where credentials are kept: what the lookup, logins and renewals know of it.
 
 Adding a store is one module with a class that does this, and one line in
-:func:`keelback.credentials.lookup.default_stores`.
+:func:`keelback.credentials.opening.default_places`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class Store(ABC):
         name: what a person is told the credential came from: ``RATTLER_AUTH_FILE (/home/ann/auth.json)``.
         path: the file that it is, if it is one.
         is_keychain: whether it may keep a person waiting, and is asked only when there is need.
-        is_path_scoped: whether there are keys with a path in it (``example.com/channel``), which go before all others.
+        is_path_scoped: whether there are keys with a path in it (``example.com/channel``), which take precedence.
         is_beyond_rattler: whether rattler does not know of it, so that it only counts where rattler finds nothing.
+        is_in_url: whether it is the URL itself, with a name and a password in it.
     """
 
     name: str
@@ -35,10 +36,21 @@ class Store(ABC):
     is_keychain: ClassVar[bool] = False
     is_path_scoped: ClassVar[bool] = False
     is_beyond_rattler: ClassVar[bool] = False
+    is_in_url: ClassVar[bool] = False
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there is nothing to look in: no such file or folder, or no keychain on this machine."""
+        return self.path is not None and not self.path.exists()
+
+    @property
+    def problem(self) -> str | None:
+        """Why it does not answer, as the end of a sentence; ``None`` as long as nothing went wrong."""
+        return None
 
     @abstractmethod
     def get(self, key: str) -> Credential | None:
-        """The credential under exactly *key*, or nothing.
+        """What is under exactly *key*, or nothing: a credential, or a helper that gives one, which is not run.
 
         Raises:
             CredentialError: there is one, but it cannot be read.
@@ -47,14 +59,6 @@ class Store(ABC):
     @abstractmethod
     def keys(self) -> Sequence[str]:
         """All keys of this store, in its own order."""
-
-    def entry(self, key: str) -> Credential | None:
-        """What is kept under exactly *key*: as :meth:`get`, except that a helper is not run, but returned.
-
-        Raises:
-            CredentialError: there is one, but it cannot be read.
-        """
-        return self.get(key)
 
 
 class WritableStore(Store):
@@ -71,6 +75,6 @@ class WritableStore(Store):
             What *change* returned.
 
         Raises:
-            CredentialStoreError: the store cannot be written.
+            CredentialStoreError: the store cannot be written, or (code ``locked``) somebody else has locked it.
             CredentialError: what is there cannot be read.
         """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
 
-from keelback.diagnosis.challenges import offered_schemes
+from keelback.channels.challenges import offered_schemes
 from keelback.diagnosis.wording import sent_by, shown_url
 from keelback.errors import KeelbackError
 from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
@@ -16,6 +16,8 @@ from keelback.secret import redact
 from keelback.transport import Client, Request, servers_words
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from keelback.transport import Answer
 
 _INDEXES: Final = (REPODATA, REPODATA_ZST, SHARD_INDEX)
@@ -49,7 +51,10 @@ class Asked:
 
 
 class AccountingClient(Client):
-    """A client that keeps an account of what it sends, redirects included, in :attr:`requests`."""
+    """A client that keeps an account of what it sends, redirects included, in :attr:`requests`.
+
+    What is not sent after all, because its credential cannot be used, is not in it.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -57,16 +62,32 @@ class AccountingClient(Client):
 
     def send(self, request: Request) -> Answer:
         """See :class:`Client`."""
+        watched = None if request.auth is None else _Watched(request.auth)
         try:
-            answer = super().send(request)
+            answer = super().send(replace(request, auth=watched))
         except KeelbackError as error:
-            self._note(request, None, error.message)
+            if watched is None or watched.was_sent:
+                self._note(request, None, error.message)
             raise
         self._note(request, answer.status, _said(answer))
         return answer
 
     def _note(self, request: Request, status: int | None, said: str) -> None:
         self.requests.append(Asked(request.method, shown_url(request.url), sent_by(request.auth), status, said))
+
+
+class _Watched(httpx2.Auth):
+    """What *auth* does to a request, and whether one was sent with it."""
+
+    def __init__(self, auth: httpx2.Auth) -> None:
+        self._auth = auth
+        self.was_sent = False
+
+    def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """See :class:`httpx2.Auth`; all kinds of credential send a request once."""
+        ready = next(self._auth.sync_auth_flow(request))
+        self.was_sent = True
+        yield ready
 
 
 @dataclass(frozen=True)
@@ -127,7 +148,7 @@ def _read_file(client: Client, url: str, auth: httpx2.Auth | None) -> Reading:
     return Reading(
         answer.status,
         servers_words(answer) if not answer.ok else "",
-        tuple(offered_schemes(answer.headers.get("www-authenticate", ""))),
+        offered_schemes(answer.headers),
         _origin(answer.url) if _origin(answer.url) != _origin(url) else "",
         page=answer.ok and "html" in answer.headers.get("content-type", "").lower(),
     )
@@ -139,7 +160,7 @@ def _said(answer: Answer) -> str:
         try:
             target = httpx2.URL(answer.url).join(location)
         except httpx2.InvalidURL:
-            return "redirects to what is no URL"
+            return "redirects to an invalid URL"
         return f"redirects to {_origin(str(target))}"
     return "" if answer.ok else servers_words(answer)
 

@@ -21,7 +21,7 @@ from keelback.diagnosis.asking import AccountingClient, Asked, Reading, read_cha
 from keelback.diagnosis.expiry import expiry_of
 from keelback.diagnosis.place import Place, Sort, understood
 from keelback.diagnosis.stores import Opened, State, captured_warnings, open_stores, places
-from keelback.diagnosis.wording import kind_name, shown_url
+from keelback.diagnosis.wording import described, shown_url
 from keelback.errors import CredentialError, ExitStatus, KeelbackError
 from keelback.hosts import host_of
 from keelback.report import JSON_VERSION, Problem
@@ -42,12 +42,14 @@ class Used:
         source: where it is: a store's name, a variable, the URL itself.
         key: under which key; ``None`` where it is not in a store.
         writable: whether its store can be given a renewed one.
+        in_url: whether it stands in the URL itself.
     """
 
     credential: Credential
     source: str
     key: str | None = None
     writable: bool = False
+    in_url: bool = False
 
 
 @dataclass
@@ -193,7 +195,8 @@ class _Examination:
             anonymous = read_channel(self._client, place.url, None)
             auth = used.credential if used is not None and isinstance(used.credential, httpx2.Auth) else None
             known = None if auth is None else read_channel(self._client, place.url, auth)
-            identity = None if anonymous.error is not None else self._ask_whose(used)
+            answered = anonymous.error is None and (known is None or known.error is None)
+            identity = self._ask_whose(used) if answered else None
             self._judge_channel(anonymous, known, identity)
         if any(opened.state is State.BROKEN for opened in result.stores):
             result.verdict += " But every command stops at the store that cannot be read: mend it first."
@@ -207,7 +210,7 @@ class _Examination:
         """The credential that the URL gets: its own, that of the server's variable, or that of a store."""
         place, stores = self._place, [opened.store for opened in self._result.stores if opened.store is not None]
         if place.token is not None:
-            return Used(place.token, "the URL itself")
+            return Used(place.token, "the URL itself", in_url=True)
         try:
             if place.channel is not None:
                 given = place.channel.given_access(Session(self._client, lambda: stores, None, self._environ))
@@ -220,12 +223,13 @@ class _Examination:
             return None
         if match is None:
             return None
-        in_store = match.store.name != "the URL itself"
+        store = match.store
         return Used(
             match.credential,
-            match.store.name,
-            match.key if in_store else None,
-            writable=isinstance(match.store, WritableStore),
+            store.name,
+            None if store.is_in_url else match.key,
+            writable=isinstance(store, WritableStore),
+            in_url=store.is_in_url,
         )
 
     def _look_at_stores(self, *, named: bool) -> None:
@@ -242,7 +246,7 @@ class _Examination:
         result = self._result
         if used.key is not None:
             result.serves = served_by(used.key, used.credential.kind)
-        elif used.source == "the URL itself":
+        elif used.in_url:
             problem = "the URL has a credential in it, which ends up in logs, lock files and the shell's history"
             hint = f"Leave it out, and log in with: keelback auth login {login_name(self._place.url)}."
             result.findings.append(Problem("secret-in-url", problem, hint))
@@ -306,13 +310,16 @@ class _Examination:
         refused = identity is not None and identity.valid is False
         last = anonymous if known is None else known
         if used is not None and known is not None and (known.status == 401 or refused):
-            result.findings += mistakes.in_scheme(used.credential, known.offers or anonymous.offers, result.host)
+            result.findings += mistakes.in_scheme(used.credential, known.offers or anonymous.offers, self._place.url)
         mismatched = anonymous.refused and self._has("wrong-kind")  # such servers may say 404 to what they do not know
         if known is not None and (known.refused or (known.ok and refused) or (mismatched and known.status == 404)):
             self._conclude(self._refused(anonymous, known), ExitStatus.CREDENTIAL, read=anonymous.ok)
         elif known is not None and known.error is not None and known.error.exit_status == ExitStatus.CREDENTIAL:
-            result.findings.append(known.error)
-            self._conclude(f"The {self._what(used)} cannot be used.", ExitStatus.CREDENTIAL, read=anonymous.ok)
+            expired = self._has("expired")
+            if not expired:
+                result.findings.append(known.error)
+            problem = "has expired" if expired else "cannot be used"
+            self._conclude(f"The {self._what(used)} {problem}.", ExitStatus.CREDENTIAL, read=anonymous.ok)
         elif last.error is not None:
             self._conclude_without_answer(anonymous, last.error)
         elif anonymous.ok:
@@ -349,6 +356,11 @@ class _Examination:
         self._result.findings.append(error)
         if anonymous.refused and error.code == "plain-http":
             self._conclude("The channel wants a credential, which was not sent.", ExitStatus.CREDENTIAL, read=False)
+        elif anonymous.refused:
+            wants = (
+                f"The channel wants a credential, and whether it takes the {self._what(self._result.used)} is not known"
+            )
+            self._conclude(f"{wants}: no answer came.", ExitStatus.FAILED)
         elif anonymous.ok:
             self._conclude("Everybody can read this channel; the credential was not sent.", ExitStatus.OK, read=True)
         else:
@@ -397,7 +409,7 @@ class _Examination:
         if used is None:
             return "credential"
         where = f"of {used.source}" if used.key is not None else f"from {used.source}"
-        return f"{kind_name(used.credential)} {where}"
+        return f"{described(used.credential)} {where}"
 
     def _has(self, code: str) -> bool:
         return any(problem.code == code for problem in self._result.findings)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from keelback.credentials.authfile import FileStore
 from keelback.credentials.deadkeys import dead_keys
-from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, OAuth, S3Credentials
+from keelback.credentials.kinds import BasicHTTP, BearerToken, OAuth, S3Credentials
 from keelback.credentials.lookup import find, login_name
+from keelback.credentials.places import default_auth_file
 from keelback.diagnosis.expiry import expiry_of
 from keelback.diagnosis.stores import Opened, State, captured_warnings
 from keelback.diagnosis.survey import log_in_again
-from keelback.diagnosis.wording import kind_name
+from keelback.diagnosis.wording import described, kind_name
 from keelback.errors import CredentialError
 from keelback.hosts import host_of, is_address
 from keelback.report import Problem
@@ -20,17 +23,8 @@ from keelback.report import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from keelback.channels.service import Service
     from keelback.credentials.kinds import Credential
-
-_WANTED: Final[Mapping[str, tuple[type[Credential], ...]]] = {
-    "prefix": (BearerToken, OAuth),
-    "anaconda": (CondaToken,),
-    "quetz": (CondaToken,),
-    "s3": (S3Credentials,),
-}
-"""The kinds that a server of each kind takes, where that is known."""
-
-_SERVERS: Final = {"prefix": "prefix.dev", "anaconda": "anaconda.org", "quetz": "Quetz", "s3": "an object store"}
 
 _SCHEMES: Final = {BearerToken.kind: "bearer", OAuth.kind: "bearer", BasicHTTP.kind: "basic"}
 """What RFC 9110 calls the way in which each kind is sent."""
@@ -109,7 +103,7 @@ def in_order(used: tuple[str, str], tried: Sequence[tuple[str, Opened]]) -> Iter
         if key in opened.keys and (key, opened.name) != used:
             yield Problem(
                 "shadowed",
-                f"key {key!r} of {opened.name} is not used: key {used[0]!r} of {used[1]} goes before it",
+                f"key {key!r} of {opened.name} is not used: key {used[0]!r} of {used[1]} takes precedence",
                 "Remove one of the two if they are not meant to differ.",
             )
 
@@ -118,7 +112,7 @@ def in_credential(credential: Credential, key: str, host: str, now: float, *, wr
     """What can be seen of *credential* itself, without asking anybody."""
     expiry = expiry_of(credential, writable=writable)
     if expiry is not None and expiry.is_over(now):
-        yield Problem("expired", f"the {kind_name(credential)} {expiry.words(now)}", log_in_again(host or key))
+        yield Problem("expired", f"the {described(credential)} {expiry.words(now)}", log_in_again(host or key))
     if isinstance(credential, BasicHTTP):
         password = credential.password.reveal()
         if password != password.strip():
@@ -127,23 +121,22 @@ def in_credential(credential: Credential, key: str, host: str, now: float, *, wr
             yield Problem("bad-token", "the password has quotes around it", "Are they part of the password?")
 
 
-def in_kind(credential: Credential, service: str | None, url: str) -> Iterator[Problem]:
+def in_kind(credential: Credential, service: type[Service] | None, url: str) -> Iterator[Problem]:
     """Whether *credential* is of a kind that the server of *url* does not take."""
-    wanted = _WANTED.get(service or "")
-    if wanted is not None and not isinstance(credential, wanted):
-        kinds = " or ".join(kind_name(kind) for kind in wanted)
-        problem = f"{_SERVERS[service or '']} takes {kinds}, and this is a {kind_name(credential)}"
+    if service is not None and not isinstance(credential, service.takes):
+        kinds = " or ".join(kind_name(kind) for kind in service.takes)
+        problem = f"{service.title} takes {kinds}, and this is a {kind_name(credential)}"
         yield Problem("wrong-kind", problem, f"Log in with: keelback auth login {login_name(url)}.")
-    elif service != "s3" and isinstance(credential, S3Credentials):
+    elif service is None and isinstance(credential, S3Credentials):
         yield Problem("wrong-kind", "S3 keys are for s3:// URLs, and are not sent to a web server")
 
 
-def in_scheme(credential: Credential, offers: Sequence[str], host: str) -> Iterator[Problem]:
-    """Whether a server that refused *credential* says that it takes another kind."""
+def in_scheme(credential: Credential, offers: Sequence[str], url: str) -> Iterator[Problem]:
+    """Whether the server of *url*, which refused *credential*, says that it takes another kind."""
     offered = [offer for offer in offers if offer.lower() in _OPTIONS]
     if offered and _SCHEMES.get(credential.kind) not in {offer.lower() for offer in offered}:
-        options = " or ".join(f"keelback auth login {host} {_OPTIONS[offer.lower()]}" for offer in offered)
-        problem = f"{host} offers {' and '.join(offered)}, and what is stored is a {kind_name(credential)}"
+        options = " or ".join(f"keelback auth login {login_name(url)} {_OPTIONS[offer.lower()]}" for offer in offered)
+        problem = f"{host_of(url)} offers {' and '.join(offered)}, and what is stored is a {kind_name(credential)}"
         yield Problem("wrong-kind", problem, f"Log in with: {options}.")
 
 
@@ -153,7 +146,7 @@ def unread_files(url: str, environ: Mapping[str, str], home: Path | None) -> Ite
         return
     folders = [Path.cwd(), *([] if home is None else [home, home / ".rattler"])]
     for path in dict.fromkeys(folder / name for folder in folders for name in _FORGOTTEN):
-        if home is not None and path == home / ".rattler" / "credentials.json":
+        if (home is not None and path == default_auth_file(home)) or not _is_own_file(path):
             continue
         with captured_warnings():
             try:
@@ -166,3 +159,12 @@ def unread_files(url: str, environ: Mapping[str, str], home: Path | None) -> Ite
                 f"{path} has key {match.key!r} for it, and nobody reads that file: RATTLER_AUTH_FILE is not set",
                 f"Set RATTLER_AUTH_FILE={path}, or give --auth-file {path}.",
             )
+
+
+def _is_own_file(path: Path) -> bool:
+    """Whether *path* is a file of the user's own: opening a pipe would wait for ever, and others' files are theirs."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and (os.name != "posix" or found.st_uid == os.geteuid())

@@ -18,6 +18,7 @@ from keelback.secret import Secret, redact
 
 if TYPE_CHECKING:
     from keelback.channels.base import Channel
+    from keelback.channels.service import Service
 
 _TOKEN_IN_PATH: Final = re.compile(
     r"(?P<origin>https?://[^/?#]*)/t/(?P<token>[^/?#]*)(?P<rest>[/?#].*)?", re.IGNORECASE
@@ -41,7 +42,7 @@ class Place:
         sort: what it is.
         url: the URL from which it is read, without anything secret; for a host, its ``https`` URL.
         asked: the URL for which credentials are looked up; it may have a name and a password in it.
-        service: the kind of server, by the names of :data:`keelback.channels.registry.KINDS`, where it is known.
+        service: the kind of server, where it is known.
         named: what the server is asked by; it may have a kind before its scheme.
         channel: the channel, where it is of a known kind.
         token: the token that stands in the URL itself.
@@ -50,7 +51,7 @@ class Place:
     sort: Sort
     url: str
     asked: str
-    service: str | None = None
+    service: type[Service] | None = None
     named: str = ""
     channel: Channel | None = None
     token: CondaToken | None = None
@@ -59,11 +60,13 @@ class Place:
 def understood(text: str) -> Place:
     """The place that *text* names: a URL, also with a kind before it; a host, with a path or without; a folder.
 
+    What looks like a host is one, also where a folder has that name: ``./prefix.dev`` is the folder.
+
     Raises:
         UsageError: it names none.
     """
     if "://" not in text:
-        if not text or text.startswith((".", "/", "~")) or Path(text).is_dir() or not host_of(f"https://{text}"):
+        if _is_folder(text):
             return _folder(text)
         host_alone = "/" not in text
         text = f"https://{text}"
@@ -77,6 +80,12 @@ def understood(text: str) -> Place:
         token = check_token(Secret(unquote(match["token"])), "the URL itself")
         return _web_place(match["origin"] + (match["rest"] or ""), CondaToken(token))
     return _web_place(text, None)
+
+
+def _is_folder(text: str) -> bool:
+    if not text or text.startswith((".", "/", "~")) or not host_of(f"https://{text}"):
+        return True
+    return "." not in text.partition("/")[0] and Path(text).is_dir()
 
 
 def _folder(text: str) -> Place:
@@ -93,8 +102,8 @@ def _host(url: str) -> Place:
 
 def _bucket(text: str) -> Place:
     if not host_of(text):
-        raise UsageError(f"{redact(text)!r} names no bucket", hint="Write it like s3://BUCKET/CHANNEL.")
-    return Place(Sort.BUCKET, text, text, "s3", text)
+        raise UsageError(f"{redact(text)!r} does not name a bucket", hint="Write it like s3://BUCKET/CHANNEL.")
+    return Place(Sort.BUCKET, text, text, service_of(text), text)
 
 
 def _web_place(text: str, token: CondaToken | None) -> Place:
@@ -122,7 +131,7 @@ def _without_userinfo(text: str) -> str:
 
 
 def _with_userinfo_of(text: str, url: str) -> str:
-    """*url* with the name and password of *text*, if that is where they are for."""
+    """*url* with the name and password of *text*, if they are for its host."""
     userinfo, at, _ = scheme_and_authority(_without_kind(text))[1].rpartition("@")
     if not at or host_of(_without_kind(text)) != host_of(url):
         return url

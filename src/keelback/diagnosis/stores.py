@@ -26,7 +26,7 @@ class State(StrEnum):
     OK = "ok"
     """It can."""
     ABSENT = "absent"
-    """Its file is not there, which is nothing unusual."""
+    """There is no such file, or no keychain on this machine, which is nothing unusual."""
     BROKEN = "broken"
     """Its file cannot be read or understood, or was named and is not there: every command stops at it."""
     OFF = "off"
@@ -70,7 +70,7 @@ def open_stores(
         keychain: whether the keychain may be asked.
 
     Raises:
-        UsageError: the variable for the keychain's deadline is no number.
+        UsageError: the variable for the keychain's deadline is not a number.
     """
     return [_opened(place) for place in default_places(auth_file, environ, home, keychain=keychain)]
 
@@ -84,11 +84,8 @@ def _opened(place: Place) -> Opened:
             keys = list(store.keys())
         except CredentialError as error:
             return Opened(place.name, State.BROKEN, None, (), error.message, [Problem.of(error)], place.path)
-    silence = getattr(store, "problem", None)
-    if silence:
-        return Opened(store.name, State.SILENT, store, (), silence, _problems(said), place.path)
-    state = State.OK if keys or said or place.path is None or place.path.exists() else State.ABSENT
-    return Opened(store.name, state, store, keys, "", _problems(said), place.path)
+    state = State.ABSENT if store.is_absent else State.SILENT if store.problem else State.OK
+    return Opened(store.name, state, store, keys, store.problem or "", _problems(said), place.path)
 
 
 def places(url: str, stores: Sequence[Opened]) -> Iterator[tuple[str, Opened]]:

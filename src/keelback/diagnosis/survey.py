@@ -7,11 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from keelback.channels.registry import services
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.kinds import BasicHTTP, Credential, S3Credentials
 from keelback.credentials.logins import served_by
 from keelback.credentials.places import home_folder
 from keelback.credentials.stores import WritableStore
+from keelback.credentials.usernames import shown_username
 from keelback.diagnosis.expiry import Expiry, expiry_of
 from keelback.diagnosis.stores import Opened, State, captured_warnings, open_stores, places
 from keelback.diagnosis.wording import kind_name
@@ -21,16 +23,6 @@ from keelback.report import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-
-VARIABLES: Final = {
-    "PREFIX_API_KEY": "prefix.dev",
-    "ANACONDA_API_KEY": "anaconda.org",
-    "QUETZ_API_KEY": "Quetz",
-    "ARTIFACTORY_TOKEN": "Artifactory",
-    "ARTIFACTORY_USERNAME": "Artifactory",
-    "ARTIFACTORY_PASSWORD": "Artifactory",
-}
-"""Variables that go before all stores, and the servers that they are for."""
 
 _UNREAD: Final = {
     ".rattler/rattler_auth_store.json": "the auth file of rattler's tools until 2023; none reads it any more",
@@ -46,8 +38,8 @@ class Entry:
         key: the key.
         kind: its kind by rattler's display names; ``None`` where it cannot be read.
         username: the user name, where it has one.
-        serves: which URLs it is for.
-        shadowed_by: what goes before this one wherever it would be used: a store with the same key, or a key of a
+        serves: which URLs it is for; ``None`` where its key never matches.
+        shadowed_by: what takes precedence wherever this one would be used: a store with the same key, or a key of a
             store; ``None`` where it is used.
         expiry: when it expires, where it says so.
         problems: what is wrong with it.
@@ -56,7 +48,7 @@ class Entry:
     key: str
     kind: str | None
     username: str | None
-    serves: str
+    serves: str | None
     shadowed_by: str | None
     expiry: Expiry | None
     problems: Sequence[Problem]
@@ -76,7 +68,7 @@ class Survey:
 
     Attributes:
         stores: in the order in which they are looked in.
-        variables: those that are set and go before the stores, with the server that each is for.
+        variables: those that are set and take precedence over the stores, with the server that each is for.
         unread: files with credentials that nobody reads.
         taken_at: when this was, in Unix seconds.
     """
@@ -91,6 +83,12 @@ class Survey:
         """``CREDENTIAL`` where a store is broken."""
         broken = any(listed.opened.state is State.BROKEN for listed in self.stores)
         return ExitStatus.CREDENTIAL if broken else ExitStatus.OK
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all stores could be looked in, and there is no credential anywhere."""
+        blocked = any(listed.entries or listed.opened.state is State.BROKEN for listed in self.stores)
+        return not blocked and not self.variables
 
 
 def survey(
@@ -116,7 +114,7 @@ def survey(
     opened = open_stores(auth_file, environ, home, keychain=keychain)
     with captured_warnings():  # they are about what is said here anyway
         listed = [Listed(each, list(_entries(each, opened, now))) for each in opened]
-    variables = {name: server for name, server in VARIABLES.items() if environ.get(name)}
+    variables = {name: service.title for service in services() for name in service.variables if environ.get(name)}
     return Survey(listed, variables, list(_unread(home)) if auth_file is None else [], now)
 
 
@@ -127,8 +125,8 @@ def _entries(opened: Opened, everywhere: Sequence[Opened], now: float) -> Iterat
     for key in opened.keys:
         problems: list[Problem] = []
         known = _read(opened, key, problems)
-        if key in wrong_keys:
-            wrong = wrong_keys[key]
+        wrong = wrong_keys.get(key)
+        if wrong is not None:
             hint = f"Write {wrong.instead!r} in its place." if wrong.instead else ""
             verdict = "can never match" if wrong.never_matches else "matches too much"
             code = "dead-key" if wrong.never_matches else "broad-key"
@@ -140,8 +138,10 @@ def _entries(opened: Opened, everywhere: Sequence[Opened], now: float) -> Iterat
         yield Entry(
             key,
             None if known is None else kind_name(known),
-            known.username if isinstance(known, BasicHTTP) else None,
-            served_by(key, None if known is None else known.kind),
+            shown_username(known) if isinstance(known, BasicHTTP) else None,
+            None
+            if wrong is not None and wrong.never_matches
+            else served_by(key, None if known is None else known.kind),
             _before(key, opened, everywhere, None if known is None else known.kind),
             expiry,
             problems,
@@ -152,14 +152,14 @@ def _read(opened: Opened, key: str, problems: list[Problem]) -> Credential | Non
     """What is under *key*, a helper unrun; nothing where it cannot be read, which goes to *problems*."""
     assert opened.store is not None  # noqa: S101 - who calls this looked
     try:
-        return opened.store.entry(key)
+        return opened.store.get(key)
     except CredentialError as error:
         problems.append(Problem.of(error))
         return None
 
 
 def _before(key: str, opened: Opened, everywhere: Sequence[Opened], kind: str | None) -> str | None:
-    """What goes before the entry *key* of *opened* for whatever it is for; ``None`` where it is used."""
+    """What takes precedence over the entry *key* of *opened* for whatever it is for; ``None`` where it is used."""
     for tried, other in places(_example(key, kind), everywhere):
         if tried == key and other is opened:
             return None
@@ -178,7 +178,7 @@ def _example(key: str, kind: str | None) -> str:
 
 
 def _nearer(key: str, opened: Opened, everywhere: Iterable[Opened]) -> Iterator[Problem]:
-    """The keys that go before the wildcard *key* of *opened* for some of its hosts."""
+    """The keys that take precedence over the wildcard *key* of *opened* for some of its hosts."""
     if not key.startswith("*.") or opened.store is None:
         return
     domain = key[2:]

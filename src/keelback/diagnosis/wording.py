@@ -1,16 +1,19 @@
-"""Credentials and requests in words, without anything secret."""
+"""Stores, credentials and requests in words, without anything secret."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, HeaderAuth, OAuth, S3Credentials
+from keelback.diagnosis.stores import State
+from keelback.findings import printable
 from keelback.secret import MASK, redact
 
 if TYPE_CHECKING:
     import httpx2
 
     from keelback.credentials.kinds import Credential
+    from keelback.diagnosis.stores import Opened
 
 _DISPLAYED: Final = {S3Credentials.kind: "S3"}
 """Where ``rattler auth status`` has another name for a kind than the auth file (rattler, auth.rs)."""
@@ -19,6 +22,25 @@ _DISPLAYED: Final = {S3Credentials.kind: "S3"}
 def kind_name(credential: Credential | type[Credential]) -> str:
     """What a person is told the kind is, by the names of ``rattler auth status``."""
     return _DISPLAYED.get(credential.kind, credential.kind)
+
+
+def described(credential: Credential) -> str:
+    """What a sentence calls *credential*: ``BearerToken``, ``OAuth login``."""
+    return "OAuth login" if isinstance(credential, OAuth) else kind_name(credential)
+
+
+def state_words(opened: Opened) -> str:
+    """What a person is told of a store that cannot be looked in, or is not there; empty where it can."""
+    match opened.state:
+        case State.ABSENT:
+            return f"none on this machine ({opened.why})" if opened.why else "not there"
+        case State.BROKEN:
+            return "cannot be read"
+        case State.OFF:
+            return f"not asked ({opened.why})"
+        case State.SILENT:
+            return f"did not answer ({opened.why})"
+    return ""
 
 
 def sent_by(auth: httpx2.Auth | None) -> str | None:
@@ -40,3 +62,8 @@ def sent_by(auth: httpx2.Auth | None) -> str | None:
 def shown_url(url: str) -> str:
     """*url* without its query, which may hold a signature, and redacted."""
     return redact(url.partition("?")[0])
+
+
+def one_line(text: str) -> str:
+    """*text* as it may stand on a terminal, in one line: redacted, and nothing in it steers the terminal."""
+    return printable(redact(text).replace("\n", " "))

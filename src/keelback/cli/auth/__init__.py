@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from keelback.cli.lazy import LazyGroup
+from keelback.errors import UsageError
 
 _COMMANDS: Final = {
     "login": ("keelback.cli.auth.login", "Log in to a server, for every conda tool of the rattler family."),
@@ -18,7 +19,56 @@ _COMMANDS: Final = {
 }
 
 
-@click.group("auth", cls=LazyGroup, table=_COMMANDS)
+_ELSEWHERE: Final = {
+    "list": "auth status",
+    "ls": "auth status",
+    "show": "auth status",
+    "whoami": "auth check HOST",
+    "test": "auth check URL",
+    "verify": "auth check URL",
+    "add": "auth login HOST",
+    "set": "auth login HOST",
+    "remove": "auth logout HOST",
+    "rm": "auth logout HOST",
+    "get": "auth token HOST",
+    "credential-helper": "auth helper",
+}
+"""What other programs call it."""
+
+
+class _DiscreetGroup(LazyGroup):
+    """Never repeats, when a command line is wrong, what stands in the place of a secret."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            raise _discreet(error) from None
+
+
+def _discreet(error: click.UsageError) -> Exception:
+    """*error* without anything of what was typed, if it shows that."""
+    name = error.ctx.command.name if error.ctx is not None else ""
+    see = f"Try 'keelback auth {name} --help'."
+    match error:
+        case click.MissingParameter() | click.BadOptionUsage():  # these name an option that there is
+            return error
+        case click.NoSuchOption():
+            return error if error.possibilities else UsageError("No such option.", hint=see)
+        case click.BadParameter():
+            param = error.param
+            if param is None:
+                return UsageError("An option has an invalid value.", hint=see)
+            wanted = f": write {' or '.join(param.type.choices)}" if isinstance(param.type, click.Choice) else ""
+            return UsageError(f"the value for {param.get_error_hint(error.ctx)} is not valid{wanted}", hint=see)
+    if type(error) is not click.UsageError:
+        return error
+    way = "; a token is given by --token -" if name == "login" else ""
+    return UsageError(f"one argument too many{way}", hint=see)
+
+
+@click.group("auth", cls=_DiscreetGroup, table=_COMMANDS, elsewhere=_ELSEWHERE)
 def command() -> None:
     """Log in to servers, and say which credential is used for what.
 

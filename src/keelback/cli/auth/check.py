@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from keelback.diagnosis.asking import Asked
     from keelback.diagnosis.checkup import Checkup
-    from keelback.diagnosis.stores import Opened
 
 
 @click.command("check")
@@ -69,42 +68,40 @@ def command(
 
 
 def _lines(result: Checkup) -> Iterator[str]:
-    from keelback.secret import redact  # noqa: PLC0415 - not for --help
+    from keelback.diagnosis.wording import one_line  # noqa: PLC0415 - not for --help
 
     sections = (
         ("Stores, in the order in which they are looked in", _store_lines(result)),
         ("Keys, in the order in which they are tried", _key_lines(result)),
         ("Credential", _credential_lines(result)),
-        ("Asked", _request_lines(result)),
-        ("It permits", _permission_lines(result)),
-        ("What is wrong", _finding_lines(result)),
+        ("Requests", _request_lines(result)),
+        ("Permissions", _permission_lines(result)),
+        ("Problems", _finding_lines(result)),
     )
-    yield result.url
+    yield one_line(result.url)
     number = 0
     for title, lines in sections:
         listed = list(lines)
         if listed:
             number += 1
             yield f"{number}. {title}"
-            yield from (redact(f"   {line}") for line in listed)
+            yield from (f"   {_styled(one_line(line))}" for line in listed)
     colour = "green" if result.exit_status == 0 else "red"
-    yield click.style(redact(result.verdict), fg=colour)
+    yield click.style(one_line(result.verdict), fg=colour)
+
+
+def _styled(line: str) -> str:
+    """*line*, in which nothing can steer the terminal any more, with its label in colour."""
+    label = "  hint:"
+    return click.style(label, fg="cyan") + line.removeprefix(label) if line.startswith(label) else line
 
 
 def _store_lines(result: Checkup) -> Iterator[str]:
-    return (f"{opened.name}: {_state_words(opened)}" for opened in result.stores)
+    from keelback.diagnosis.wording import state_words  # noqa: PLC0415 - not for --help
 
-
-def _state_words(opened: Opened) -> str:
-    count = len(opened.keys)
-    words = {
-        "ok": f"{count} key{'' if count == 1 else 's'}",
-        "absent": "not there",
-        "broken": "cannot be read",
-        "off": f"not asked ({opened.why})",
-        "silent": f"did not answer ({opened.why})",
-    }
-    return words[str(opened.state)]
+    for opened in result.stores:
+        count = len(opened.keys)
+        yield f"{opened.name}: {state_words(opened) or f'{count} key' + ('' if count == 1 else 's')}"
 
 
 def _key_lines(result: Checkup) -> Iterator[str]:
@@ -146,17 +143,26 @@ def _answer_words(asked: Asked) -> str:
 def _permission_lines(result: Checkup) -> Iterator[str]:
     if not result.stores:
         return
-    answers = {True: "yes", False: "no", None: "the server does not say" if result.requests else "not asked"}
-    yield f"read: {answers[result.read]}"
-    yield f"upload: {answers[result.upload] if result.used else 'not without a credential'}"
+    unknown = _why_not_known(result)
+    answers: dict[bool | None, str] = {True: "yes", False: "no"}
+    yield f"read: {answers.get(result.read, unknown or 'not asked')}"
+    yield f"upload: {answers.get(result.upload, unknown or 'the server does not say')}"
     if result.identity:
         yield f"the credential belongs to {result.identity}"
     if result.identity_said:
         yield f"of the credential itself: {result.identity_said}"
 
 
+def _why_not_known(result: Checkup) -> str:
+    """Why nothing is known of what is permitted; empty where there were answers."""
+    if not result.requests:
+        return "not asked"
+    answered = any(asked.status is not None for asked in result.requests)
+    return "" if answered else "not known: no answer"
+
+
 def _finding_lines(result: Checkup) -> Iterator[str]:
     for problem in result.findings:
         yield f"{problem.message.rstrip('.')}."
         if problem.hint:
-            yield f"  {click.style('hint:', fg='cyan')} {problem.hint}"
+            yield f"  hint: {problem.hint}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -67,9 +67,16 @@ def note(text: str) -> None:
     click.echo(redact(text), err=True)
 
 
-def interactive() -> bool:
-    """Whether there is a person to ask."""
-    return sys.stdin is not None and sys.stdin.isatty()
+def in_a_sentence(store: Store) -> str:
+    """The name of *store* with its article, where it has one."""
+    return f"the {store.name}" if store.name.startswith("default ") else store.name
+
+
+def url_path(place: str) -> str:
+    """The path of *place*, a host or a URL, without a slash at its end; empty where it has none."""
+    from keelback.credentials.logins import url_of  # noqa: PLC0415 - not for --help
+
+    return urlsplit(url_of(place)).path.rstrip("/")
 
 
 def log_to_stderr() -> None:

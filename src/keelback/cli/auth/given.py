@@ -6,12 +6,13 @@ import os
 import shlex
 import sys
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from keelback.channels.identity import service_of
-from keelback.cli.auth.common import interactive, note, warn
+from keelback.cli.auth.common import note, warn
+from keelback.cli.secrets import interactive, read_secret
 from keelback.credentials.helpers import Helper, parse_helper
 from keelback.credentials.kinds import (
     CONTROL,
@@ -23,26 +24,25 @@ from keelback.credentials.kinds import (
     S3Credentials,
     check_token,
 )
-from keelback.credentials.logins import key_for_login
+from keelback.credentials.logins import url_of
 from keelback.errors import CredentialError, UsageError
 from keelback.secret import Secret, redact
 
-_SERVERS: Final = {"prefix": "prefix.dev", "anaconda": "anaconda.org", "quetz": "Quetz", "s3": "an object store"}
-_TAKES: Final = {
-    "prefix": {BearerToken.kind, OAuth.kind, Helper.kind},
-    "anaconda": {CondaToken.kind, Helper.kind},
-    "quetz": {CondaToken.kind, Helper.kind},
-    "s3": {S3Credentials.kind},
-}
-"""The kinds that known servers take; the first one's check is that of ``rattler auth login``."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-_WAYS: Final = {
-    "prefix": "Give --token - and the token on standard input, or --oauth to log in with a code in a browser.",
-    "anaconda": "Give --conda-token - and the token on standard input.",
-    "quetz": "Give --conda-token - and the API key on standard input.",
-    "s3": "Give --s3-access-key-id KEY and --s3-secret-access-key - with the secret on standard input.",
-}
+    from keelback.channels.service import Service
+
 _ANY_WAY: Final = "Give --token -, --conda-token -, or --username NAME --password -, and the secret on standard input."
+
+_ANSWERS: Final = {
+    "token": BearerToken.kind,
+    "bearer": BearerToken.kind,
+    "password": BasicHTTP.kind,
+    "basic": BasicHTTP.kind,
+    "conda-token": CondaToken.kind,
+}
+"""What a person may answer when asked for the kind of credential."""
 
 
 @dataclass
@@ -52,13 +52,12 @@ class Given:
     Attributes:
         place: what is logged in to.
         kinds: the kinds of which there are options, by the option that says so.
-        values: the options' values, by their names.
+        values: the options' values, by their names; those of secrets are a :class:`Secret`, or ``-``.
     """
 
     place: str
     kinds: dict[str, str]
-    values: dict[str, str | None]
-    _stdin_taken_by: str = field(default="", init=False)
+    values: Mapping[str, Any] = field(repr=False)
 
     def kind(self) -> str:
         """The kind to log in with: the one that was given, or the usual one of the server, or what a person says.
@@ -66,33 +65,35 @@ class Given:
         Raises:
             UsageError: several are given; or the server does not take it; or none is given, and there is nobody to ask.
         """
-        service = service_of(self.place) or ""
+        service = service_of(self.place)
         if len(self.kinds) > 1:
             first, second, *_ = self.kinds.values()
             raise UsageError(f"{first} and {second} are of two kinds of credential", hint="Give one of them.")
         kind = next(iter(self.kinds), None) or self._usual_kind(service)
-        if kind == BearerToken.kind and CondaToken.kind in _TAKES.get(service, ()):
-            note(f"{_SERVERS[service]} takes conda tokens: the one given by --token is stored as such")
-            kind = CondaToken.kind
-        takes = _TAKES.get(service)
-        if takes is not None and kind not in takes:
-            wanted = " or ".join(sorted(takes - {Helper.kind}))
-            raise UsageError(f"{_SERVERS[service]} takes {wanted}, and no {kind}", hint=_WAYS[service])
-        return kind
+        takes = _kinds_for(service)
+        if service is None or kind in takes or (kind == Helper.kind and S3Credentials.kind not in takes):
+            return kind
+        if kind == BearerToken.kind and CondaToken.kind in takes:
+            note(f"{service.title} takes conda tokens: the one given by --token is stored as such")
+            return CondaToken.kind
+        raise UsageError(f"{service.title} takes {' or '.join(takes)}, not {kind}", hint=service.login_hint)
 
-    def _usual_kind(self, service: str) -> str:
+    def _usual_kind(self, service: type[Service] | None) -> str:
+        takes = _kinds_for(service)
+        if OAuth.kind in takes and (interactive() or sys.stderr.isatty()):
+            return OAuth.kind  # by a code, which has to be seen and is typed elsewhere
         if not interactive():
             raise UsageError(
                 f"no credential for {self.place} was given, and there is no terminal to ask at",
-                hint=_WAYS.get(service, _ANY_WAY),
+                hint=_ANY_WAY if service is None else service.login_hint,
             )
-        if service == "prefix":
-            return OAuth.kind
-        if service in _TAKES:
-            return next(iter(_TAKES[service] - {Helper.kind}))
-        answers = {"token": BearerToken.kind, "password": BasicHTTP.kind, "conda-token": CondaToken.kind}
+        if len(takes) == 1:
+            return takes[0]
+        answers = {answer: kind for answer, kind in _ANSWERS.items() if not takes or kind in takes}
+        usual = {kind: answer for answer, kind in reversed(answers.items())}
+        question = f"What does {redact(self.place)} take ({', '.join(reversed(usual.values()))})"
         choice = click.Choice(list(answers))
-        return answers[click.prompt(f"What does {redact(self.place)} take", type=choice, default="token", err=True)]
+        return answers[click.prompt(question, type=choice, default="token", show_choices=False, err=True)]
 
     def credential(self, kind: str) -> Credential:
         """The credential of *kind*, which is none that is got by a login in the browser or from a helper.
@@ -107,7 +108,7 @@ class Given:
         if kind == S3Credentials.kind:
             return self._s3()
         option = "--conda-token" if self.values["--conda-token"] is not None else "--token"
-        token = check_token(self._secret(option, "Token"), option)
+        token = self._token(option, "Token")
         return CondaToken(token) if kind == CondaToken.kind else BearerToken(token)
 
     def _password(self) -> Secret:
@@ -115,17 +116,21 @@ class Given:
         _one_line(password.reveal(), "--password")
         return password
 
+    def _token(self, option: str, what: str) -> Secret:
+        return check_token(self._secret(option, what), "standard input" if self._is_piped(option) else option)
+
+    def _is_piped(self, option: str) -> bool:
+        return self.values[option] == "-" and not interactive()
+
     def _s3(self) -> Credential:
         option = "--s3-access-key-id"
         key_id = self.values[option] or self._asked(option, "Access key ID")
-        secret = self._secret("--s3-secret-access-key", "Secret access key")
-        session = self.values["--s3-session-token"]
+        secret = self._token("--s3-secret-access-key", "Secret access key")
+        has_session = self.values["--s3-session-token"] is not None
         return S3Credentials(
             access_key_id=check_token(Secret(key_id, option), option).reveal(),
-            secret_access_key=check_token(secret, "--s3-secret-access-key"),
-            session_token=None
-            if session is None
-            else check_token(self._secret("--s3-session-token", "Session token"), "--s3-session-token"),
+            secret_access_key=secret,
+            session_token=self._token("--s3-session-token", "Session token") if has_session else None,
         )
 
     def helper(self) -> Helper:
@@ -142,7 +147,7 @@ class Given:
         gives = BearerToken.kind
         if self.values["--username"] is not None:
             gives = BasicHTTP.kind
-        elif CondaToken.kind in _TAKES.get(service_of(self.place) or "", ()):
+        elif CondaToken.kind in _kinds_for(service_of(self.place)):
             gives = CondaToken.kind
         entry = {
             "command": words,
@@ -160,32 +165,23 @@ class Given:
     def _secret(self, option: str, what: str) -> Secret:
         """The secret of *option*: on standard input where it is ``-``, asked for where it is not given."""
         value = self.values[option]
-        if value == "-" and not interactive():
-            return self._from_stdin(option)
-        if value is None or value == "-":
-            if not interactive():
-                raise UsageError(f"{option} is missing", hint=f"Give {option} - and the secret on standard input.")
-            return Secret(click.prompt(what, hide_input=True, err=True), option)
-        warn(f"the secret of {option} is now in the shell's history and the process list; '{option} -' keeps it out")
-        return Secret(value, option)
-
-    def _from_stdin(self, option: str) -> Secret:
-        if self._stdin_taken_by:
-            raise UsageError(
-                f"{self._stdin_taken_by} and {option} are both to come from standard input",
-                hint="Run it at a terminal, and leave one of them out: it is asked for.",
-            )
-        self._stdin_taken_by = option
-        line = sys.stdin.readline(65536).removesuffix("\n").removesuffix("\r")
-        if not line:
-            raise UsageError(f"{option}: standard input is empty")
-        return Secret(line, option)
+        if isinstance(value, Secret):
+            warn(f"the secret of {option} is now in the shell's history and the process list; '{option} -' avoids that")
+            return value
+        if value is None and not interactive():
+            raise UsageError(f"{option} is missing", hint=f"Give {option} - and the secret on standard input.")
+        return read_secret("-", option, prompt=what)
 
     def _asked(self, option: str, what: str) -> str:
         if not interactive():
             raise UsageError(f"{option} is missing", hint=f"Give {option} NAME.")
         answer: str = click.prompt(what, err=True)
         return answer
+
+
+def _kinds_for(service: type[Service] | None) -> list[str]:
+    """The kinds that *service* takes, by their names, the usual one first; none where that is not known."""
+    return [] if service is None else [kind.kind for kind in service.takes]
 
 
 def _one_line(value: str, option: str) -> str:
@@ -201,7 +197,7 @@ def from_helper(helper: Helper, place: str) -> Credential:
     Raises:
         CredentialError: code ``helper``: nothing.
     """
-    credential = helper.credential_for(f"https://{key_for_login(place, Helper).removeprefix('*.')}")
+    credential = helper.credential_for(url_of(place).replace("://*.", "://", 1))
     if credential is None:
         raise CredentialError(
             f"The {helper} says that it has no credential for {place}.",

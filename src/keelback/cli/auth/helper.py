@@ -25,7 +25,7 @@ _LARGEST_REQUEST = 64 << 10
     type=click.Choice(["json", "bazel", "docker"]),
     default="json",
     show_default=True,
-    help="Whose protocol is spoken.",
+    help="Protocol.",
 )
 @store_options
 def command(action: str, *, form: str, auth_file: str | None, no_keychain: bool) -> int:  # noqa: ARG001 - the only one

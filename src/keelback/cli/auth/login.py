@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import click
 
-from keelback.cli.auth.common import insecure_option, new_client, store_options, stores_of, warn
-from keelback.errors import CredentialRefused, Interrupted, KeelbackError, UsageError
-from keelback.secret import redact
+from keelback.cli.auth.common import (
+    in_a_sentence,
+    insecure_option,
+    new_client,
+    note,
+    store_options,
+    stores_of,
+    url_path,
+    warn,
+)
+from keelback.errors import CredentialStoreError, Interrupted, UsageError
+from keelback.secret import Secret, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from keelback.channels.identity import Identity
     from keelback.cli.auth.given import Given
@@ -40,35 +50,44 @@ _KIND_OF: Final = {
 _HELPER: Final = "Helper"
 
 
+def _secret_option(name: str, metavar: str, text: str) -> Callable[[Any], Any]:
+    """An option whose value is a secret from the moment it is read; ``-`` stays what it is."""
+
+    def wrapped(ctx: click.Context, param: click.Parameter, value: str | None) -> Secret | str | None:  # noqa: ARG001 - click's signature
+        return value if value is None or value == "-" else Secret(value, name)
+
+    return click.option(name, metavar=metavar, callback=wrapped, help=text)
+
+
 @click.command("login")
 @click.argument("host")
-@click.option("--token", metavar="TOKEN", help="A bearer token; - reads it from standard input.")
-@click.option("--conda-token", metavar="TOKEN", help="A token for the path /t/TOKEN/ of URLs; - as above.")
-@click.option("--username", metavar="NAME", help="The user, with a password.")
-@click.option("--password", metavar="PASSWORD", help="Asked for where it is left out; - as above.")
-@click.option("--s3-access-key-id", metavar="ID", help="The key of s3://BUCKET.")
-@click.option("--s3-secret-access-key", metavar="SECRET", help="Its secret; - as above.")
-@click.option("--s3-session-token", metavar="TOKEN", help="Its session token, where there is one; - as above.")
-@click.option("--oauth", is_flag=True, help="Log in in the browser; so does prefix.dev where nothing else is given.")
-@click.option("--oauth-issuer-url", metavar="URL", help="Who logs people in; https://HOST by default.")
-@click.option("--oauth-client-id", metavar="ID", help="'rattler' by default.")
-@click.option("--oauth-client-secret", metavar="SECRET", help="Where the server wants one; - as above.")
+@_secret_option("--token", "TOKEN", "Bearer token; - reads it from standard input.")
+@_secret_option("--conda-token", "TOKEN", "Token for the path /t/TOKEN/ of URLs, or -.")
+@click.option("--username", metavar="NAME", help="User name; goes with a password.")
+@_secret_option("--password", "PASSWORD", "Password, or -; prompted for if left out.")
+@click.option("--s3-access-key-id", metavar="ID", help="Access key ID of s3://BUCKET.")
+@_secret_option("--s3-secret-access-key", "SECRET", "Its secret access key, or -.")
+@_secret_option("--s3-session-token", "TOKEN", "Its session token, if there is one, or -.")
+@click.option("--oauth", is_flag=True, help="Log in in the browser; the default for prefix.dev.")
+@click.option("--oauth-issuer-url", metavar="URL", help="OpenID issuer.  [default: https://HOST]")
+@click.option("--oauth-client-id", metavar="ID", help="Client ID.  [default: rattler]")
+@_secret_option("--oauth-client-secret", "SECRET", "Client secret, if there is one, or -.")
 @click.option(
     "--oauth-flow",
     type=click.Choice(["device-code", "auth-code", "auto"]),
-    help="By a code (the default), by the browser of this machine, or by that if there is one.",
+    help="How to log in: device code (default), browser, or browser if there is one, else code.",
 )
-@click.option("--oauth-scope", multiple=True, metavar="SCOPE", help="May be given more than once.")
-@click.option("--oauth-redirect-uri", metavar="URL", help="http://127.0.0.1:PORT, where the server insists on one.")
-@click.option("--helper", metavar="COMMAND", help="A command that prints the credential each time it is needed.")
+@click.option("--oauth-scope", multiple=True, metavar="SCOPE", help="Scope to ask for; may be repeated.")
+@click.option("--oauth-redirect-uri", metavar="URL", help="http://127.0.0.1:PORT, if the server insists on one.")
+@click.option("--helper", metavar="COMMAND", help="Command that prints the credential each time it is needed.")
 @click.option(
     "--helper-output",
     type=click.Choice(["token", "json", "docker"]),
     default="token",
     show_default=True,
-    help="What it prints.",
+    help="Format of its output.",
 )
-@click.option("--path", is_flag=True, help="For the path of this URL only; for keelback only, except on s3://.")
+@click.option("--path", is_flag=True, help="Only for the path of this URL; read by keelback alone, except on s3://.")
 @click.option("--no-verify", is_flag=True, help="Store it without asking the server.")
 @store_options
 @insecure_option
@@ -84,9 +103,9 @@ def command(
 ) -> None:
     """Log in to a server, for keelback and every tool of the rattler family.
 
-    HOST is a host (prefix.dev), a URL of the server, or s3://BUCKET. The server is asked whether it takes the
-    credential before that is stored: in the file that RATTLER_AUTH_FILE or --auth-file names, or else in the keychain,
-    or else in ~/.rattler/credentials.json.
+    HOST is a host (prefix.dev), the URL of a server or a channel, or s3://BUCKET. The server, or the channel, is asked
+    whether it takes the credential before that is stored: in the file that RATTLER_AUTH_FILE or --auth-file names, or
+    else in the keychain, or else in ~/.rattler/credentials.json.
 
     \b
     Examples:
@@ -99,8 +118,8 @@ def command(
       keelback auth login europe-python.pkg.dev --helper 'gcloud auth print-access-token'
 
     \b
-    Without a secret, a terminal is asked for it, and shows nothing of it. A secret in
-    an option is in the shell's history and the process list: prefer - or the question.
+    If no secret is given, you are prompted for it (hidden). A secret in an option is
+    in the shell's history and the process list: prefer '-' or the prompt.
 
     \b
     Exit status: 0 stored, 1 no answer, 2 wrong usage, 3 the server refused it, 130 stopped.
@@ -113,6 +132,8 @@ def command(
     kind = given.kind()
     if kind == _HELPER and auth_file is not None:
         raise UsageError("--helper is kept in keelback's own file, not in --auth-file", hint="Leave one of them out.")
+    if path and auth_file is not None and kind != "S3Credentials":
+        raise UsageError("--path logins go into keelback's own file; leave out --auth-file")
     key = _key(host, kind, path=path)
     stores = stores_of(auth_file, no_keychain=no_keychain, to_write=True)
     try:
@@ -120,7 +141,14 @@ def command(
             login = _made(client, given, kind, verify=not no_verify)
     except (KeyboardInterrupt, click.Abort):
         raise Interrupted("stopped; nothing was stored") from None
-    _keep(stores, host, key, login)
+    try:
+        _keep(stores, host, key, login)
+    except CredentialStoreError as error:
+        if auth_file is not None and "RATTLER_AUTH_FILE" in error.hint:
+            error.hint = "Name a file that you may write by --auth-file."
+        raise
+    if not path:
+        _say_that_it_is_for_the_host(host, kind)
 
 
 @dataclass(frozen=True)
@@ -167,6 +195,7 @@ def _made(client: Client, given: Given, kind: str, *, verify: bool) -> _Login:
         KeelbackError: there is none, or the server does not answer.
     """
     from keelback.channels.identity import Identity  # noqa: PLC0415 - not for --help
+    from keelback.cli.auth.verifying import verified  # noqa: PLC0415 - not for --help
     from keelback.credentials.kinds import OAuth  # noqa: PLC0415 - not for --help
 
     if kind == OAuth.kind:
@@ -181,27 +210,9 @@ def _made(client: Client, given: Given, kind: str, *, verify: bool) -> _Login:
         from keelback.cli.auth.given import from_helper  # noqa: PLC0415 - not for --help
 
         helper = given.helper()
-        return _Login(helper, _verified(client, given.place, from_helper(helper, given.place)) if verify else None)
+        return _Login(helper, verified(client, given.place, from_helper(helper, given.place)) if verify else None)
     made = given.credential(kind)
-    return _Login(made, _verified(client, given.place, made) if verify else None)
-
-
-def _verified(client: Client, place: str, credential: Credential) -> Identity:
-    from keelback.channels.identity import whoami  # noqa: PLC0415 - not for --help
-
-    try:
-        identity = whoami(client, place, credential)
-    except KeelbackError as error:
-        error.message = f"{error.message}; nothing was stored"
-        if error.code != "plain-http":
-            error.hint = f"{error.hint} --no-verify stores it without asking the server.".strip()
-        raise
-    if identity.valid is False:
-        raise CredentialRefused(
-            f"{place} does not take this {credential.kind}: {identity.said}; nothing was stored",
-            hint="It may have expired, be mistyped, or belong to another server.",
-        )
-    return identity
+    return _Login(made, verified(client, given.place, made) if verify else None)
 
 
 def _keep(stores: Sequence[Store], host: str, key: str, login: _Login) -> None:
@@ -211,21 +222,40 @@ def _keep(stores: Sequence[Store], host: str, key: str, login: _Login) -> None:
     kept = keep(stores, key, login.entry)
     kind = type(login.entry)
     if kept.note:
-        warn(f"{kept.note} It is in {kept.store.name} instead, as plain text.")
+        warn(f"{kept.note} The login is in a file instead, as plain text.")
     click.echo(redact(_headline(host, login.identity)))
-    click.echo(redact(f"Stored under key {key!r} in {kept.store.name}; it serves {served_by(key, kind.kind)}."))
+    where = in_a_sentence(kept.store)
+    click.echo(redact(f"Stored under key {key!r} in {where}; it serves {served_by(key, kind.kind)}."))
     for sentence in shadowing(stores, host, kept, kind):
         warn(sentence)
 
 
-def _headline(host: str, identity: Identity | None) -> str:
+def _headline(place: str, identity: Identity | None) -> str:
     if identity is None:
-        return f"The credential for {host} was not verified."
+        return f"The credential for {place} was not verified."
     if identity.valid is None:
-        return (
-            f"The credential for {host} could not be verified: {identity.said}. "
-            "Try it with: keelback auth check CHANNEL_URL."
-        )
+        return f"Not verified: {_why_not_verified(place, identity)}."
     who = f" as {identity.name}" if identity.name else ""
     may = f"; the server says that it permits {' and '.join(identity.permits)}" if identity.permits else ""
-    return f"Logged in to {host}{who}{may}."
+    return f"Logged in to {place}{who}{may}."
+
+
+def _why_not_verified(place: str, identity: Identity) -> str:
+    from keelback.channels.identity import service_of  # noqa: PLC0415 - not for --help
+    from keelback.credentials.logins import url_of  # noqa: PLC0415 - not for --help
+
+    if service_of(place) is not None or url_path(place):
+        return identity.said
+    url = url_of(place).rstrip("/").replace("://*.", "://", 1)
+    return (
+        f"{urlsplit(url).netloc} has no way to check a token by itself. Give a channel's URL to have it tried: "
+        f"keelback auth login {url}/CHANNEL"
+    )
+
+
+def _say_that_it_is_for_the_host(place: str, kind: str) -> None:
+    """A login at a URL with a path is for all of its host, where a server may have several owners."""
+    from keelback.channels.identity import service_of  # noqa: PLC0415 - not for --help
+
+    if kind != "S3Credentials" and url_path(place) and service_of(place) is None:
+        note(f"This login is for the whole host; --path keeps it to {url_path(place)}.")

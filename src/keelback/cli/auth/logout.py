@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keelback.cli.auth.common import insecure_option, new_client, note, store_options, stores_of, warn
+from keelback.cli.auth.common import in_a_sentence, insecure_option, new_client, note, store_options, stores_of, warn
 from keelback.errors import ExitStatus, UsageError
 from keelback.secret import redact
 
@@ -61,9 +61,9 @@ def command(
 
         out = log_out(stores, host, revoke, path=path)
     for store, key in out.removed:
-        click.echo(redact(f"Removed {key!r} from {store.name}."))
+        click.echo(redact(f"Removed {key!r} from {in_a_sentence(store)}."))
     for store, key in out.left:
-        note(f"{key!r} of {store.name} is left: keelback only reads that store.")
+        note(f"{key!r} of {in_a_sentence(store)} is left: keelback only reads that store.")
     for problem in out.problems:
         warn(problem)
     if not out.removed and not out.left:

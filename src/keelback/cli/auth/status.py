@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(*, auth_file: str | None, no_keychain: bool, as_json: bool) -> None:
     """List every credential of every store, in the order in which they are looked in.
 
-    Says of each what it is for, whether another one goes before it, when it expires, and what is wrong with it. No
+    Says of each what it is for, whether another one takes precedence, when it expires, and what is wrong with it. No
     server is asked, and no secret is shown; 'keelback auth check URL' asks.
 
     \b
@@ -79,46 +79,47 @@ def _entry_document(entry: Entry) -> dict[str, Any]:
 
 
 def _lines(found: Survey) -> Iterator[str]:
+    from keelback.diagnosis.wording import one_line  # noqa: PLC0415 - not for --help
+
     if found.variables:
-        yield "Variables that go before the stores:"
+        yield "Variables that take precedence over the stores:"
         yield from (f"  {name}, for {server}" for name, server in found.variables.items())
     for number, listed in enumerate(found.stores, 1):
         opened = listed.opened
-        yield f"{number}. {click.style(opened.name, bold=True)}{_state_words(listed)}"
+        yield f"{number}. {click.style(one_line(opened.name), bold=True)}{_state_words(listed)}"
         yield from _problem_lines(opened.problems, "   ")
         for entry in listed.entries:
             yield from _entry_lines(entry, found.taken_at)
     yield from _problem_lines(found.unread, "")
+    if found.is_empty:
+        yield "No credentials yet. Log in with: keelback auth login HOST"
 
 
 def _state_words(listed: Listed) -> str:
-    state, why = str(listed.opened.state), listed.opened.why
-    words = {
-        "ok": "" if listed.entries else ": empty",
-        "absent": ": not there",
-        "broken": ": cannot be read",
-        "off": f": not asked ({why})",
-        "silent": f": did not answer ({why})",
-    }
-    return words[state]
+    from keelback.diagnosis.wording import one_line, state_words  # noqa: PLC0415 - not for --help
+
+    words = state_words(listed.opened) or ("" if listed.entries else "empty")
+    return one_line(f": {words}") if words else ""
 
 
 def _entry_lines(entry: Entry, now: float) -> Iterator[str]:
-    from keelback.findings import printable  # noqa: PLC0415 - not for --help
-    from keelback.secret import redact  # noqa: PLC0415 - not for --help
+    from keelback.diagnosis.wording import one_line  # noqa: PLC0415 - not for --help
 
     kind = entry.kind or "unreadable"
-    user = f", user {printable(entry.username)}" if entry.username else ""
+    user = f", user {entry.username}" if entry.username else ""
     expiry = "" if entry.expiry is None else f", {entry.expiry.words(now)}"
     shadowed = "" if entry.shadowed_by is None else f", shadowed by {entry.shadowed_by}"
-    line = f"   {printable(entry.key)}: {kind}{user}{expiry}{shadowed}; for {entry.serves}"
-    yield redact(line)
+    serves = "" if entry.serves is None else f"; for {entry.serves}"
+    yield one_line(f"   {entry.key}: {kind}{user}{expiry}{shadowed}{serves}")
     yield from _problem_lines(entry.problems, "     ")
 
 
 def _problem_lines(problems: Any, indent: str) -> Iterator[str]:
+    from keelback.diagnosis.wording import one_line  # noqa: PLC0415 - not for --help
+
     problem: Problem
     for problem in problems:
         note = problem.code == "nearer-key"
         label = click.style("note:", fg="cyan") if note else click.style("warning:", fg="yellow")
-        yield f"{indent}{label} {problem.message.rstrip('.')}{f'. {problem.hint}' if problem.hint else ''}"
+        text = f"{problem.message.rstrip('.')}{f'. {problem.hint}' if problem.hint else ''}"
+        yield f"{indent}{label} {one_line(text)}"

@@ -42,9 +42,9 @@ def command(host: str, *, header: bool, auth_file: str | None, no_keychain: bool
     if match is None:
         require(match, url, (), server=host_of(url), looked=stores, flag="", env="")
     assert match is not None  # noqa: S101 - what require says
-    text = _header(match.credential, url) if header else _token(match.credential)
+    text = _header(match.credential) if header else _token(match.credential)
     if sys.stdout.isatty():
-        warn("the token is on this screen, and in what it keeps")
+        warn("the token is now visible here and in the scrollback")
     click.echo(text)
 
 
@@ -70,12 +70,13 @@ def _token(credential: Credential) -> str:
     )
 
 
-def _header(credential: Credential, url: str) -> str:
+def _header(credential: Credential) -> str:
     """The header that *credential* puts onto a request."""
     import httpx2  # noqa: PLC0415 - not for --help
 
     if isinstance(credential, httpx2.Auth):
-        request = next(credential.sync_auth_flow(httpx2.Request("GET", url)))
+        # Not the user's own URL: the header is the same at any, and httpx2 does not take every URL that has a host.
+        request = next(credential.sync_auth_flow(httpx2.Request("GET", "https://server.invalid/")))
         value = request.headers.get("authorization")
         if value is not None:
             return f"Authorization: {value}"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import threading
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
+from keelback.credentials.deadlines import DeadlinePassed, within
 from keelback.credentials.keychain.backends import KeychainUnavailable, backend_here
 from keelback.errors import KeelbackError
 from keelback.secret import redact
@@ -42,7 +42,7 @@ class Keychain:
 
         Raises:
             KeychainUnavailable: no answer came within *deadline* seconds, or it was an error; now or earlier.
-            KeelbackError: the keychain works, and says why it will not do this.
+            KeelbackError: the keychain works, and says why it will not do this; or the user has stopped the run.
         """
         with self._turn:
             if self.failure is not None:
@@ -60,22 +60,10 @@ class Keychain:
         return not told
 
     def _within(self, deadline: float, question: Callable[[Backend], _T]) -> _T:
-        answer: Future[_T] = Future()
-
-        def ask() -> None:
-            try:
-                answer.set_result(question(self.backend))
-            except BaseException as error:  # noqa: BLE001 - it is raised where the answer is taken
-                answer.set_exception(error)
-
-        # A daemon thread: nothing can stop it, and the interpreter must not wait for it at its end.
-        thread = threading.Thread(target=ask, name="keelback-keychain", daemon=True)
-        thread.start()
-        thread.join(deadline)
-        if not answer.done():
-            raise self._too_late(deadline)
         try:
-            return answer.result()
+            return within(deadline, lambda: question(self.backend), "keelback-keychain")
+        except DeadlinePassed:
+            raise self._too_late(deadline) from None
         except (KeychainUnavailable, KeelbackError):
             raise
         except Exception as error:

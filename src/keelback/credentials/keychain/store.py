@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
@@ -11,13 +10,12 @@ from keelback.credentials.codec import parse_credential, to_json
 from keelback.credentials.keychain.asking import Keychain, of_this_system
 from keelback.credentials.keychain.backends import KeychainUnavailable
 from keelback.credentials.locks import locked
-from keelback.credentials.places import lock_folder
 from keelback.credentials.stores import WritableStore
 from keelback.errors import CredentialError, CredentialStoreError
 from keelback.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from keelback.credentials.keychain.backends import Backend
     from keelback.credentials.kinds import Credential
@@ -56,6 +54,12 @@ class KeychainStore(WritableStore):
 
     def __repr__(self) -> str:
         return f"KeychainStore({type(self._keychain.backend).__name__})"
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there simply is no keychain on this machine, as far as it was asked."""
+        failure = self._keychain.failure
+        return failure is not None and failure.absent
 
     @property
     def problem(self) -> str | None:
@@ -98,7 +102,7 @@ class KeychainStore(WritableStore):
             CredentialError: *change* wants nothing to be there, and the entry that is cannot be read: it may be
                 somebody else's.
         """
-        with _lock():
+        with locked(self.name, self.name):
             text = self._asked_to_write(key, lambda: self._read(key))
             unreadable: CredentialError | None = None
             before = None
@@ -159,18 +163,3 @@ class KeychainStore(WritableStore):
         if self._keychain.tell_once():
             level = logging.INFO if failure.absent else logging.WARNING
             _log.log(level, "%s is not used: %s", self.name, failure.reason)
-
-
-@contextlib.contextmanager
-def _lock() -> Iterator[None]:
-    """The lock of all keelback processes of this user; keychains have none."""
-    with contextlib.ExitStack() as held:
-        path = lock_folder() / "keychain.lock"
-        try:
-            held.enter_context(locked(path, KeychainStore.name))
-        except OSError as error:
-            raise CredentialStoreError(
-                f"{KeychainStore.name}: the lock file {path} cannot be made: {error.strerror or error}.",
-                hint="Keep the credential in the auth file: --no-keychain.",
-            ) from error
-        yield

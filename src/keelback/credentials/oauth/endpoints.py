@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus, urlencode
 
 import httpx2
 
+from keelback.credentials.deadlines import DeadlinePassed, within
 from keelback.credentials.kinds import BasicHTTP
 from keelback.errors import CredentialError, TransportError
 from keelback.hosts import host_of
@@ -15,7 +15,7 @@ from keelback.secret import Secret, redact
 from keelback.transport import Answer, Request, is_loopback, servers_words
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from keelback.credentials.oauth.settings import Application
     from keelback.transport import Client
@@ -41,26 +41,39 @@ def post_form(client: Client, url: str, form: Mapping[str, str], application: Ap
     headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
     auth = _Confidential(seconds, application)
     request = Request("POST", url, auth=auth, headers=headers, body=urlencode(identified).encode())
-    deadline = time.monotonic() + seconds
-    content = bytearray()
-    with client.stream(request) as (status, answer_headers, pieces):
-        for piece in pieces:
-            content += piece
-            if len(content) > _LARGEST_ANSWER:
-                raise TransportError(f"the answer of {url} is larger than {_LARGEST_ANSWER} bytes")
-            if time.monotonic() > deadline:
-                raise TransportError(f"{url} did not answer within {seconds:.0f} s")
-    return Answer(status, answer_headers, bytes(content), url)
+
+    def send() -> Answer:
+        content = bytearray()
+        with client.stream(request) as (status, answer_headers, pieces):
+            for piece in pieces:
+                content += piece
+                if len(content) > _LARGEST_ANSWER:
+                    raise TransportError(f"the answer of {url} is larger than {_LARGEST_ANSWER} bytes")
+        return Answer(status, answer_headers, bytes(content), url)
+
+    return _within(seconds, url, send)
 
 
 def get(client: Client, url: str, *, seconds: float) -> Answer:
     """GET *url*, again where that may help; no redirect is followed.
 
     Raises:
-        TransportError: no answer came, or the answer would come over plain HTTP from another machine, so that anybody
-            on the way could put endpoints of their own into it.
+        TransportError: no answer came within *seconds*, all attempts together, or it would come over plain HTTP from
+            another machine, so that anybody on the way could put endpoints of their own into it.
     """
-    return client.send(Request("GET", url, auth=_Confidential(seconds), limit=_LARGEST_ANSWER))
+    request = Request("GET", url, auth=_Confidential(seconds), limit=_LARGEST_ANSWER)
+    return _within(seconds, url, lambda: client.send(request))
+
+
+def _within(seconds: float, url: str, send: Callable[[], Answer]) -> Answer:
+    """What *send* returns within *seconds*, which no time-out between two bytes can promise."""
+    try:
+        return within(seconds, send, "keelback-oauth")
+    except DeadlinePassed:
+        raise TransportError(
+            f"{host_of(url)}: the server did not answer in time ({seconds:g} seconds)",
+            hint="Check the network, or try again later.",
+        ) from None
 
 
 def object_in(answer: Answer, what: str) -> Mapping[str, Any]:

@@ -1,12 +1,13 @@
 """Renews the access token of a stored login shortly before it expires, once for all threads and all processes.
 
 Servers give a new refresh token with each renewal and take the old one for stolen when it comes again (RFC 9700,
-section 4.14.2). So a renewal is made under the lock of the store, after a look at whether somebody else made it, it is
-never sent twice, and what came of it is written back to where the login was found.
+section 4.14.2). So a renewal is made by one at a time, after a look at whether somebody else made it, it is never sent
+twice, and what came of it is written back to where the login was found.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -15,17 +16,25 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from keelback.credentials.kinds import Credential, OAuth
+from keelback.credentials.locks import locked
 from keelback.credentials.oauth.settings import Application
-from keelback.credentials.oauth.tokens import TokenRefused, request_tokens
-from keelback.errors import CredentialError, CredentialStoreError, KeelbackError
+from keelback.credentials.oauth.tokens import TokenEndpointBusy, TokenRefused, request_tokens
+from keelback.errors import (
+    CredentialError,
+    CredentialStoreError,
+    Interrupted,
+    KeelbackError,
+    ServerError,
+    TransportError,
+)
 from keelback.transport import Client, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from keelback.credentials.stores import WritableStore
 
-__all__ = ["EXPIRED", "StoreRenewal", "renewal_for"]
+__all__ = ["EXPIRED", "StoreRenewal", "renewal_for", "renewing"]
 
 _log = logging.getLogger("keelback.credentials")
 
@@ -47,7 +56,6 @@ def new_client() -> Client:
 class _History:
     """What this process has done with the login under one key of one store."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
     successors: dict[OAuth, OAuth] = field(default_factory=dict)
     """What became of logins that were renewed here: a store that could not be written still has the old one."""
     margins: dict[OAuth, float] = field(default_factory=dict)
@@ -79,14 +87,21 @@ class _History:
             _log.warning("%s", text)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Failure:
     """A renewal that failed, and until when it need not be tried again."""
 
     login: OAuth
-    until: float
-    reason: str
-    refused: bool
+    error: KeelbackError
+    until: float = 0.0
+
+    def __str__(self) -> str:
+        return str(self.error)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server does not know the refresh token any more."""
+        return isinstance(self.error, TokenRefused) and self.error.error == "invalid_grant"
 
 
 _histories: dict[tuple[str, str], _History] = {}
@@ -109,8 +124,28 @@ def renewal_for(
         now: the clock, in Unix seconds.
     """
     with _guard:
-        history = _histories.setdefault((store.name, key), _History())
+        history = _histories.setdefault((_identity(store), key), _History())
     return StoreRenewal(store, key, history, client_factory, now)
+
+
+@contextlib.contextmanager
+def renewing(store: WritableStore, key: str) -> Iterator[None]:
+    """Have nobody else, in this or in another process, renew the login under *key* of *store* meanwhile.
+
+    The store itself is not locked: its other logins need not wait for a server that does not answer.
+
+    Raises:
+        CredentialStoreError: code ``locked``: somebody else has been renewing it for a minute; code ``store``: there is
+            no place for the lock.
+        Interrupted: the user has stopped the run.
+    """
+    with locked(f"renewal of {key} in {_identity(store)}", f"{store.name}, key {key!r}"):
+        yield
+
+
+def _identity(store: WritableStore) -> str:
+    """What *store* is called by all who use it, whatever they have named it by."""
+    return store.name if store.path is None else str(store.path.resolve())
 
 
 class StoreRenewal:
@@ -137,69 +172,86 @@ class StoreRenewal:
 
         Raises:
             CredentialError: code ``login-expired``: it has expired and could not be renewed, or the server has ended
-                it, or it is no longer in the store.
+                it, or it is no longer in the store; code ``locked`` or ``store``: it has expired, and is not renewed,
+                because the store cannot be read anew, so that somebody else may just be doing it.
+            TransportError: it has expired, and no answer came when it was to be renewed.
+            ServerError: it has expired, and the server had no time to renew it.
+            Interrupted: the user has stopped the run.
         """
         login = self._history.newest(self._login_in(self._store.get(self._key)))
         if not self._is_due(login):
             return login
-        with self._history.lock:
-            return self._renewed(login)
-
-    def _renewed(self, login: OAuth) -> OAuth:
-        """*login*, which is due, renewed by whoever comes first; to be called under the lock."""
-        login = self._renewed_in_store(login)
-        failure = self._failure_of(login)
-        if failure is not None and failure.refused:
-            # Another program, which knows nothing of the store's lock, may have used the refresh token meanwhile.
-            login = self._renewed_in_store(login)
-            failure = self._failure_of(login)
-        if failure is None:
-            return login
-        if failure.refused or self._is_over(login):
-            raise self._expired(failure)
-        self._history.warn(f"The login for {self._host} ends soon, and could not be renewed: {failure.reason}")
-        return login
-
-    def _renewed_in_store(self, login: OAuth) -> OAuth:
-        """What is in the store now, renewed there if it is due; where the store cannot be written, in memory alone."""
-
-        def change(stored: Credential | None) -> Credential | None:
-            nonlocal login
-            if not isinstance(stored, OAuth):
-                return stored
-            known, login = login, self._history.newest(stored)
-            if login != known:
-                self._history.greet(login, self._now())
-            if self._is_due(login):
-                login = self._renew(login)
-            return login
-
         try:
-            return self._login_in(self._store.update(self._key, change))
+            with renewing(self._store, self._key):
+                return self._renewed(login)
         except CredentialStoreError as error:
             if self._is_over(login):
-                login = self._renew(login)
-            if self._is_due(login):
-                self._history.warn(f"The login for {self._host} ends soon, and cannot be renewed: {error}")
-            else:
-                self._history.warn(
-                    f"The login for {self._host} was renewed for this run, and cannot be kept: {error} What is kept "
-                    "there may be good no longer."
-                )
+                raise CredentialStoreError(
+                    f"The login for {self._host} has expired, and cannot be renewed: {error}",
+                    hint=error.hint,
+                    code=error.code,
+                ) from error
+            self._history.warn(f"The login for {self._host} ends soon, and cannot be renewed: {error}")
             return login
 
+    def _renewed(self, login: OAuth) -> OAuth:
+        """*login*, which is due, renewed by whoever comes first; to be called by whose turn it is."""
+        failure = None
+        for _ in range(2):
+            login = self._stored_now(login)
+            if self._is_due(login):
+                login = self._renew(login)
+            failure = self._failure_of(login)
+            if failure is None:
+                return login
+            if not failure.refused:
+                break
+            # Another program, which knows nothing of keelback's locks, may have used the refresh token meanwhile.
+        if failure is not None and (failure.refused or self._is_over(login)):
+            raise self._expired(failure)
+        self._history.warn(f"The login for {self._host} ends soon, and could not be renewed: {failure}")
+        return login
+
+    def _stored_now(self, known: OAuth) -> OAuth:
+        """What is in the store now, where this process has just had *known*.
+
+        Raises:
+            CredentialStoreError: the store cannot be read anew.
+        """
+        login = self._history.newest(self._login_in(self._store.update(self._key, lambda stored: stored)))
+        if login != known:
+            self._history.greet(login, self._now())
+        return login
+
     def _renew(self, login: OAuth) -> OAuth:
-        """*login*, which is due, renewed; itself where that fails, and :meth:`_failure_of` says why."""
+        """*login*, which is due, renewed and stored; itself where that fails, and :meth:`_failure_of` says why."""
         failure = self._failure_of(login)
         if failure is not None and self._now() < failure.until:
             return login
         try:
-            return self._ask(login)
+            new = self._ask(login)
+        except Interrupted:
+            raise
         except KeelbackError as error:
-            refused = isinstance(error, TokenRefused) and error.error == "invalid_grant"
-            until = math.inf if refused else self._now() + _PAUSE
-            self._history.failure = _Failure(login, until, str(error), refused)
+            self._history.failure = failure = _Failure(login, error)
+            failure.until = math.inf if failure.refused else self._now() + _PAUSE
             return login
+        return self._keep(new)
+
+    def _keep(self, new: OAuth) -> OAuth:
+        """Put *new* where what it was made from is; what somebody else has put there meanwhile stays, and is used."""
+
+        def change(stored: Credential | None) -> Credential | None:
+            return new if isinstance(stored, OAuth) and self._history.newest(stored) == new else stored
+
+        try:
+            return self._login_in(self._store.update(self._key, change))
+        except CredentialStoreError as error:
+            self._history.warn(
+                f"The login for {self._host} was renewed for this run, and cannot be kept: {error} What is kept there "
+                "may be good no longer."
+            )
+            return new
 
     def _failure_of(self, login: OAuth) -> _Failure | None:
         failure = self._history.failure
@@ -211,7 +263,12 @@ class StoreRenewal:
             raise CredentialError("the server gave nothing with which it could be renewed", code=EXPIRED)
         grant = {"grant_type": "refresh_token", "refresh_token": login.refresh_token.reveal()}
         with self._client_factory() as client:
-            tokens = request_tokens(client, login.token_endpoint, grant, Application(login.client_id), now=self._now)
+            try:
+                tokens = request_tokens(
+                    client, login.token_endpoint, grant, Application(login.client_id), now=self._now
+                )
+            finally:
+                client.stop()  # what has not been answered in time must not go on
         new = replace(
             login,
             access_token=tokens.access_token,
@@ -240,9 +297,17 @@ class StoreRenewal:
     def _is_over(self, login: OAuth) -> bool:
         return login.expires_at is not None and login.expires_at <= self._now()
 
-    def _expired(self, failure: _Failure) -> CredentialError:
-        what = "has ended" if failure.refused else "has expired, and could not be renewed"
-        return CredentialError(f"The login for {self._host} {what}: {failure.reason}", hint=self._hint, code=EXPIRED)
+    def _expired(self, failure: _Failure) -> KeelbackError:
+        if failure.refused:
+            return CredentialError(f"The login for {self._host} has ended: {failure}", hint=self._hint, code=EXPIRED)
+        message = f"The login for {self._host} has expired, and could not be renewed: {failure}"
+        error = failure.error
+        if isinstance(error, TransportError) and error.code == TransportError.code:
+            return TransportError(message, hint="Check the network; the login itself may still be good.")
+        if isinstance(error, TokenEndpointBusy):
+            hint = "Try again later; the login itself may still be good."
+            return ServerError(message, status=error.status, hint=hint)
+        return CredentialError(message, hint=self._hint, code=EXPIRED)
 
     @property
     def _host(self) -> str:

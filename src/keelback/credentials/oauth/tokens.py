@@ -40,9 +40,17 @@ class TokenRefused(CredentialError):
 
 
 class TokenEndpointBusy(CredentialError):
-    """The token endpoint did not get as far as an answer: HTTP 429, or 5xx."""
+    """The token endpoint did not get as far as an answer: HTTP 429, or 5xx.
+
+    Attributes:
+        status: which.
+    """
 
     code = FAILED
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ def request_tokens(
     answer = post_form(client, endpoint, grant, application, seconds=SECONDS)
     what = f"the token endpoint of {host_of(endpoint)}"
     if answer.status == 429 or answer.status >= 500:
-        raise TokenEndpointBusy(f"{what} answered HTTP {answer.status}")
+        raise TokenEndpointBusy(f"{what} answered HTTP {answer.status}", answer.status)
     members = object_in(answer, what)
     error = members.get("error")
     if error or not answer.ok:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from keelback.stopping import start_afresh, stop_everything
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
 
     from keelback.transport import Client
 
 T = TypeVar("T")
 
-_TICK: Final = 0.5
+_TICK: Final = 0.2
 """How long the main thread waits at a time, in seconds: on Windows, Ctrl-C waits for its end."""
 
 
@@ -45,38 +49,32 @@ class Workers:
         locks (:mod:`keelback.stopping`); *work* then has to end by itself.
         """
         result: Future[T] = Future()
-        done = threading.Event()  # Thread.join, interrupted, takes a running thread for one that has ended
-
-        begun = threading.Lock()  # whoever gets it says whether the work is done at all
+        told: SimpleQueue[bool] = SimpleQueue()  # into which a handler of signals, too, may put something at any moment
 
         def work_and_tell() -> None:
-            if not begun.acquire(blocking=False):
-                return
             try:
                 result.set_result(work())
             except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
                 result.set_exception(error)
             finally:
-                done.set()
+                told.put(True)
 
-        interrupted = False
-        try:
+        with _interrupts(lambda: told.put(False)):
             threading.Thread(target=work_and_tell, name="run").start()
-        except KeyboardInterrupt:
-            if begun.acquire(blocking=False):
-                raise
-            interrupted = True
+            while not self._is_done(told):
+                self._break_off()  # again and again: something may have begun since
+            if self.stopped:
+                start_afresh()
+        return result.result()
+
+    def _is_done(self, told: SimpleQueue[bool]) -> bool:
+        """Wait for the end, which is told as true, or for Ctrl-C; where that has come already, for a moment."""
         while True:
             try:
-                if interrupted:  # again and again: it may be interrupted itself, and something may have begun since
-                    self._break_off()
-                if done.wait(_TICK):
-                    break
-            except KeyboardInterrupt:
-                interrupted = True
-        if interrupted:
-            start_afresh()
-        return result.result()
+                return told.get(timeout=_TICK)
+            except Empty:
+                if self.stopped:
+                    return False
 
     def _break_off(self) -> None:
         self.stop.set()
@@ -90,3 +88,30 @@ class Workers:
                 futures = [pool.submit(work, item) for item in items]
             for done in futures:  # all of them are: waiting for one at a time would wake this thread for each
                 done.result()
+
+
+@contextlib.contextmanager
+def _interrupts(pressed: Callable[[], None]) -> Iterator[None]:
+    """Have Ctrl-C, and a signal that stands for it, call *pressed*, which may be at any moment.
+
+    As an exception it could strike anywhere, also where an earlier one is being dealt with. A handler that does not
+    raise ``KeyboardInterrupt`` does what it always does.
+    """
+
+    def calling(handler: Callable[[int, FrameType | None], object]) -> Callable[[int, FrameType | None], None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            try:
+                handler(number, frame)
+            except KeyboardInterrupt:
+                pressed()
+
+        return handle
+
+    with contextlib.ExitStack() as until_done:
+        if threading.current_thread() is threading.main_thread():  # no other has signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    until_done.callback(signal.signal, number, handler)
+                    signal.signal(number, calling(handler))
+        yield

@@ -400,7 +400,9 @@ def test_a_host_alone_gets_its_credential_explained(tmp_path: Path, token: str):
     assert (document["read"], document["requests"]) == (None, [])
 
 
-@pytest.mark.parametrize("url", ["", "ftp://example.com/chan", "https://", "https://[::1/chan", "s3://", "https://a\\@b/chan"])
+@pytest.mark.parametrize(
+    "url", ["", "ftp://example.com/chan", "https://", "https://[::1/chan", "s3://", "https://a\\@b/chan"]
+)
 def test_what_is_no_place_is_wrong_usage(tmp_path: Path, url: str):
     """Exit status 2."""
     done = run_keelback(["auth", "check", url], home=tmp_path, env={"KEELBACK_NO_KEYCHAIN": "1"})

@@ -22,10 +22,17 @@ _log = logging.getLogger("keelback.credentials")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A credential, and where it came from as a person would say it."""
+    """A credential, and where it came from as a person would say it.
+
+    Attributes:
+        credential: what is sent.
+        source: where it came from.
+        scope: the path of the server under which it counts.
+    """
 
     credential: Credential
     source: str
+    scope: str = "/"
 
 
 def token_access(

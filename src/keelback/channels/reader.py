@@ -86,13 +86,15 @@ class Reader:
         match = self._match(url)
         if match is None or not isinstance(match.credential, httpx2.Auth):  # S3 keys are nothing for a web server
             return None
-        return Access(match.credential, f"key {match.key!r} of {match.store.name}")
+        scope = f"/{match.key.partition('/')[2]}" if match.store.is_path_scoped else "/"
+        return Access(match.credential, f"key {match.key!r} of {match.store.name}", scope)
 
     def request(self, url: str, headers: Mapping[str, str] | None = None) -> Request:
         """A ``GET`` of *url*, with its credential."""
         access = self.access(url)
-        auth = access.credential if access is not None and isinstance(access.credential, httpx2.Auth) else None
-        return Request("GET", url, auth=auth, headers=headers or {})
+        if access is None or not isinstance(access.credential, httpx2.Auth):
+            return Request("GET", url, headers=headers or {})
+        return Request("GET", url, auth=access.credential, headers=headers or {}, scope=access.scope)
 
     def ask_keychain(self, url: str) -> bool:
         """Whether there is a credential for *url*, by the keychain if need be; later requests get it.
@@ -206,7 +208,7 @@ def reader_for(channel: str, session: Session) -> Reader:
     known = recognise(target)
     if known is None:
         return Reader(target.base(len(target.segments)), session, _given(session))
-    given, advice = _given_for(known, target, session)
+    given, advice = given_for_reading(known, target, session)
     return Reader(known.reading_url, session, given, advice=advice)
 
 
@@ -222,11 +224,11 @@ def reader_at(base: str, session: Session) -> Reader:
         return Reader(base, session, _given(session))
     if known is None:
         return Reader(base, session, _given(session))
-    given, advice = _given_for(known, target, session)
+    given, advice = given_for_reading(known, target, session)
     return Reader(base, session, given, advice=advice)
 
 
-def _given_for(known: Channel, target: Target, session: Session) -> tuple[Access | None, str]:
+def given_for_reading(known: Channel, target: Target, session: Session) -> tuple[Access | None, str]:
     """The credential given for *known*, by the command or by variables; and what to do about those that do not count.
 
     A URL that only looks like one of a kind of server, which anybody may run, gets no variable of that kind.

@@ -86,12 +86,11 @@ def _refuse_two_hosts(url: str) -> None:
     scheme, authority = scheme_and_authority(url)
     if scheme not in SPECIAL_SCHEMES:
         return
+    whose = f"The URL for {host_of(url)}" if host_of(url) else "The URL"
     if "\\" in url:
-        raise UsageError(f"The URL for {host_of(url)} has a backslash in it.", hint="Write '/' in its place.")
+        raise UsageError(f"{whose} has a backslash in it.", hint="Write '/' in its place.")
     if "%" in authority.rpartition("@")[2]:
-        raise UsageError(
-            f"The URL for {host_of(url)} has a percent sign in its host.", hint="Write the host without escapes."
-        )
+        raise UsageError(f"{whose} has a percent sign in its host.", hint="Write the host without escapes.")
 
 
 def _credential_under(key: str, store: Store, url: str) -> Credential | None:

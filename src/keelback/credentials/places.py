@@ -52,7 +52,7 @@ def own_file(environ: Mapping[str, str]) -> Path:
 
 
 def lock_folder() -> Path:
-    """Where the locks are of stores that are no files."""
+    """Where the locks are of stores and of renewals."""
     from platformdirs import user_state_path  # noqa: PLC0415 - few need it
 
     return user_state_path("keelback", appauthor=False) / "locks"

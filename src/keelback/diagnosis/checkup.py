@@ -11,6 +11,8 @@ import httpx2
 
 from keelback.channels.base import Session
 from keelback.channels.identity import Identity, whoami
+from keelback.channels.reader import given_for_reading
+from keelback.channels.registry import target_of
 from keelback.credentials.keys import keys_for
 from keelback.credentials.logins import served_by
 from keelback.credentials.lookup import find, login_name
@@ -213,7 +215,8 @@ class _Examination:
             return Used(place.token, "the URL itself", in_url=True)
         try:
             if place.channel is not None:
-                given = place.channel.given_access(Session(self._client, lambda: stores, None, self._environ))
+                session = Session(self._client, lambda: stores, None, self._environ)
+                given, _ = given_for_reading(place.channel, target_of(place.named), session)
                 if given is not None:
                     return Used(given.credential, given.source)
             match = find(place.asked, stores)

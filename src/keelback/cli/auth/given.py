@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from dataclasses import dataclass, field
@@ -15,7 +16,6 @@ from keelback.cli.auth.common import note, warn
 from keelback.cli.secrets import interactive, read_secret
 from keelback.credentials.helpers import Helper, parse_helper
 from keelback.credentials.kinds import (
-    CONTROL,
     BasicHTTP,
     BearerToken,
     CondaToken,
@@ -184,9 +184,13 @@ def _kinds_for(service: type[Service] | None) -> list[str]:
     return [] if service is None else [kind.kind for kind in service.takes]
 
 
+_NOT_SENDABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters, and what a terminal that does not write UTF-8 leaves of others."""
+
+
 def _one_line(value: str, option: str) -> str:
-    if not value or CONTROL.search(value):
-        problem = "is empty" if not value else "has a control character in it"
+    if not value or _NOT_SENDABLE.search(value):
+        problem = "is empty" if not value else "has a character in it that cannot be sent"
         raise CredentialError(f"The value of {option} {problem}.", hint="Copy it again.", code="bad-token")
     return value
 

@@ -95,7 +95,7 @@ def test_an_empty_answer_where_one_is_needed_is_an_error(token: str, demo: Path)
     """anaconda.org has to say where the file goes; an empty 200 does not."""
     with AnacondaServer(token, faults=[Fault("status", when="stage", status=200, media="empty")]) as server:
         problem = problem_of(attempt(server, token, demo))
-    assert "no JSON" in problem.message
+    assert "not a JSON object" in problem.message
     assert server.of_step("upload") == []
 
 

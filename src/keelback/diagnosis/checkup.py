@@ -201,7 +201,8 @@ class _Examination:
             identity = self._ask_whose(used) if answered else None
             self._judge_channel(anonymous, known, identity)
         if any(opened.state is State.BROKEN for opened in result.stores):
-            result.verdict += " But every command stops at the store that cannot be read: mend it first."
+            but = "But every command stops at the store that cannot be read: mend it first."
+            result.verdict = f"{result.verdict.removesuffix('.')}. {but}"
             result.exit_status = ExitStatus.CREDENTIAL
         result.requests = list(self._client.requests)
         return result

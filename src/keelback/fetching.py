@@ -15,7 +15,7 @@ from keelback.channels.base import Given, Session
 from keelback.channels.indexfiles import IndexFiles
 from keelback.channels.reader import reader_at, reader_for
 from keelback.credentials.opening import default_stores
-from keelback.credentials.places import cache_folder
+from keelback.credentials.paths import cache_folder
 from keelback.durable import rename, write_synced
 from keelback.errors import Interrupted, UsageError
 from keelback.lockfile import lock_text, read_lock

@@ -20,7 +20,7 @@ from keelback.credentials.lookup import Match
 from keelback.credentials.stores import Store
 from keelback.diagnosis.asking import Asked
 from keelback.diagnosis.checkup import Checkup
-from keelback.diagnosis.place import Sort
+from keelback.diagnosis.subject import Sort
 from keelback.errors import ExitStatus
 from keelback.report import ChannelReport, Outcome, Problem, Report, Status, finding_to_json
 from keelback.secret import Secret

@@ -12,7 +12,7 @@ import leaks
 from keelback.credentials import modes, netrcfile
 from keelback.credentials.kinds import BasicHTTP
 from keelback.credentials.netrcfile import NetrcStore
-from keelback.credentials.places import netrc_file
+from keelback.credentials.paths import netrc_file
 from keelback.secret import Secret
 
 if TYPE_CHECKING:

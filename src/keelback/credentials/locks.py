@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from keelback.credentials.places import lock_folder
+from keelback.credentials.paths import lock_folder
 from keelback.errors import CredentialStoreError, Interrupted
 from keelback.stopping import stopped
 

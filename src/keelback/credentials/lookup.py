@@ -55,7 +55,7 @@ def find(url: str, stores: Sequence[Store]) -> Match | None:
         UsageError: the URL has a backslash in it, or a percent sign in its host.
     """
     _refuse_two_hosts(url)
-    for key, store in places_to_look(url, stores):
+    for key, store in candidates(url, stores):
         credential = _credential_under(key, store, url)
         if credential is not None:
             host = host_of(url)
@@ -67,7 +67,7 @@ def find(url: str, stores: Sequence[Store]) -> Match | None:
 
 def depends_on_keychain(url: str, stores: Sequence[Store]) -> bool:
     """Whether :func:`find` would ask the keychain, which may keep a person waiting, for the credential of *url*."""
-    for key, store in places_to_look(url, stores):
+    for key, store in candidates(url, stores):
         if store.is_keychain:
             return True
         if _credential_under(key, store, url) is not None:
@@ -124,7 +124,7 @@ def _server(url: str) -> str:
     return f"{scheme}://{host_of(url)}" + ("" if usual or port is None else f":{port[1]}")
 
 
-def places_to_look(url: str, stores: Sequence[Store]) -> Iterator[tuple[str, Store]]:
+def candidates(url: str, stores: Sequence[Store]) -> Iterator[tuple[str, Store]]:
     """Every key of every store under which a credential for *url* may be, the first to look at first."""
     yield from ((key, store) for key in path_keys(url) for store in stores if store.is_path_scoped)
     known = [*_store_of_url(url), *(store for store in stores if not store.is_beyond_rattler)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from keelback.credentials.deadkeys import dead_keys
-from keelback.credentials.places import default_auth_file, home_folder, netrc_file, own_file
+from keelback.credentials.paths import default_auth_file, home_folder, netrc_file, own_file
 from keelback.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _warned_of: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True)
-class Place:
+class StoreSource:
     """Where a store is, before it is opened.
 
     Attributes:
@@ -76,58 +76,60 @@ def default_stores(
 
     A warning is logged, once in a process, of every key of an auth file that can never match.
     """
-    found = default_places(auth_file, environ, home, keychain=keychain, required=required)
-    stores = [place.open() for place in found if not place.off]
+    found = store_sources(auth_file, environ, home, keychain=keychain, required=required)
+    stores = [source.open() for source in found if not source.off]
     _warn_of_dead_keys(stores)
     return stores
 
 
-def default_places(
+def store_sources(
     auth_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
     home: Path | None = None,
     *,
     keychain: bool = True,
     required: bool = True,
-) -> list[Place]:
+) -> list[StoreSource]:
     """Where the stores of :func:`default_stores` are, those included that are off; arguments as there."""
     if auth_file is not None:
         return [_auth_file(f"--auth-file ({auth_file})", auth_file, required=required)]
     environ = os.environ if environ is None else environ
-    return list(_usual_places(environ, home or home_folder(), keychain=keychain, required=required))
+    return list(_usual_sources(environ, home or home_folder(), keychain=keychain, required=required))
 
 
-def _usual_places(environ: Mapping[str, str], home: Path | None, *, keychain: bool, required: bool) -> Iterator[Place]:
+def _usual_sources(
+    environ: Mapping[str, str], home: Path | None, *, keychain: bool, required: bool
+) -> Iterator[StoreSource]:
     named = environ.get("RATTLER_AUTH_FILE")
     if named:
         yield _auth_file(f"RATTLER_AUTH_FILE ({named})", Path(named), required=required)
     off = "--no-keychain" if not keychain else NO_KEYCHAIN if is_set(environ, NO_KEYCHAIN) else ""
-    yield Place(KEYCHAIN, lambda: _keychain(_seconds(environ, KEYCHAIN_TIMEOUT)), off=off)
+    yield StoreSource(KEYCHAIN, lambda: _keychain(_seconds(environ, KEYCHAIN_TIMEOUT)), off=off)
     if home is not None:
         default = default_auth_file(home)
         yield _auth_file(f"default auth file ({default})", default, required=False)
-    yield from _places_beyond_auth_files(environ, home)
+    yield from _sources_beyond_auth_files(environ, home)
 
 
-def _places_beyond_auth_files(environ: Mapping[str, str], home: Path | None) -> Iterator[Place]:
+def _sources_beyond_auth_files(environ: Mapping[str, str], home: Path | None) -> Iterator[StoreSource]:
     """netrc, which rattler reads last, and what only keelback reads."""
     netrc = netrc_file(environ, home)
     if netrc is not None:
         is_named = bool(environ.get("NETRC"))
         name = f"NETRC ({netrc})" if is_named else f"netrc ({netrc})"
-        yield Place(name, partial(_netrc, netrc, name, named=is_named), netrc)
+        yield StoreSource(name, partial(_netrc, netrc, name, named=is_named), netrc)
     own = own_file(environ)
-    yield Place(f"keelback's own file ({own})", partial(_own, own), own)
-    yield Place("anaconda login", partial(_anaconda, environ, home))
+    yield StoreSource(f"keelback's own file ({own})", partial(_own, own), own)
+    yield StoreSource("anaconda login", partial(_anaconda, environ, home))
 
 
-def _auth_file(name: str, path: Path, *, required: bool) -> Place:
+def _auth_file(name: str, path: Path, *, required: bool) -> StoreSource:
     def opened() -> Store:
         from keelback.credentials.authfile import FileStore  # noqa: PLC0415 - the order alone costs no httpx2
 
         return FileStore(path, name, required=required)
 
-    return Place(name, opened, path)
+    return StoreSource(name, opened, path)
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from keelback.credentials.authfile import FileStore
 from keelback.credentials.codec import parse_credential, to_json
 from keelback.credentials.helpers import Helper, helper_to_json, parse_helper
-from keelback.credentials.places import OWN_FILE
+from keelback.credentials.paths import OWN_FILE
 from keelback.errors import CredentialError
 
 if TYPE_CHECKING:

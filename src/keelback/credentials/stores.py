@@ -1,7 +1,7 @@
 """Where credentials are kept: what the lookup, logins and renewals know of it.
 
 Adding a store is one module with a class that does this, and one line in
-:func:`keelback.credentials.opening.default_places`.
+:func:`keelback.credentials.opening.store_sources`.
 """
 
 from __future__ import annotations

@@ -16,13 +16,13 @@ from keelback.channels.registry import target_of
 from keelback.credentials.keys import keys_for
 from keelback.credentials.logins import served_by
 from keelback.credentials.lookup import find, login_name
-from keelback.credentials.places import home_folder
+from keelback.credentials.paths import home_folder
 from keelback.credentials.stores import WritableStore
 from keelback.diagnosis import mistakes
 from keelback.diagnosis.asking import AccountingClient, Asked, Reading, read_channel
 from keelback.diagnosis.expiry import expiry_of
-from keelback.diagnosis.place import Place, Sort, understood
 from keelback.diagnosis.stores import Opened, State, captured_warnings, open_stores, places
+from keelback.diagnosis.subject import Subject, SubjectKind, understood
 from keelback.diagnosis.wording import described, shown_url
 from keelback.errors import CredentialError, ExitStatus, KeelbackError
 from keelback.hosts import host_of
@@ -78,7 +78,7 @@ class Checkup:
     """
 
     url: str
-    sort: Sort
+    sort: SubjectKind
     host: str
     stores: Sequence[Opened] = ()
     keys: Sequence[str] = ()
@@ -142,11 +142,11 @@ def check_up(
     Raises:
         UsageError: *text* is none of these.
     """
-    place = understood(text)
-    if place.sort is Sort.FOLDER:
-        return _folder(place)
+    subject = understood(text)
+    if subject.sort is SubjectKind.FOLDER:
+        return _folder(subject)
     examination = _Examination(
-        place,
+        subject,
         client,
         os.environ if environ is None else environ,
         home or home_folder(),
@@ -156,47 +156,47 @@ def check_up(
         return examination.carry_out(auth_file, keychain=keychain)
 
 
-def _folder(place: Place) -> Checkup:
+def _folder(subject: Subject) -> Checkup:
     from pathlib import Path  # noqa: PLC0415 - the name is free here
 
-    there = Path(place.url).is_dir()
+    there = Path(subject.url).is_dir()
     verdict = "A folder needs no credential." if there else "There is no such folder; it would need no credential."
     status = ExitStatus.OK if there else ExitStatus.FAILED
-    return Checkup(place.url, place.sort, "", read=there, verdict=verdict, exit_status=status)
+    return Checkup(subject.url, subject.sort, "", read=there, verdict=verdict, exit_status=status)
 
 
 class _Examination:
     """One checkup under way."""
 
     def __init__(
-        self, place: Place, client: AccountingClient, environ: Mapping[str, str], home: Path | None, now: float
+        self, subject: Subject, client: AccountingClient, environ: Mapping[str, str], home: Path | None, now: float
     ) -> None:
-        self._place = place
+        self._subject = subject
         self._client = client
         self._environ = environ
         self._home = home
         self._now = now
-        self._result = Checkup(shown_url(place.url), place.sort, host_of(place.url))
+        self._result = Checkup(shown_url(subject.url), subject.sort, host_of(subject.url))
         self._tried: list[tuple[str, Opened]] = []
         self._unusable = False
 
     def carry_out(self, auth_file: Path | None, *, keychain: bool) -> Checkup:
-        result, place = self._result, self._place
+        result, subject = self._result, self._subject
         result.stores = open_stores(auth_file, self._environ, self._home, keychain=keychain)
-        self._tried = list(places(place.asked, result.stores))
-        result.keys = list(dict.fromkeys([key for key, _ in self._tried] or keys_for(place.url)))
+        self._tried = list(places(subject.asked, result.stores))
+        result.keys = list(dict.fromkeys([key for key, _ in self._tried] or keys_for(subject.url)))
         used = result.used = self._choose()
         self._look_at_stores(named=auth_file is not None)
         if used is not None:
             self._look_at(used)
-        if place.sort is Sort.BUCKET:
+        if subject.sort is SubjectKind.BUCKET:
             self._judge_bucket()
-        elif place.sort is Sort.HOST:
+        elif subject.sort is SubjectKind.HOST:
             self._judge_host(self._ask_whose(used))
         else:
-            anonymous = read_channel(self._client, place.url, None)
+            anonymous = read_channel(self._client, subject.url, None)
             auth = used.credential if used is not None and isinstance(used.credential, httpx2.Auth) else None
-            known = None if auth is None else read_channel(self._client, place.url, auth)
+            known = None if auth is None else read_channel(self._client, subject.url, auth)
             answered = anonymous.error is None and (known is None or known.error is None)
             identity = self._ask_whose(used) if answered else None
             self._judge_channel(anonymous, known, identity)
@@ -211,16 +211,16 @@ class _Examination:
 
     def _choose(self) -> Used | None:
         """The credential that the URL gets: its own, that of the server's variable, or that of a store."""
-        place, stores = self._place, [opened.store for opened in self._result.stores if opened.store is not None]
-        if place.token is not None:
-            return Used(place.token, "the URL itself", in_url=True)
+        subject, stores = self._subject, [opened.store for opened in self._result.stores if opened.store is not None]
+        if subject.token is not None:
+            return Used(subject.token, "the URL itself", in_url=True)
         try:
-            if place.channel is not None:
+            if subject.channel is not None:
                 session = Session(self._client, lambda: stores, None, self._environ)
-                given, _ = given_for_reading(place.channel, target_of(place.named), session)
+                given, _ = given_for_reading(subject.channel, target_of(subject.named), session)
                 if given is not None:
                     return Used(given.credential, given.source)
-            match = find(place.asked, stores)
+            match = find(subject.asked, stores)
         except CredentialError as error:
             self._unusable = True
             self._result.findings.append(Problem.of(error))
@@ -240,11 +240,11 @@ class _Examination:
         result, used = self._result, self._result.used
         found = used is not None or self._unusable
         result.findings += mistakes.in_stores(result.stores, found=found)
-        result.findings += mistakes.in_keys(self._place.url, result.keys, result.stores, found=found)
+        result.findings += mistakes.in_keys(self._subject.url, result.keys, result.stores, found=found)
         if used is not None and used.key is not None:
             result.findings += mistakes.in_order((used.key, used.source), self._tried)
         if not found and not named:
-            result.findings += mistakes.unread_files(self._place.url, self._environ, self._home)
+            result.findings += mistakes.unread_files(self._subject.url, self._environ, self._home)
 
     def _look_at(self, used: Used) -> None:
         result = self._result
@@ -252,14 +252,14 @@ class _Examination:
             result.serves = served_by(used.key, used.credential.kind)
         elif used.in_url:
             problem = "the URL has a credential in it, which ends up in logs, lock files and the shell's history"
-            hint = f"Leave it out, and log in with: keelback auth login {login_name(self._place.url)}."
+            hint = f"Leave it out, and log in with: keelback auth login {login_name(self._subject.url)}."
             result.findings.append(Problem("secret-in-url", problem, hint))
         expiry = expiry_of(used.credential, writable=used.writable)
         result.expires = "" if expiry is None else expiry.words(self._now)
         result.findings += mistakes.in_credential(
             used.credential, used.key or "", result.host, self._now, writable=used.writable
         )
-        result.findings += mistakes.in_kind(used.credential, self._place.service, self._place.url)
+        result.findings += mistakes.in_kind(used.credential, self._subject.service, self._subject.url)
 
     def _ask_whose(self, used: Used | None) -> Identity | None:
         """What the server says of the credential itself, where there is such a question."""
@@ -267,7 +267,7 @@ class _Examination:
             return None
         result = self._result
         try:
-            identity = whoami(self._client, self._place.named, used.credential, self._environ)
+            identity = whoami(self._client, self._subject.named, used.credential, self._environ)
         except KeelbackError as error:
             result.identity_said = error.message
             return None
@@ -314,7 +314,7 @@ class _Examination:
         refused = identity is not None and identity.valid is False
         last = anonymous if known is None else known
         if used is not None and known is not None and (known.status == 401 or refused):
-            result.findings += mistakes.in_scheme(used.credential, known.offers or anonymous.offers, self._place.url)
+            result.findings += mistakes.in_scheme(used.credential, known.offers or anonymous.offers, self._subject.url)
         mismatched = anonymous.refused and self._has("wrong-kind")  # such servers may say 404 to what they do not know
         if known is not None and (known.refused or (known.ok and refused) or (mismatched and known.status == 404)):
             self._conclude(self._refused(anonymous, known), ExitStatus.CREDENTIAL, read=anonymous.ok)
@@ -407,7 +407,7 @@ class _Examination:
         return f"No store has a credential for it. {self._how_to_log_in()}"
 
     def _how_to_log_in(self) -> str:
-        return f"Log in with: keelback auth login {login_name(self._place.url)}"
+        return f"Log in with: keelback auth login {login_name(self._subject.url)}"
 
     def _what(self, used: Used | None) -> str:
         if used is None:

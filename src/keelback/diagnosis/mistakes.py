@@ -11,7 +11,7 @@ from keelback.credentials.authfile import FileStore
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.kinds import BasicHTTP, BearerToken, OAuth, S3Credentials
 from keelback.credentials.lookup import find, login_name
-from keelback.credentials.places import default_auth_file
+from keelback.credentials.paths import default_auth_file
 from keelback.diagnosis.expiry import expiry_of
 from keelback.diagnosis.stores import Opened, State, captured_warnings
 from keelback.diagnosis.survey import log_in_again

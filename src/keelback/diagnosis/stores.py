@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from keelback.credentials.lookup import places_to_look
-from keelback.credentials.opening import Place, default_places
+from keelback.credentials.lookup import candidates
+from keelback.credentials.opening import StoreSource, store_sources
 from keelback.errors import CredentialError
 from keelback.report import Problem
 
@@ -72,28 +72,28 @@ def open_stores(
     Raises:
         UsageError: the variable for the keychain's deadline is not a number.
     """
-    return [_opened(place) for place in default_places(auth_file, environ, home, keychain=keychain)]
+    return [_opened(source) for source in store_sources(auth_file, environ, home, keychain=keychain)]
 
 
-def _opened(place: Place) -> Opened:
-    if place.off:
-        return Opened(place.name, State.OFF, why=place.off, path=place.path)
+def _opened(source: StoreSource) -> Opened:
+    if source.off:
+        return Opened(source.name, State.OFF, why=source.off, path=source.path)
     with captured_warnings() as said:
         try:
-            store = place.open()
+            store = source.open()
             keys = list(store.keys())
         except CredentialError as error:
-            return Opened(place.name, State.BROKEN, None, (), error.message, [Problem.of(error)], place.path)
+            return Opened(source.name, State.BROKEN, None, (), error.message, [Problem.of(error)], source.path)
     state = State.ABSENT if store.is_absent else State.SILENT if store.problem else State.OK
-    return Opened(store.name, state, store, keys, store.problem or "", _problems(said), place.path)
+    return Opened(store.name, state, store, keys, store.problem or "", _problems(said), source.path)
 
 
 def places(url: str, stores: Sequence[Opened]) -> Iterator[tuple[str, Opened]]:
     """Every key of every store under which a credential for *url* may be, in the order in which ``find`` looks."""
     by_store = {id(opened.store): opened for opened in stores if opened.store is not None}
-    for key, store in places_to_look(url, [opened.store for opened in stores if opened.store is not None]):
+    for key, store in candidates(url, [opened.store for opened in stores if opened.store is not None]):
         opened = by_store.get(id(store))
-        if opened is not None:  # the store that the URL itself is has no place in a list
+        if opened is not None:  # the store that the URL itself is has no source in a list
             yield key, opened
 
 

@@ -11,7 +11,7 @@ from keelback.channels.registry import services
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.kinds import BasicHTTP, Credential, S3Credentials
 from keelback.credentials.logins import served_by
-from keelback.credentials.places import home_folder
+from keelback.credentials.paths import home_folder
 from keelback.credentials.stores import WritableStore
 from keelback.credentials.usernames import shown_username
 from keelback.diagnosis.expiry import Expiry, expiry_of

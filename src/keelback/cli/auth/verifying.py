@@ -9,7 +9,7 @@ import httpx2
 from keelback.channels.identity import Identity, whoami
 from keelback.cli.auth.common import url_path
 from keelback.diagnosis.asking import read_channel
-from keelback.diagnosis.place import Sort, understood
+from keelback.diagnosis.subject import SubjectKind, understood
 from keelback.errors import CredentialRefused, KeelbackError
 from keelback.secret import redact
 
@@ -48,7 +48,7 @@ def _tried_on_channel(client: Client, place: str, credential: Credential) -> Ide
     if not isinstance(credential, httpx2.Auth) or not url_path(place):
         return None
     where = understood(place)
-    if where.sort is not Sort.CHANNEL:
+    if where.sort is not SubjectKind.CHANNEL:
         return None
     without = _answered(read_channel(client, where.url, None))
     return _what_it_means(where.url, without, _answered(read_channel(client, where.url, credential)))

@@ -25,7 +25,7 @@ _TOKEN_IN_PATH: Final = re.compile(
 )
 
 
-class Sort(StrEnum):
+class SubjectKind(StrEnum):
     """What can be asked there."""
 
     CHANNEL = "channel"
@@ -35,8 +35,8 @@ class Sort(StrEnum):
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place, understood.
+class Subject:
+    """What somebody wrote, understood.
 
     Attributes:
         sort: what it is.
@@ -48,7 +48,7 @@ class Place:
         token: the token that stands in the URL itself.
     """
 
-    sort: Sort
+    sort: SubjectKind
     url: str
     asked: str
     service: type[Service] | None = None
@@ -57,8 +57,8 @@ class Place:
     token: CondaToken | None = None
 
 
-def understood(text: str) -> Place:
-    """The place that *text* names: a URL, also with a kind before it; a host, with a path or without; a folder.
+def understood(text: str) -> Subject:
+    """What *text* names: a URL, also with a kind before it; a host, with a path or without; a folder.
 
     What looks like a host is one, also where a folder has that name: ``./prefix.dev`` is the folder.
 
@@ -78,8 +78,8 @@ def understood(text: str) -> Place:
     _remember_userinfo(text)
     if (match := _TOKEN_IN_PATH.fullmatch(text)) is not None:
         token = check_token(Secret(unquote(match["token"])), "the URL itself")
-        return _web_place(match["origin"] + (match["rest"] or ""), CondaToken(token))
-    return _web_place(text, None)
+        return _web_subject(match["origin"] + (match["rest"] or ""), CondaToken(token))
+    return _web_subject(text, None)
 
 
 def _is_folder(text: str) -> bool:
@@ -88,25 +88,25 @@ def _is_folder(text: str) -> bool:
     return "." not in text.partition("/")[0] and Path(text).is_dir()
 
 
-def _folder(text: str) -> Place:
+def _folder(text: str) -> Subject:
     target = target_of(text)
     if target.folder is None:
         raise UsageError(f"{redact(text)!r} is neither a URL nor a folder", hint="Write it like https://HOST/CHANNEL.")
-    return Place(Sort.FOLDER, str(target.folder), "")
+    return Subject(SubjectKind.FOLDER, str(target.folder), "")
 
 
-def _host(url: str) -> Place:
+def _host(url: str) -> Subject:
     plain = _without_userinfo(url)
-    return Place(Sort.HOST, target_of(plain).base(), url, service_of(plain), plain)
+    return Subject(SubjectKind.HOST, target_of(plain).base(), url, service_of(plain), plain)
 
 
-def _bucket(text: str) -> Place:
+def _bucket(text: str) -> Subject:
     if not host_of(text):
         raise UsageError(f"{redact(text)!r} does not name a bucket", hint="Write it like s3://BUCKET/CHANNEL.")
-    return Place(Sort.BUCKET, text, text, service_of(text), text)
+    return Subject(SubjectKind.BUCKET, text, text, service_of(text), text)
 
 
-def _web_place(text: str, token: CondaToken | None) -> Place:
+def _web_subject(text: str, token: CondaToken | None) -> Subject:
     plain = _without_userinfo(text)
     target = target_of(plain)
     if target.folder is not None:
@@ -114,10 +114,10 @@ def _web_place(text: str, token: CondaToken | None) -> Place:
     service = service_of(plain)
     if not target.segments and service is not None:  # none of the known kinds has a channel at its root
         url = target.base()
-        return Place(Sort.HOST, url, _with_userinfo_of(text, url), service, plain, token=token)
+        return Subject(SubjectKind.HOST, url, _with_userinfo_of(text, url), service, plain, token=token)
     channel = recognise(target)
     url = target.base(len(target.segments)) if channel is None else channel.reading_url
-    return Place(Sort.CHANNEL, url, _with_userinfo_of(text, url), service, plain, channel, token)
+    return Subject(SubjectKind.CHANNEL, url, _with_userinfo_of(text, url), service, plain, channel, token)
 
 
 def _remember_userinfo(text: str) -> None:

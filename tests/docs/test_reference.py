@@ -20,7 +20,7 @@ from keelback.credentials.lookup import Match
 from keelback.credentials.stores import Store
 from keelback.diagnosis.asking import Asked
 from keelback.diagnosis.checkup import Checkup
-from keelback.diagnosis.subject import Sort
+from keelback.diagnosis.subject import SubjectKind
 from keelback.errors import ExitStatus
 from keelback.report import ChannelReport, Outcome, Problem, Report, Status, finding_to_json
 from keelback.secret import Secret
@@ -301,7 +301,7 @@ def test_every_member_of_what_auth_status_prints_is_documented(tmp_path: Path) -
 def test_every_member_of_what_auth_check_prints_is_documented() -> None:
     """``json.md`` has every member, and no other."""
     asked = Asked("GET", "https://prefix.dev/", None, 200, "")
-    document = Checkup("https://prefix.dev", Sort.HOST, "prefix.dev", requests=[asked]).to_json()
+    document = Checkup("https://prefix.dev", SubjectKind.HOST, "prefix.dev", requests=[asked]).to_json()
     (request,) = document["requests"]
     assert members_in("The document of auth check") == [set(document), set(request)]
 

@@ -19,7 +19,7 @@ from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, S3Cre
 from keelback.credentials.lookup import Match
 from keelback.credentials.stores import Store
 from keelback.diagnosis.asking import Asked
-from keelback.diagnosis.checkup import Checkup
+from keelback.diagnosis.result import Checkup
 from keelback.diagnosis.subject import SubjectKind
 from keelback.errors import ExitStatus
 from keelback.report import ChannelReport, Outcome, Problem, Report, Status, finding_to_json

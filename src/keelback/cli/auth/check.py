@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keelback.diagnosis.asking import Asked
-    from keelback.diagnosis.checkup import Checkup
+    from keelback.diagnosis.result import Checkup
 
 
 @click.command("check")

@@ -1,0 +1,97 @@
+"""What an examination found: which credential a URL gets, what its server said, and what that means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from keelback.errors import ExitStatus
+from keelback.report import JSON_VERSION, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from keelback.credentials.kinds import Credential
+    from keelback.diagnosis.asking import Asked
+    from keelback.diagnosis.stores import Opened
+    from keelback.diagnosis.subject import SubjectKind
+
+
+@dataclass(frozen=True)
+class Used:
+    """The credential that the URL gets.
+
+    Attributes:
+        credential: the credential.
+        source: where it is: a store's name, a variable, the URL itself.
+        key: under which key; ``None`` where it is not in a store.
+        writable: whether its store can be given a renewed one.
+        in_url: whether it stands in the URL itself.
+    """
+
+    credential: Credential
+    source: str
+    key: str | None = None
+    writable: bool = False
+    in_url: bool = False
+
+
+@dataclass
+class Checkup:
+    """What is known of the credential of one URL.
+
+    Attributes:
+        url: what was asked about, without anything secret.
+        sort: what that is.
+        host: its host, as it stands in keys.
+        stores: all stores.
+        keys: the keys that serve it, in the order in which they are tried.
+        used: the credential; ``None`` where there is none, or none that can be used.
+        serves: which URLs its key is for.
+        expires: when it expires, in words.
+        requests: what was sent, in order.
+        read: whether the channel can be read; ``None`` where that was not asked.
+        upload: whether packages can be uploaded; ``None`` where the server does not say.
+        identity: whom the server says the credential belongs to.
+        identity_said: what else it said of it, or why it was not asked.
+        findings: what is wrong.
+        verdict: what it comes to, in one or two sentences.
+        exit_status: what the command ends with.
+    """
+
+    url: str
+    sort: SubjectKind
+    host: str
+    stores: Sequence[Opened] = ()
+    keys: Sequence[str] = ()
+    used: Used | None = None
+    serves: str = ""
+    expires: str = ""
+    requests: Sequence[Asked] = ()
+    read: bool | None = None
+    upload: bool | None = None
+    identity: str | None = None
+    identity_said: str = ""
+    findings: list[Problem] = field(default_factory=list)
+    verdict: str = ""
+    exit_status: ExitStatus = ExitStatus.OK
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``keelback auth check --json``."""
+        used = self.used
+        return {
+            "version": JSON_VERSION,
+            "url": self.url,
+            "host": self.host,
+            "keys": list(self.keys),
+            "stores": [
+                {"name": opened.name, "state": str(opened.state), "keys": len(opened.keys)} for opened in self.stores
+            ],
+            "match": used and {"store": used.source, "key": used.key, "kind": used.credential.kind},
+            "requests": [asked.to_json() for asked in self.requests],
+            "read": self.read,
+            "upload": self.upload,
+            "identity": self.identity,
+            "findings": [problem.to_json() for problem in self.findings],
+            "verdict": self.verdict,
+        }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,8 @@ class NetworkBlockedError(BaseException):
 
 def pytest_configure(config: pytest.Config) -> None:
     """Bring in the leak check; property tests try the same examples everywhere, and are not timed."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a job in the background: no test could press Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.register_profile("keelback", derandomize=True, deadline=None)
     settings.load_profile("keelback")
     config.pluginmanager.register(leaks.LeakCheck(), "keelback-leak-check")

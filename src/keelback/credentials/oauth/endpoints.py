@@ -7,7 +7,7 @@ from urllib.parse import quote_plus, urlencode
 
 import httpx2
 
-from keelback.credentials.deadlines import DeadlinePassed, within
+from keelback.credentials.confidential import LARGEST_ANSWER, Confidential, in_time
 from keelback.credentials.kinds import BasicHTTP
 from keelback.errors import CredentialError, TransportError
 from keelback.hosts import host_of
@@ -15,15 +15,14 @@ from keelback.secret import Secret, redact
 from keelback.transport import Answer, Request, is_loopback, servers_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Mapping
 
     from keelback.credentials.oauth.settings import Application
     from keelback.transport import Client
 
-_LARGEST_ANSWER: Final = 64 << 10
 _LONGEST_URL: Final = 2048
 _LONGEST_WORDS: Final = 300
-_CONNECT_SECONDS: Final = 10.0
+_THREAD: Final = "keelback-oauth"
 
 FAILED: Final = "login-failed"
 """The code of an error that ends a login."""
@@ -39,7 +38,7 @@ def post_form(client: Client, url: str, form: Mapping[str, str], application: Ap
     public = application.client_secret is None
     identified = {**form, "client_id": application.client_id} if public else form
     headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
-    auth = _Confidential(seconds, application)
+    auth = Confidential(seconds, _basic(application))
     request = Request("POST", url, auth=auth, headers=headers, body=urlencode(identified).encode())
 
     def send() -> Answer:
@@ -47,11 +46,11 @@ def post_form(client: Client, url: str, form: Mapping[str, str], application: Ap
         with client.stream(request) as (status, answer_headers, pieces):
             for piece in pieces:
                 content += piece
-                if len(content) > _LARGEST_ANSWER:
-                    raise TransportError(f"the answer of {url} is larger than {_LARGEST_ANSWER} bytes")
+                if len(content) > LARGEST_ANSWER:
+                    raise TransportError(f"the answer of {url} is larger than {LARGEST_ANSWER} bytes")
         return Answer(status, answer_headers, bytes(content), url)
 
-    return _within(seconds, url, send)
+    return in_time(seconds, url, send, _THREAD)
 
 
 def get(client: Client, url: str, *, seconds: float) -> Answer:
@@ -61,19 +60,8 @@ def get(client: Client, url: str, *, seconds: float) -> Answer:
         TransportError: no answer came within *seconds*, all attempts together, or it would come over plain HTTP from
             another machine, so that anybody on the way could put endpoints of their own into it.
     """
-    request = Request("GET", url, auth=_Confidential(seconds), limit=_LARGEST_ANSWER)
-    return _within(seconds, url, lambda: client.send(request))
-
-
-def _within(seconds: float, url: str, send: Callable[[], Answer]) -> Answer:
-    """What *send* returns within *seconds*, which no time-out between two bytes can promise."""
-    try:
-        return within(seconds, send, "keelback-oauth")
-    except DeadlinePassed:
-        raise TransportError(
-            f"{host_of(url)}: the server did not answer in time ({seconds:g} seconds)",
-            hint="Check the network, or try again later.",
-        ) from None
+    request = Request("GET", url, auth=Confidential(seconds), limit=LARGEST_ANSWER)
+    return in_time(seconds, url, lambda: client.send(request), _THREAD)
 
 
 def object_in(answer: Answer, what: str) -> Mapping[str, Any]:
@@ -146,25 +134,8 @@ def error_words(members: Mapping[str, Any]) -> str:
     return one_line(": ".join(str(members[name]) for name in ("error", "error_description") if members.get(name)))
 
 
-class _Confidential(httpx2.Auth):
-    """Marks a request as one with secrets in it or for them, so that the client keeps it off plain HTTP.
-
-    It also gives the request its own time-outs, and the password of an application that has one.
-    """
-
-    def __init__(self, seconds: float, application: Application | None = None) -> None:
-        self._seconds = seconds
-        self._application = application
-
-    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        connect = min(self._seconds, _CONNECT_SECONDS)
-        request.extensions["timeout"] = httpx2.Timeout(self._seconds, connect=connect, pool=None).as_dict()
-        if self._application is None or self._application.client_secret is None:
-            yield request
-        else:
-            yield from _basic(self._application.client_id, self._application.client_secret).auth_flow(request)
-
-
-def _basic(client_id: str, client_secret: Secret) -> BasicHTTP:
-    """Both parts are form-encoded before they are put together (RFC 6749, section 2.3.1)."""
-    return BasicHTTP(quote_plus(client_id), Secret(quote_plus(client_secret.reveal())))
+def _basic(application: Application) -> BasicHTTP | None:
+    """The password of *application*, if it has one; both parts are form-encoded first (RFC 6749, section 2.3.1)."""
+    if application.client_secret is None:
+        return None
+    return BasicHTTP(quote_plus(application.client_id), Secret(quote_plus(application.client_secret.reveal())))

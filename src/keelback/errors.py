@@ -8,11 +8,14 @@
     ├── CredentialError           no credential, or one that cannot be used              exit 3
     │   ├── CredentialFileError   an auth file that cannot be read                        exit 3
     │   ├── CredentialStoreError  a store that cannot be written                          exit 3
-    │   └── CredentialRefused     the server did not take it (401)                        exit 3
+    │   ├── CredentialRefused     the server did not take it (401)                        exit 3
+    │   ├── IdentityError         the CI system's identity cannot be obtained            exit 3
+    │   └── ExchangeError         a server gave no token for the identity                 exit 3
     ├── ChannelError              the channel or its server said no                       exit 1
     │   ├── ConflictError         the file is there with other bytes
     │   ├── Forbidden             the credential is good but may not do this (403)
     │   └── ServerError           any other answer that is not a success
+    ├── AttestationError          an attestation is missing or does not verify            exit 1
     ├── TransportError            no answer: connection, time-out, TLS                    exit 1
     ├── SourceChanged             the archive changed or vanished while it was being sent exit 1
     └── Interrupted               stopped by the user                                     exit 130
@@ -129,6 +132,18 @@ class CredentialRefused(CredentialError):
     code = "credential-refused"
 
 
+class IdentityError(CredentialError):
+    """The identity that a CI system makes (an ID token) cannot be obtained, or is not the one that was asked for."""
+
+    code = "no-identity"
+
+
+class ExchangeError(CredentialError):
+    """A server gave no token in exchange for the CI system's identity."""
+
+    code = "exchange-refused"
+
+
 class ChannelError(KeelbackError):
     """The channel or its server said no."""
 
@@ -155,6 +170,12 @@ class ServerError(ChannelError):
     def __init__(self, message: str, *, status: int, hint: str = "", code: str | None = None) -> None:
         super().__init__(message, hint=hint, code=code)
         self.status = status
+
+
+class AttestationError(KeelbackError):
+    """An attestation that is missing, cannot be made, or does not verify."""
+
+    code = "bad-attestation"
 
 
 class TransportError(KeelbackError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from keelback.channels.base import Channel, Given, Session
 from keelback.channels.registry import channel_for
 from keelback.checking import Checked, Hasher, check
+from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.credentials.opening import default_stores
 from keelback.errors import UsageError
 from keelback.options import ASKING, JOBS, Options
@@ -36,6 +37,9 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
     password: str | Secret | None = None,
     auth_file: Path | str | None = None,
     keychain: bool = True,
+    trusted_publishing: str = "auto",
+    trusted_publishing_hosts: Collection[str] = (),
+    oidc_token: str | Secret | None = None,
     retry: Retry | None = None,
     timeout: float = 120.0,
     insecure_hosts: Collection[str] = (),
@@ -60,6 +64,10 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         password: see *username*.
         auth_file: the only place to look for credentials; otherwise all stores, as :func:`keelback.credential_for`.
         keychain: whether the system's keychain is asked, where a channel needs a credential.
+        trusted_publishing: ``auto``: the identity that the CI system offers is exchanged for a short-lived token where
+            no credential was given; ``always``: nothing else is used; ``never``: no identity is asked for.
+        trusted_publishing_hosts: servers that get this identity, besides those of prefix.dev.
+        oidc_token: an ID token to exchange, instead of the CI system's own.
         retry: how often and how patiently a request is tried.
         timeout: seconds without any progress after which a try has failed.
         insecure_hosts: hosts that may be spoken to without (verified) TLS.
@@ -76,6 +84,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         SourceChanged: an archive vanished or changed after it was checked; nothing was sent.
     """
     options = Options(force=force, skip_existing=skip_existing, dry_run=dry_run, verify=verify, jobs=jobs)
+    trusted = TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token"))
     given = Given(as_secret(api_key, "api_key"), username, as_secret(password, "password"))
     reporter = Careful(reporter or Reporter())
     hasher = Hasher()
@@ -93,7 +102,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
             auth_file = Path(auth_file)
         connections = max(ASKING, jobs)
         with Client(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts, connections=connections) as client:
-            session = Session(client, partial(default_stores, auth_file, keychain=keychain), given)
+            session = Session(client, partial(default_stores, auth_file, keychain=keychain), given, trusted=trusted)
             for channel in channels:
                 channel.open(session)
             hasher.wait()

@@ -11,8 +11,12 @@ import base64
 import json
 import re
 import threading
-from typing import Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 MASK: Final = "****"
 
@@ -22,6 +26,7 @@ _CUT_MARGIN = 1024
 _known: dict[str, int] = {}
 _pattern: re.Pattern[str] | None = None
 _lock = threading.Lock()
+_listeners: list[Callable[[Secret], None]] = []
 
 _NAMES: Final = r"""(?:authorization|password|passwd|api[_-]?key|(?:secret|private)(?:[_-]?access)?[_-]?key|secret
     |(?:access|refresh|security|session|auth|api|id)[_-]?token|x-(?:amz|goog)-signature)"""
@@ -90,6 +95,27 @@ class Secret:
 def as_secret(value: str | Secret | None, source: str) -> Secret | None:
     """*value*, which a program gave, as a secret from *source* if it is none yet."""
     return Secret(value, source) if isinstance(value, str) else value
+
+
+def announce(secret: Secret) -> Secret:
+    """Tell those who are :func:`listening` of a *secret* that somebody made during this run, and return it.
+
+    It is for the short-lived ones, an identity and the token for which it was exchanged: a CI system knows the secrets
+    that it was given beforehand, and has to be told of these.
+    """
+    for listener in _listeners.copy():
+        listener(secret)
+    return secret
+
+
+@contextmanager
+def listening(listener: Callable[[Secret], None]) -> Iterator[None]:
+    """Have *listener* called, from any thread, with every secret that is announced meanwhile."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def remember(value: str) -> None:

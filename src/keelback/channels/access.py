@@ -1,4 +1,4 @@
-"""The credential of a channel: given with the command, then in the server's variables, then in the stores."""
+"""The credential of a channel: given with the command, in the server's variables, exchanged, or stored."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keelback.channels.exchange import exchanged_token, not_exchanged
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, check_token
 from keelback.credentials.lookup import find, require
-from keelback.errors import UsageError
+from keelback.errors import CredentialError, ExchangeError, IdentityError, KeelbackError, TransportError, UsageError
 from keelback.hosts import host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from keelback.channels.base import Session
+    from keelback.channels.exchange import Exchange
     from keelback.secret import Secret
 
 _log = logging.getLogger("keelback.credentials")
@@ -43,6 +45,7 @@ def token_access(
     kind: type[BearerToken | CondaToken],
     usable: Sequence[type[Credential]],
     variable: str,
+    exchange: Exchange | None = None,
 ) -> Access:
     """The credential with which *url* is spoken to, where a token given by hand is of *kind*.
 
@@ -53,13 +56,70 @@ def token_access(
         kind: what a token from an option or a variable becomes.
         usable: the kinds from a store that will do.
         variable: the server's own variable.
+        exchange: how it exchanges identities, where it does.
 
     Raises:
         UsageError: a user name or a password was given.
         CredentialError: there is none, or none that will do.
     """
-    given = given_token(session, url, kind, variable, server=server)
-    return given or stored_access(session, url, server=server, usable=usable, flag="--api-key", variable=variable)
+    return in_order(
+        session,
+        url,
+        given=lambda: given_token(session, url, kind, variable, server=server),
+        exchange=exchange,
+        stored=lambda: stored_access(session, url, server=server, usable=usable, flag="--api-key", variable=variable),
+    )
+
+
+def in_order(
+    session: Session,
+    url: str,
+    *,
+    given: Callable[[], Access | None],
+    exchange: Exchange | None,
+    stored: Callable[[], Access],
+) -> Access:
+    """The credential for *url*: the one that was *given*, or by *exchange*, or the one that is *stored*.
+
+    Raises:
+        UsageError: a credential was given, and trusted publishing alone is to be used.
+        CredentialError: there is none; where an exchange had failed before, the error says why that did.
+        TransportError: no answer came to the exchange, and nothing is stored.
+    """
+    if session.trusted.insists and session.given:
+        raise UsageError(
+            f"{session.given.source} contradicts trusted publishing, which is to be used and nothing else",
+            hint="Leave one of them out.",
+        )
+    access = None if session.trusted.insists else given()
+    if access is not None:
+        return access
+    try:
+        access = exchanged_access(session, exchange)
+    except (IdentityError, ExchangeError, TransportError) as error:
+        if session.trusted.insists:
+            raise
+        return _stored_instead(error, stored)
+    if access is None and session.trusted.insists:
+        raise not_exchanged(session, url, exchange)
+    return access or stored()
+
+
+def exchanged_access(session: Session, exchange: Exchange | None) -> Access | None:
+    """What trusted publishing gives, as :func:`~keelback.channels.exchange.exchanged_token`; raises as that does."""
+    token = None if exchange is None else exchanged_token(session, exchange)
+    return None if token is None else Access(token, f"trusted publishing ({session.identities.offered_by})")
+
+
+def _stored_instead(failure: KeelbackError, stored: Callable[[], Access]) -> Access:
+    """What is *stored*, where trusted publishing ended in a *failure*, which is the error where nothing is."""
+    try:
+        access = stored()
+    except CredentialError:
+        failure.hint = f"{failure.hint} No store has a credential to use instead.".lstrip()
+        raise failure from None
+    _log.warning("trusted publishing failed, and %s is used: %s", access.source, failure)
+    return access
 
 
 def given_token(

@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from keelback.channels.service import Service
+from keelback.credentials.oidc.providers import IdentitySource
+from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.errors import Interrupted, UsageError
 from keelback.secret import Secret
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
+    from keelback.channels.exchange import Exchange
     from keelback.channels.target import Target
+    from keelback.credentials.oidc.exchanged import ExchangedToken
     from keelback.credentials.stores import Store
     from keelback.listing import Listed
     from keelback.report import Reporter
@@ -55,10 +59,13 @@ class Session:
         client: sends the requests.
         load_stores: opens the stores in which credentials are looked up; called when one is needed for the first time.
         given: the credential that takes precedence over all others.
-        environ: where the servers' own variables are.
+        environ: where the servers' own variables are, and those of the CI system.
+        trusted: when an identity of the CI system is exchanged for a token, and with whom.
 
     Attributes:
-        client, given, environ: see above.
+        client, given, environ, trusted: see above.
+        identities: gives the identities.
+        exchanged: the tokens that were exchanged for them, by server: one each.
     """
 
     def __init__(
@@ -67,10 +74,14 @@ class Session:
         load_stores: Callable[[], Sequence[Store]],
         given: Given | None = None,
         environ: Mapping[str, str] = os.environ,
+        trusted: TrustedPublishing | None = None,
     ) -> None:
         self.client = client
         self.given = given or Given()
         self.environ = environ
+        self.trusted = trusted or TrustedPublishing()
+        self.identities = IdentitySource(client, environ, self.trusted.id_token)
+        self.exchanged: dict[str, ExchangedToken] = {}
         self._load_stores = load_stores
         self._taken: dict[str, str] = {}
 
@@ -118,10 +129,18 @@ class Delivery:
         archive: what is sent.
         reporter: who is told.
         stop: set when the user has stopped the run.
+        attestation: the bundle that goes with it, in JSON; only to channels that take one.
     """
 
-    def __init__(self, archive: PackageArchive, reporter: Reporter, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        archive: PackageArchive,
+        reporter: Reporter,
+        stop: threading.Event | None = None,
+        attestation: bytes | None = None,
+    ) -> None:
         self.archive = archive
+        self.attestation = attestation
         self._reporter = reporter
         self._stop = stop
         self._begun = False
@@ -152,6 +171,7 @@ class Channel(Service):
         needs_md5: whether the MD5 of an archive is asked for, which takes longer than its SHA-256.
         overwrites: whether the server replaces a file without a word, so that nothing may be sent before :meth:`find`
             has worked.
+        takes_attestations: whether :meth:`send` passes on the attestation of a delivery.
         indexes_itself: whether :meth:`finish` writes the index, before which nothing has arrived for readers.
         url: the channel's public URL, for messages and JSON; never holds a secret.
     """
@@ -159,6 +179,7 @@ class Channel(Service):
     takes_credential: ClassVar[bool] = True
     needs_md5: ClassVar[bool] = False
     overwrites: ClassVar[bool] = False
+    takes_attestations: ClassVar[bool] = False
     indexes_itself: ClassVar[bool] = False
     url: str
 
@@ -185,6 +206,10 @@ class Channel(Service):
         """
         return None
 
+    def exchange(self, client: Client) -> Exchange | None:  # noqa: ARG002 - for the channels that do
+        """How the server exchanges identities of CI systems for tokens; ``None`` where it does not."""
+        return None
+
     @abstractmethod
     def open(self, session: Session) -> None:
         """Find the credential and check what can be checked before anything is sent.
@@ -193,6 +218,19 @@ class Channel(Service):
             CredentialError: there is no credential, or none of a kind that this server takes.
             ChannelError: the channel does not exist, or cannot be written.
         """
+
+    def expect_attestations(self) -> None:
+        """See that the channel, once opened, will take attestations.
+
+        Raises:
+            UsageError: its kind of server takes none.
+            CredentialError: it does not with this credential.
+        """
+        if not self.takes_attestations:
+            raise UsageError(
+                f"{self.url} takes no attestations",
+                hint="Keep them with --attestation-dir DIR, or store them with GitHub: --store-github-attestation.",
+            )
 
     def asks_first(self, archive: PackageArchive) -> bool:  # noqa: ARG002 - for the channels that look at it
         """Whether :meth:`find` is to be asked before *archive* is sent."""

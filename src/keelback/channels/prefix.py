@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
@@ -10,12 +11,16 @@ import httpx2
 from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
 from keelback.channels.base import Delivery, Refusal, Session
+from keelback.channels.exchange import Exchange
 from keelback.channels.reading import IndexReader
 from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
 from keelback.channels.service import Identity, shown_text
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BearerToken, OAuth
-from keelback.errors import CredentialRefused, UsageError
+from keelback.credentials.oidc.exchanged import ExchangedToken
+from keelback.credentials.oidc.mint import audience_of, is_of_family, mint
+from keelback.errors import CredentialError, CredentialRefused, UsageError
+from keelback.hosts import host_of
 from keelback.transport import ArchiveBody, MultipartBody, Request, disposition
 
 if TYPE_CHECKING:
@@ -47,6 +52,7 @@ class PrefixChannel(ServerChannel):
     title: ClassVar[str] = "prefix.dev"
     takes: ClassVar[tuple[type[Credential], ...]] = (BearerToken, OAuth)
     variables: ClassVar[tuple[str, ...]] = ("PREFIX_API_KEY",)
+    takes_attestations: ClassVar[bool] = True
     login_hint: ClassVar[str] = (
         "Give --token - and the token on standard input, or --oauth to log in with a code in a browser."
     )
@@ -76,7 +82,7 @@ class PrefixChannel(ServerChannel):
     @classmethod
     def is_at(cls, host: str, segments: Sequence[str]) -> bool:  # noqa: ARG003 - the host says it all
         """``prefix.dev``, and every host under it."""
-        return host == "prefix.dev" or host.endswith(".prefix.dev")
+        return is_of_family(host)
 
     @classmethod
     def whoami(cls, client: Client, site: Site, credential: Credential, environ: Mapping[str, str]) -> Identity:
@@ -110,10 +116,25 @@ class PrefixChannel(ServerChannel):
             kind=BearerToken,
             usable=self.takes,
             variable=self.variables[0],
+            exchange=self.exchange(session.client),
         )
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that it takes are
         index = IndexReader(session.client, self._readable, access.credential)
         self.use(session, access.credential, access.source, index)
+
+    def exchange(self, client: Client) -> Exchange:
+        """See :class:`Channel`; only prefix.dev itself is known to take identities."""
+        known = is_of_family(host_of(self._server))
+        return Exchange(self._server, audience_of(self._server), partial(mint, client, self._server), known)
+
+    def expect_attestations(self) -> None:
+        """See :class:`Channel`; with an API key, the server takes none (rattler, ``upload prefix``)."""
+        if not isinstance(self._auth, ExchangedToken):
+            raise CredentialError(
+                f"{host_of(self._server)} takes attestations with trusted publishing alone, and the credential is "
+                f"that of {self._source}",
+                hint="Use --trusted-publishing always to see why it is not used, or leave --attest out.",
+            )
 
     def check_credential(self) -> None:
         """Ask GraphQL for ``viewer { login }``, as ``rattler auth login`` does; ``null`` means a bad token."""
@@ -134,7 +155,10 @@ class PrefixChannel(ServerChannel):
         return self._index.listed(archive)
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
-        """``POST /api/v1/upload/CHANNEL`` with the file as first part, its name and hash as headers of that part."""
+        """``POST /api/v1/upload/CHANNEL`` with the file as first part, its name and hash as headers of that part.
+
+        The attestation, if there is one, is the second part.
+        """
         part = [
             disposition("file", archive.filename),
             ("content-type", "application/octet-stream"),
@@ -142,12 +166,15 @@ class PrefixChannel(ServerChannel):
             ("x-file-name", archive.filename),
             ("x-file-sha256", archive.sha256),
         ]
+        parts: list[tuple[list[tuple[str, str]], str | ArchiveBody]] = [(part, ArchiveBody(archive, delivery.sent))]
+        if delivery.attestation is not None:
+            parts.append(([disposition("attestation"), ("content-type", "text/plain")], delivery.attestation.decode()))
         answer = self._client.send(
             Request(
                 "POST",
                 f"{self._server}/api/v1/upload/{quote(self._channel)}" + ("?force=true" if overwrite else ""),
                 auth=self._auth,
-                body=MultipartBody([(part, ArchiveBody(archive, delivery.sent))]),
+                body=MultipartBody(parts),
                 retried=delivery.retried,
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from typing import TYPE_CHECKING, Final
@@ -9,15 +10,26 @@ from typing import TYPE_CHECKING, Final
 import httpx2
 
 from keelback.archive import SUBDIRS
-from keelback.channels.access import Access, given_pair
+from keelback.channels.access import Access, exchanged_access, given_pair
 from keelback.channels.answers import error_of
 from keelback.channels.base import Session
 from keelback.channels.challenges import offered_schemes
+from keelback.channels.exchange import not_exchanged
 from keelback.channels.registry import recognise, target_of
 from keelback.credentials.keys import service_keys
 from keelback.credentials.kinds import BasicHTTP, BearerToken, OAuth, check_token
 from keelback.credentials.lookup import depends_on_keychain, find, login_name
-from keelback.errors import CredentialError, CredentialRefused, Forbidden, KeelbackError, ServerError, UsageError
+from keelback.errors import (
+    CredentialError,
+    CredentialRefused,
+    ExchangeError,
+    Forbidden,
+    IdentityError,
+    KeelbackError,
+    ServerError,
+    TransportError,
+    UsageError,
+)
 from keelback.hosts import host_of, split_url
 from keelback.secret import redact
 from keelback.transport import Request
@@ -26,11 +38,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keelback.channels.base import Channel
+    from keelback.channels.exchange import Exchange
     from keelback.channels.target import Target
     from keelback.credentials.lookup import Match
     from keelback.transport import Answer
 
     _Origin = tuple[str, str, int | None]
+
+_log = logging.getLogger("keelback.credentials")
 
 REFUSED: Final = frozenset({401, 403})
 """How servers answer who may not read something."""
@@ -51,20 +66,31 @@ class Reader:
     and shards may be elsewhere than the index. What was given with the command goes to the channel's own origin only.
 
     Where the credential depends on the system's keychain, which may keep a person waiting, requests go without one
-    until :meth:`ask_keychain`. Stores are asked for each request: what they have may end during a run.
+    until :meth:`look_further`. So does trusted publishing: of a channel that everybody may read, no identity is asked
+    for. Stores are asked for each request: what they have may end during a run.
 
     Args:
         url: under which the channel's subdirs are: ``http``, ``https`` or ``file``.
         session: sends the requests, and has the stores.
         given: the credential that takes precedence over those in the stores.
+        exchange: how the server exchanges identities of CI systems, where it does.
         advice: what else to do where the channel wants a credential and there is none, as a clause.
     """
 
-    def __init__(self, url: str, session: Session, given: Access | None = None, *, advice: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        session: Session,
+        given: Access | None = None,
+        *,
+        exchange: Exchange | None = None,
+        advice: str = "",
+    ) -> None:
         self.url = url.rstrip("/")
         self.client = session.client
         self._session = session
         self._given = given
+        self._exchange = exchange
         self._advice = advice
         self._asked: set[_Origin] = set()
         self._refused = ""
@@ -96,14 +122,26 @@ class Reader:
             return Request("GET", url, headers=headers or {})
         return Request("GET", url, auth=access.credential, headers=headers or {}, scope=access.scope)
 
-    def ask_keychain(self, url: str) -> bool:
-        """Whether there is a credential for *url*, by the keychain if need be; later requests get it.
+    def look_further(self, url: str) -> bool:
+        """Whether there is a credential for *url*, by trusted publishing or by the keychain; later requests get it.
 
         For a request that went without one, and was refused. Of several at once, one asks, and all are told.
         """
         with self._lock:
+            self._try_exchange(url)
             self._asked.add(_origin(url))
         return self.access(url) is not None
+
+    def _try_exchange(self, url: str) -> None:
+        """Exchange the identity of the CI system, where one is offered for the channel's own server; once."""
+        if self._exchange is None or self._given is not None or _origin(url) != _origin(self.url):
+            return
+        exchange, self._exchange = self._exchange, None
+        try:
+            self._given = exchanged_access(self._session, exchange)
+        except (IdentityError, ExchangeError, TransportError) as error:
+            self._advice = f"trusted publishing failed: {error}"
+            _log.warning("%s", self._advice)
 
     def may_know_more(self, url: str) -> bool:
         """Whether *url* is read without a credential, and the keychain, which was not asked, may have one."""
@@ -115,12 +153,11 @@ class Reader:
             self._refused = url
 
     def look_again(self) -> bool:
-        """Whether the channel was refused without a credential, and the keychain, asked now, has something for it."""
+        """Whether the channel was refused without a credential, and there is something for it by :meth:`look_further`."""
         url, self._refused = self._refused, ""
-        if not url or not self._is_left_alone(url):
+        if not url or not (self._is_left_alone(url) or self._exchange is not None):
             return False
-        self.ask_keychain(url)
-        return self._match(url) is not None
+        return self.look_further(url) or self._match(url) is not None
 
     def error(self, answer: Answer, url: str) -> KeelbackError:
         """What *answer*, which is no success, means for whoever wants to read *url*."""
@@ -206,10 +243,7 @@ def reader_for(channel: str, session: Session) -> Reader:
             hint=f"Leave out /{target.segments[-1]}: a channel is named without its subdir.",
         )
     known = recognise(target)
-    if known is None:
-        return Reader(target.base(len(target.segments)), session, _given(session))
-    given, advice = given_for_reading(known, target, session)
-    return Reader(known.reading_url, session, given, advice=advice)
+    return _reader(target.base(len(target.segments)) if known is None else known.reading_url, known, target, session)
 
 
 def reader_at(base: str, session: Session) -> Reader:
@@ -222,10 +256,21 @@ def reader_at(base: str, session: Session) -> Reader:
         known = recognise(target)
     except UsageError:  # archives may be at places that are no channel
         return Reader(base, session, _given(session))
+    return _reader(base, known, target, session)
+
+
+def _reader(url: str, known: Channel | None, target: Target, session: Session) -> Reader:
+    """The reader of what is at *url*, with the credential for *known*, the channel that *target* names."""
+    exchange = None if known is None else known.exchange(session.client)
+    if session.trusted.insists:
+        access = exchanged_access(session, exchange)
+        if access is None:
+            raise not_exchanged(session, url, exchange)
+        return Reader(url, session, access)
     if known is None:
-        return Reader(base, session, _given(session))
+        return Reader(url, session, _given(session))
     given, advice = given_for_reading(known, target, session)
-    return Reader(base, session, given, advice=advice)
+    return Reader(url, session, given, exchange=exchange, advice=advice)
 
 
 def given_for_reading(known: Channel, target: Target, session: Session) -> tuple[Access | None, str]:

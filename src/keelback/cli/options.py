@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
+from keelback.cli.ci.detection import CHOICES
 from keelback.cli.secrets import read_secret
 from keelback.errors import KeelbackError, UsageError
 from keelback.secret import Secret
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from keelback.channels.base import Channel
+    from keelback.cli.ci.reporting import CIReporter
     from keelback.report import Report
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -39,12 +42,14 @@ def run_options(command: F) -> F:
         ),
         click.option("--subdir", metavar="SUBDIR", help="Subdir for packages that do not declare one."),
     ]
-    return _with([*sending, *_CONNECTION, *_OUTPUT], command)
+    return _with([*sending, *_TRUSTED, *_CONNECTION, *_OUTPUT], command)
 
 
 def fetch_options(command: F) -> F:
     """What every command that fetches archives understands."""
-    return _with([_DRY_RUN, _SKIP_EXISTING, _jobs(50, "Downloads at once."), *_CONNECTION, *_OUTPUT], command)
+    return _with(
+        [_DRY_RUN, _SKIP_EXISTING, _jobs(50, "Downloads at once."), *_TRUSTED, *_CONNECTION, *_OUTPUT], command
+    )
 
 
 def _with(options: Sequence[Callable[[Any], Any]], command: F) -> F:
@@ -55,59 +60,6 @@ def _with(options: Sequence[Callable[[Any], Any]], command: F) -> F:
 
 def _jobs(default: int, text: str) -> Callable[[F], F]:
     return click.option("-j", "--jobs", type=click.IntRange(1, 64), default=default, show_default=True, help=text)
-
-
-_DRY_RUN: Final = click.option("-n", "--dry-run", is_flag=True, help="Show what would be transferred.")
-
-_SKIP_EXISTING: Final = click.option(
-    "-s", "--skip-existing", is_flag=True, help="Leave files that exist with other bytes, and call that a success."
-)
-
-_CONNECTION: Final = (
-    click.option("--auth-file", metavar="FILE", help="Look for credentials in this file and nowhere else."),
-    click.option("--no-keychain", is_flag=True, help="Do not ask the system's keychain for credentials."),
-    click.option(
-        "--allow-insecure-host",
-        "insecure_hosts",
-        multiple=True,
-        metavar="HOST",
-        help="Credentials may go there over plain HTTP, and its certificate is not verified.",
-    ),
-    click.option(
-        "--timeout",
-        type=click.FloatRange(0, min_open=True),
-        default=120,
-        show_default=True,
-        metavar="SECONDS",
-        help="Fail an attempt after this long without progress.",
-    ),
-    click.option(
-        "--retries", type=click.IntRange(0, 20), default=4, show_default=True, help="Attempts after the first."
-    ),
-    click.option(
-        "--retry-delay",
-        type=click.FloatRange(0),
-        default=1,
-        show_default=True,
-        metavar="SECONDS",
-        help="Longest wait before the first retry; doubles each time.",
-    ),
-)
-"""How servers are spoken to."""
-
-_OUTPUT: Final = (
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output."),
-    click.option("--no-progress", is_flag=True, help="Plain lines, even on a terminal."),
-    click.option("-q", "--quiet", is_flag=True, help="Only the summary, and what went wrong."),
-    click.option("-v", "--verbose", count=True, help="Say which credential is used, and what is tried again."),
-)
-"""What is shown of a run."""
-
-
-def force_option(*names: str, envvar: str | None = None) -> Callable[[F], F]:
-    """``--force``."""
-    text = "Replace files that exist with other bytes."
-    return click.option(*names, "--force", is_flag=True, envvar=envvar, show_envvar=envvar is not None, help=text)
 
 
 def secret_options(name: str, *short: str, what: str, variable: str = "") -> Callable[[F], F]:
@@ -157,6 +109,90 @@ def _from_command_line(value: str, name: str) -> Secret:
     return secret
 
 
+_TRUSTED: Final = (
+    click.option(
+        "--trusted-publishing",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="Exchange the identity that the CI system offers for a short-lived token, where no other is given.",
+    ),
+    click.option(
+        "--trusted-publishing-host",
+        "trusted_publishing_hosts",
+        multiple=True,
+        metavar="HOST",
+        help="A server of your own that gets this identity, besides prefix.dev.",
+    ),
+    secret_options("oidc-token", what="ID token, instead of the CI system's own"),
+)
+"""Which servers get the identity of the CI system."""
+
+_DRY_RUN: Final = click.option("-n", "--dry-run", is_flag=True, help="Show what would be transferred.")
+
+_SKIP_EXISTING: Final = click.option(
+    "-s", "--skip-existing", is_flag=True, help="Leave files that exist with other bytes, and call that a success."
+)
+
+_CONNECTION: Final = (
+    click.option("--auth-file", metavar="FILE", help="Look for credentials in this file and nowhere else."),
+    click.option("--no-keychain", is_flag=True, help="Do not ask the system's keychain for credentials."),
+    click.option(
+        "--allow-insecure-host",
+        "insecure_hosts",
+        multiple=True,
+        metavar="HOST",
+        help="Credentials may go there over plain HTTP, and its certificate is not verified.",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        default=120,
+        show_default=True,
+        metavar="SECONDS",
+        help="Fail an attempt after this long without progress.",
+    ),
+    click.option(
+        "--retries", type=click.IntRange(0, 20), default=4, show_default=True, help="Attempts after the first."
+    ),
+    click.option(
+        "--retry-delay",
+        type=click.FloatRange(0),
+        default=1,
+        show_default=True,
+        metavar="SECONDS",
+        help="Longest wait before the first retry; doubles each time.",
+    ),
+)
+"""How servers are spoken to."""
+
+_OUTPUT: Final = (
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output."),
+    click.option("--no-progress", is_flag=True, help="Plain lines, even on a terminal."),
+    click.option("-q", "--quiet", is_flag=True, help="Only the summary, and what went wrong."),
+    click.option("-v", "--verbose", count=True, help="Say which credential is used, and what is tried again."),
+    click.option(
+        "--ci",
+        type=click.Choice(CHOICES),
+        envvar="KEELBACK_CI",
+        show_envvar=True,
+        default="auto",
+        show_default=True,
+        help="The CI system that gets annotations, a summary and outputs.",
+    ),
+    click.option(
+        "--ci-outputs", metavar="FILE", help="Write what became of the run to a file, as KEELBACK_NAME=value lines."
+    ),
+)
+"""What is shown of a run."""
+
+
+def force_option(*names: str, envvar: str | None = None) -> Callable[[F], F]:
+    """``--force``."""
+    text = "Replace files that exist with other bytes."
+    return click.option(*names, "--force", is_flag=True, envvar=envvar, show_envvar=envvar is not None, help=text)
+
+
 def carry_out(paths: Sequence[str], to: Sequence[str | Channel], **options: Any) -> None:
     """Publish *paths* with the *options* of the command line, show what became of it, and exit with its status."""
     from keelback.publishing import publish  # noqa: PLC0415 - not for --help
@@ -172,6 +208,7 @@ def show_run(run: Callable[..., Report], **options: Any) -> None:
     from keelback.transport import Retry  # noqa: PLC0415 - not for --help
 
     as_json, dry_run = options.pop("as_json"), options["dry_run"]
+    ci = _ci_reporter(options.pop("ci"), options.pop("ci_outputs"), as_json=as_json)
     retry = Retry(attempts=options.pop("retries") + 1, base=options.pop("retry_delay"))
     console = Console(
         as_json=as_json,
@@ -181,23 +218,39 @@ def show_run(run: Callable[..., Report], **options: Any) -> None:
         dry_run=dry_run,
     )
     try:
-        with console:
+        with console, ci.masking() if ci is not None else nullcontext():
             report = run(retry=retry, keychain=not options.pop("no_keychain"), reporter=console, **options)
     except KeelbackError as error:
-        if not as_json:
+        if not as_json and ci is None:
             raise
         report = Report(dry_run=dry_run, error=Problem.of(error))
     except KeyboardInterrupt:  # before the first channel's turn; later, the report itself says it
-        if not as_json:
+        if not as_json and ci is None:
             raise
         report = Report(dry_run=dry_run, error=INTERRUPTED)
-    finish(report, console if not as_json else None)
+    finish(report, console if not as_json else None, ci)
 
 
-def finish(report: Report, console: Any | None) -> None:
-    """Print *report*, as JSON where there is no *console*, and exit with its status."""
+def _ci_reporter(choice: str, outputs_file: str | None, *, as_json: bool) -> CIReporter | None:
+    from keelback.cli.ci.reporting import ci_reporter  # noqa: PLC0415 - not for --help
+
+    return ci_reporter(choice, outputs_file, as_json=as_json)
+
+
+def finish(report: Report, console: Any | None, ci: CIReporter | None = None) -> None:
+    """Print *report*, as JSON where there is no *console*, tell the CI system of it, and exit with its status."""
     if console is None:
-        click.echo(json.dumps(report.to_json(), indent=2))
+        click.echo(json_text(report.to_json()))
     else:
         console.summary(report)
+    if ci is not None:
+        ci.report(report)
     sys.exit(int(report.exit_status))
+
+
+def json_text(document: object) -> str:
+    r"""*document* as JSON that no CI system takes for one of its commands, ``##[...]`` or ``##vso[...]``.
+
+    Both begin with two number signs, which stand in strings only, where one of them can be written as ``\u0023``.
+    """
+    return json.dumps(document, indent=2).replace("##", "#\\u0023")

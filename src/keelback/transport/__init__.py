@@ -9,6 +9,7 @@ from keelback.transport.explain import servers_words
 from keelback.transport.messages import Answer, Request
 from keelback.transport.partial import Expected, unchanged
 from keelback.transport.pools import is_loopback
+from keelback.transport.renewable import RenewableAuth
 from keelback.transport.retry import Retry, is_temporary
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Downloaded",
     "Expected",
     "MultipartBody",
+    "RenewableAuth",
     "Request",
     "Retry",
     "disposition",

@@ -20,6 +20,7 @@ from keelback.transport.failures import BROKEN, NEVER_SENT, describe, is_hopeles
 from keelback.transport.logs import redact_logs
 from keelback.transport.messages import Answer, Request
 from keelback.transport.pools import Pools, is_loopback
+from keelback.transport.renewable import RenewableAuth
 from keelback.transport.retry import Retry, is_temporary
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class Client:
         """Close all connections."""
         self._pools.close()
 
+    def may_be_insecure(self, url: str) -> bool:
+        """Whether the user has named the host of *url* as one that secrets may go to over plain HTTP."""
+        return host_of(url) in self._insecure
+
     def stop(self) -> None:
         """End whatever is under way, in every thread, with :class:`~keelback.errors.Interrupted`."""
         self._stopped.set()
@@ -89,10 +94,12 @@ class Client:
             TransportError: no answer came, in spite of all attempts; or the answer is larger than allowed.
             Interrupted: :meth:`stop` was called.
         """
-        return self.persist(request, lambda: self._send_once(request))
+        return self.persist(request, lambda: self.send_once(request))
 
     def persist(self, request: Request, once: Callable[[], Answer]) -> Answer:
         """Call *once*, which sends *request* once, until it returns an answer that will last, or attempts run out.
+
+        A credential that the server does not take any more (401) is renewed, once, where it can be.
 
         Returns:
             the last answer, with the number of attempts, and whether an earlier one may have been carried out.
@@ -100,11 +107,14 @@ class Client:
         Raises:
             TransportError: no answer came, in spite of all attempts.
             Interrupted: :meth:`stop` was called.
+            KeelbackError: the credential could not be renewed.
         """
         uncertain = False
         attempt = 0
+        renewable = request.auth if isinstance(request.auth, RenewableAuth) else None
         while True:
             attempt += 1
+            generation = 0 if renewable is None else renewable.generation
             try:
                 answer = once()
             except BROKEN as error:
@@ -117,6 +127,11 @@ class Client:
                 maybe_done = not isinstance(error, NEVER_SENT)
             else:
                 problem = f"HTTP {answer.status}"
+                if answer.status == 401 and renewable is not None:
+                    renewable.renew(generation)
+                    renewable = None
+                    self._wait(request, 0.0, "the credential had expired, and was renewed")
+                    continue
                 wait = None
                 if is_temporary(answer.status):
                     wait = self.retry.wait_before(attempt + 1, answer.headers.get("retry-after"))
@@ -169,7 +184,15 @@ class Client:
                 raise Interrupted("stopped while it was being read") from None
             raise no_answer(request, error, 1) from error
 
-    def _send_once(self, request: Request) -> Answer:
+    def send_once(self, request: Request) -> Answer:
+        """Send *request* once, follow no redirect, and return the answer.
+
+        What breaks meanwhile is raised as it is, for :meth:`persist` to judge.
+
+        Raises:
+            TransportError: the answer is larger than allowed, or a secret would go over plain HTTP.
+            Interrupted: :meth:`stop` was called.
+        """
         with contextlib.closing(self._respond(request)) as response:
             return read_answer(response, request)
 
@@ -239,7 +262,7 @@ class Client:
             url.scheme == "https"
             or request.auth is None
             or is_loopback(url.host)
-            or host_of(request.url) in self._insecure
+            or self.may_be_insecure(request.url)
         ):
             return url
         raise TransportError(

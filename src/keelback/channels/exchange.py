@@ -1,0 +1,100 @@
+"""Trusted publishing with one server: whether it may have an identity, and the token that it gives for it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keelback.credentials.oidc.exchanged import ExchangedToken
+from keelback.credentials.oidc.trusted import Mode
+from keelback.errors import ExchangeError, IdentityError
+from keelback.hosts import host_of, scheme_and_authority, scheme_and_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from keelback.channels.base import Session
+    from keelback.credentials.oidc.exchanged import Exchanged
+    from keelback.credentials.oidc.idtoken import IdToken
+    from keelback.errors import CredentialError
+
+_log = logging.getLogger("keelback.credentials")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """How a server exchanges identities.
+
+    Attributes:
+        server: its URL.
+        audience: for whom the identities are made.
+        by: exchanges an identity, which the function that it is given makes.
+        known: whether the server is known to take identities; any other has to be named by the user.
+    """
+
+    server: str
+    audience: str
+    by: Callable[[Callable[[], IdToken]], Exchanged]
+    known: bool
+
+
+def exchanged_token(session: Session, exchange: Exchange) -> ExchangedToken | None:
+    """The token that a server gives for the identity of the CI system, exchanged at once.
+
+    Returns:
+        The token, one for all channels of the server; ``None`` where it is not to be used (``--trusted-publishing
+        never``), no CI system offers an identity, or the server may not have one.
+
+    Raises:
+        IdentityError: the CI system is not set up for it.
+        ExchangeError: the server gave no token.
+        TransportError: no answer came.
+    """
+    trusted = session.trusted
+    host = host_of(exchange.server)
+    if trusted.mode is Mode.NEVER or not (exchange.known or host in trusted.hosts):
+        return None
+    offered_by = session.identities.offered_by
+    if offered_by is None:
+        return None
+    if not (scheme_and_host(exchange.server)[0] == "https" or session.client.may_be_insecure(exchange.server)):
+        raise ExchangeError(
+            f"no identity goes to {host} over plain HTTP, where anyone on the way can read it",
+            hint="Use https.",
+            code="plain-http",
+        )
+    origin = "://".join(scheme_and_authority(exchange.server))
+    token = session.exchanged.get(origin)
+    if token is None:
+        token = ExchangedToken(lambda: exchange.by(lambda: _identity(session, exchange.audience)))
+        token.current()
+        session.exchanged[origin] = token
+        _log.info("%s: a token for the identity from %s", host, offered_by)
+    return token
+
+
+def _identity(session: Session, audience: str) -> IdToken:
+    identity = session.identities.identity(audience)
+    if identity is None:
+        raise IdentityError("no CI system offers an identity any more")
+    return identity
+
+
+def not_exchanged(session: Session, url: str, exchange: Exchange | None) -> CredentialError:
+    """Why trusted publishing, which the user insists on, gives nothing for the server at *url*."""
+    host = host_of(url)
+    if exchange is None:
+        return ExchangeError(
+            f"{host} is of a kind that exchanges no identities", hint="Give a token, and leave trusted publishing out."
+        )
+    if not (exchange.known or host in session.trusted.hosts):
+        return ExchangeError(
+            f"{host} is not known to take identities, and none is sent to a server that was not named",
+            hint=f"If it is yours, name it: --trusted-publishing-host {host}.",
+        )
+    return IdentityError(
+        "no CI system offers an identity here",
+        hint="Trusted publishing works in GitHub Actions, GitLab CI, Buildkite, CircleCI and Google Cloud, or with "
+        "--oidc-token - and an ID token on standard input.",
+    )

@@ -1,0 +1,69 @@
+"""Whether an identity may be exchanged, and with which servers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+
+from keelback.errors import UsageError
+from keelback.hosts import host_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from keelback.secret import Secret
+
+
+class Mode(StrEnum):
+    """When an identity is exchanged for a token (``--trusted-publishing``)."""
+
+    AUTO = "auto"
+    """Where a CI system offers an identity, and no credential was given; the stores serve where that fails."""
+    ALWAYS = "always"
+    """In any case: nothing else will do."""
+    NEVER = "never"
+    """Never: no identity is asked for."""
+
+
+@dataclass(frozen=True)
+class TrustedPublishing:
+    """What the user said of trusted publishing.
+
+    Attributes:
+        mode: when.
+        hosts: servers that get an identity besides those that are known to take one, as they stand in keys.
+        id_token: an ID token that was made elsewhere (``--oidc-token``).
+    """
+
+    mode: Mode = Mode.AUTO
+    hosts: frozenset[str] = frozenset()
+    id_token: Secret | None = None
+
+    @classmethod
+    def of(cls, mode: str = "auto", hosts: Collection[str] = (), id_token: Secret | None = None) -> Self:
+        """See the class; raises ``UsageError`` for another *mode*, for what is no host, or for a contradiction."""
+        if mode not in list(Mode):
+            raise UsageError(f"trusted publishing: {mode!r} is not a valid mode", hint=f"Use one of {', '.join(Mode)}.")
+        if mode == Mode.NEVER and id_token is not None:
+            raise UsageError(f"{id_token.source or 'an ID token'} contradicts --trusted-publishing never")
+        return cls(Mode(mode), frozenset(map(_host, hosts)), id_token)
+
+    @property
+    def insists(self) -> bool:
+        """Whether the user wants trusted publishing, and nothing in its place."""
+        return self.mode is Mode.ALWAYS or self.id_token is not None
+
+
+def _host(name: str) -> str:
+    """*name* as hosts are compared.
+
+    Raises:
+        UsageError: it is no host, or a wildcard: whoever gets an identity is named one by one.
+    """
+    host = "" if any(letter in name for letter in "/@*?#\\") else host_of(f"https://{name}")
+    if not host:
+        raise UsageError(
+            f"{name!r} is no host", hint="Name the host alone, as in --trusted-publishing-host conda.example.com."
+        )
+    return host

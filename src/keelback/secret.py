@@ -38,7 +38,9 @@ _LOOKS_SECRET: Final = re.compile(
       (?P<path>/t/)[^/\s"'<>?\#]+                                              # conda's /t/<token>/ in a URL path
     | (?P<userinfo>://)[^/\s"'<>?\#]+(?=@)                                     # user:password@ in a URL
     | (?P<scheme>\b(?:Bearer|Basic|token)[ ]+)(?=[^\s"',;]*[0-9_~+/=])[A-Za-z0-9._~+/=-]{{8,}}  # not "token expired."
-    | (?P<field>(?<![a-z0-9]){_NAMES}(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?(?:(?:Bearer|Basic|token)[ ]+)?)
+    | (?P<jwt>(?<![a-z0-9_-]))eyJ[a-z0-9_-]{{8,}}+\.[a-z0-9_-]++\.[a-z0-9_-]*  # a signed JWT (RFC 7515, section 3.1)
+    | (?P<field>(?<![a-z0-9])(?!id-token:[ ](?:write|read|none)(?![\w-]))      # a permission of GitHub's, no secret
+      {_NAMES}(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?(?:(?:Bearer|Basic|token)[ ]+)?)
       (?:(?<=")(?:[^"\\\n]|\\.)+|[^\s"'&,;<>{{}}]+)                              # a string may have spaces in it
     | (?P<word>(?<![a-z0-9]){_NAMES_IN_PROSE}(?:
           =(?=[^\s"'&,;<>{{}}])                                                 # a query, a form

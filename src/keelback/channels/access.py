@@ -118,7 +118,9 @@ def _stored_instead(failure: KeelbackError, stored: Callable[[], Access]) -> Acc
     except CredentialError:
         failure.hint = f"{failure.hint} No store has a credential to use instead.".lstrip()
         raise failure from None
-    _log.warning("trusted publishing failed, and %s is used: %s", access.source, failure)
+    # a job that is not set up for it has a credential for that reason; an exchange that fails is somebody's mistake
+    level = logging.INFO if isinstance(failure, IdentityError) else logging.WARNING
+    _log.log(level, "trusted publishing failed, and %s is used: %s", access.source, failure)
     return access
 
 

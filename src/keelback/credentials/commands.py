@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
+from keelback.childenv import for_child
 from keelback.errors import Interrupted
+from keelback.secret import redact, redact_cut, remember
 from keelback.stopping import on_stop, stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 _LIMIT: Final = 64 << 10
 """Bytes of output that are kept."""
@@ -25,6 +27,9 @@ _LIMIT: Final = 64 << 10
 _LINGERING: Final = 1.0
 """Seconds that are waited for the end of the output of a command that has ended: what it left running, as some do
 that keep passwords, may hold it open for ever."""
+
+_LONGEST_COMPLAINT: Final = 300
+_SHORTEST_TOKEN: Final = 16
 
 _APART: Final[Mapping[str, Any]] = (
     {"process_group": 0} if os.name == "posix" else {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
@@ -44,6 +49,10 @@ class CommandError(Exception):
         self.hint = hint
 
 
+class CommandNotFound(CommandError):
+    """There is no such program."""
+
+
 @dataclass(frozen=True)
 class Output:
     """What a command that ended by itself left behind.
@@ -60,30 +69,49 @@ class Output:
     stderr: bytes = field(repr=False)
     cut: bool
 
+    def complaint(self) -> str:
+        """The end of what it said besides, where programs say what went wrong: one line, without secrets."""
+        for word in self.stdout.decode(errors="replace").split():  # a token may have got into both
+            if len(word) >= _SHORTEST_TOKEN:
+                remember(word)
+        text = self.stderr.decode(errors="replace")
+        text = " ".join((redact_cut(text) if self.cut else redact(text)).split()).rstrip(".")
+        text = "".join(letter if letter.isprintable() else "?" for letter in text)
+        return text if len(text) <= _LONGEST_COMPLAINT else f"…{text[1 - _LONGEST_COMPLAINT :]}"
 
-def run(command: Sequence[str], request: bytes | None, deadline: float, environ: Mapping[str, str]) -> Output:
+
+def run(
+    command: Sequence[str],
+    request: bytes | None,
+    deadline: float,
+    environ: Mapping[str, str],
+    *,
+    keep: Collection[str] = (),
+) -> Output:
     """Run *command* to its end.
 
     Args:
         command: the program and its arguments; the program by its whole path, or by its name alone.
         request: a few bytes for its standard input, which otherwise is at its end from the beginning.
         deadline: seconds; whatever is left of it then is killed.
-        environ: its variables.
+        environ: its variables; it gets them without the identities of a CI job.
+        keep: names of those that it gets nevertheless (:func:`keelback.childenv.for_child`).
 
     Raises:
-        CommandError: it cannot be found or started, did not end in time, or printed more than 64 KiB.
+        CommandNotFound: there is no such program.
+        CommandError: it cannot be started, did not end in time, or printed more than 64 KiB.
         Interrupted: the user has stopped the run; the command is ended then.
     """
     if stopped():
         raise Interrupted("stopped before a helper was run")
     program = _found(command[0])
     try:
-        process = subprocess.Popen(  # noqa: S603 - a person put this command into a file of theirs, to be run
+        process = subprocess.Popen(  # noqa: S603 - no shell; a person's own choice, or a CI system's own program
             [program, *command[1:]],
             stdin=subprocess.DEVNULL if request is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environ,
+            env=for_child(environ, keep=keep),
             **_APART,
         )
     except OSError as error:
@@ -116,7 +144,7 @@ def _found(program: str) -> str:
     found = shutil.which(program)
     if found is None:
         where = "does not exist, or cannot be run" if Path(program).is_absolute() else "is in no folder of the PATH"
-        raise CommandError(where, "Install it, or write its whole path into its entry.")
+        raise CommandNotFound(where, "Install it, or write its whole path into its entry.")
     if not Path(found).is_absolute() or (os.name == "nt" and _in_working_directory(program, Path(found))):
         raise CommandError(
             "is in the working directory, from which none is run", "Write its whole path into its entry."
@@ -147,7 +175,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             # by its whole path: by its name alone, Windows would look for it in the working directory first
             taskkill = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")  # noqa: PTH118 - of Windows
             end_tree = [taskkill, "/F", "/T", "/PID", str(process.pid)]
-            subprocess.run(end_tree, capture_output=True, check=False, timeout=5)  # noqa: S603 - the system's own
+            environ = for_child(os.environ)
+            subprocess.run(end_tree, capture_output=True, check=False, timeout=5, env=environ)  # noqa: S603 - the system's own
     with contextlib.suppress(OSError):
         process.kill()
 

@@ -7,11 +7,13 @@ entry of this program's, about which macOS asks when the other one reads it.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 from typing import TYPE_CHECKING, Final
 
+from keelback.childenv import for_child
 from keelback.credentials.keychain.backends import SERVICE, KeychainUnavailable
 
 if TYPE_CHECKING:
@@ -64,7 +66,9 @@ class MacKeychain:
     def keys(self) -> Sequence[str]:
         """See :class:`~keelback.credentials.keychain.backends.Backend`; ``keyring`` cannot list, ``security`` can."""
         try:
-            done = subprocess.run([_SECURITY, "dump-keychain"], capture_output=True, check=True)  # noqa: S603 - a fixed command
+            done = subprocess.run(  # noqa: S603 - a fixed command
+                [_SECURITY, "dump-keychain"], capture_output=True, check=True, env=for_child(os.environ)
+            )
         except (OSError, subprocess.CalledProcessError) as error:
             raise KeychainUnavailable(f"its entries cannot be listed: {error}") from error
         return sorted(set(accounts(done.stdout.decode(errors="replace"))))

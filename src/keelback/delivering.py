@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keelback.channels.base import Delivery, Refusal
-from keelback.errors import ConflictError, CredentialRefused, Interrupted, KeelbackError
+from keelback.errors import ConflictError, CredentialRefused, ExchangeError, IdentityError, Interrupted, KeelbackError
 from keelback.listing import Listed
 from keelback.report import Outcome, Problem, Status
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import threading
 
     from keelback.archive import PackageArchive
+    from keelback.attesting import Attestations
     from keelback.channels.base import Channel
+    from keelback.errors import CredentialError
     from keelback.options import Options
     from keelback.report import Reporter
 
@@ -31,22 +33,35 @@ class Deliverer:
         options: what to do about conflicts.
         reporter: who is told.
         stop: set when the user wants the run to end.
+        attestations: what goes with the archives, where they are attested.
 
     Attributes:
         refused: the error with which the server refused the credential; with that, nothing more need be tried.
     """
 
-    def __init__(self, channel: Channel, options: Options, reporter: Reporter, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        options: Options,
+        reporter: Reporter,
+        stop: threading.Event,
+        attestations: Attestations | None = None,
+    ) -> None:
         self._channel = channel
         self._options = options
         self._reporter = reporter
         self._stop = stop
+        self._attestations = attestations
         self._found: dict[str, Listed | None] = {}
-        self.refused: CredentialRefused | None = None
+        self.refused: CredentialError | None = None
 
     def asks_first(self, archive: PackageArchive) -> bool:
-        """Whether :meth:`ask` is to be called for *archive*."""
-        return self._options.dry_run or self._options.force or self._channel.asks_first(archive)
+        """Whether :meth:`ask` is to be called for *archive*.
+
+        Each attestation is in a public log for ever: none is made for what the channel has already.
+        """
+        attests = self._attestations is not None
+        return attests or self._options.dry_run or self._options.force or self._channel.asks_first(archive)
 
     def ask(self, archive: PackageArchive) -> Outcome | None:
         """Find what the channel has, and announce what it has not; an outcome where the archive gets no further."""
@@ -85,12 +100,16 @@ class Deliverer:
             return self._there(archive, status)
         if archive.relative_path not in self._found:
             self._channel.announce(archive)
-        delivery = Delivery(archive, self._reporter, self._stop)
+        attestation = None if self._attestations is None else self._attestations.of(archive)
+        attached = attestation.bundle if attestation is not None and self._channel.takes_attestations else None
+        delivery = Delivery(archive, self._reporter, self._stop, attached)
         try:
             attempts = self._channel.send(archive, overwrite=self._options.force, delivery=delivery)
         except Refusal as refusal:
             return self._after_refusal(archive, refusal)
-        return self._there(archive, status, attempts)
+        return replace(
+            self._there(archive, status, attempts), attested_by=None if attestation is None else attestation.identity
+        )
 
     def _stays(self, archive: PackageArchive, there: Listed | None) -> bool:
         """Whether what the channel has under the name of *archive* is kept."""
@@ -145,7 +164,7 @@ class Deliverer:
         return Outcome.of(archive, status, url=self._channel.url_of(archive), attempts=attempts)
 
     def _failure(self, archive: PackageArchive, error: KeelbackError) -> Outcome:
-        if isinstance(error, CredentialRefused):
+        if isinstance(error, CredentialRefused | IdentityError | ExchangeError):
             self.refused = error
         return Outcome.of(archive, Status.FAILED, attempts=error.attempts, error=Problem.of(error))
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keelback.attesting import Attesting
 from keelback.channels.base import Channel, Given, Session
 from keelback.channels.registry import channel_for
 from keelback.checking import Checked, Hasher, check
@@ -30,6 +31,11 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
     skip_existing: bool = False,
     dry_run: bool = False,
     verify: float | None = None,
+    attest: bool = False,
+    attestations: Iterable[str | Path] = (),
+    attestation_dir: str | Path | None = None,
+    store_github_attestation: bool = False,
+    trust_config: str | Path | None = None,
     jobs: int = JOBS,
     subdir: str | None = None,
     api_key: str | Secret | None = None,
@@ -57,6 +63,13 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         skip_existing: leave files of the same name and other bytes as they are, and call that a success.
         dry_run: do everything but send.
         verify: wait up to so many seconds until the channels' own indexes serve everything.
+        attest: sign a statement of where each archive is published, in the name of the identity that the CI system
+            offers, and attach it; needs the extra ``provenance``.
+        attestations: files with attestations that were made elsewhere, to be attached.
+        attestation_dir: a folder in which attestations are kept besides, as ``FILE.sigstore.json``.
+        store_github_attestation: store them with GitHub, too, for the repository of the job.
+        trust_config: a file that describes a Sigstore deployment (``ClientTrustConfig``); otherwise that of the
+            variable ``KEELBACK_TRUST_CONFIG``, or the public one.
         jobs: how many archives are sent at once.
         subdir: where archives belong that do not say it themselves.
         api_key: a token that goes before any other credential; for one channel only.
@@ -79,11 +92,19 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
 
     Raises:
         UsageError: no archives, or no such channel.
-        CredentialError: no credential for one of the channels; nothing was sent to any.
+        CredentialError: no credential for one of the channels, or no identity to sign with; nothing was sent to any.
+        AttestationError: an attestation that was given is none of these archives, or does not hold.
         ChannelError, TransportError: one of the channels cannot be written; nothing was sent to any.
         SourceChanged: an archive vanished or changed after it was checked; nothing was sent.
     """
     options = Options(force=force, skip_existing=skip_existing, dry_run=dry_run, verify=verify, jobs=jobs)
+    attesting = Attesting(
+        make=attest,
+        given=tuple(map(Path, attestations)),
+        folder=None if attestation_dir is None else Path(attestation_dir),
+        github=store_github_attestation,
+        trust_config=None if trust_config is None else Path(trust_config),
+    )
     trusted = TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token"))
     given = Given(as_secret(api_key, "api_key"), username, as_secret(password, "password"))
     reporter = Careful(reporter or Reporter())
@@ -94,6 +115,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         if checked.ok:
             hasher.sha256(checked.archives)
         channels = _channels(to, given)
+        attesting.check(channels)
         if not checked.ok:
             return _unsent(checked, channels, options)
         if any(channel.needs_md5 for channel in channels):
@@ -106,7 +128,17 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
             for channel in channels:
                 channel.open(session)
             hasher.wait()
-            runs = [Run(channel, checked.archives, options, client, reporter) for channel in channels]
+            runs = [
+                Run(
+                    channel,
+                    checked.archives,
+                    options,
+                    client,
+                    reporter,
+                    attesting.begin(channel, checked.archives, session) if attesting else None,
+                )
+                for channel in channels
+            ]
             return _carry_out(runs, checked, options)
     finally:
         hasher.close()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from keelback.archive import PackageArchive
+    from keelback.attesting import Attestations
     from keelback.channels.base import Channel
     from keelback.options import Options
     from keelback.report import Reporter
@@ -34,6 +35,7 @@ class Run:
         options: how.
         client: the channel's, to be stopped on Ctrl-C.
         reporter: who is told.
+        attestations: what goes with the archives, where they are attested.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Run:
         options: Options,
         client: Client,
         reporter: Reporter,
+        attestations: Attestations | None = None,
     ) -> None:
         self._channel = channel
         self._archives = archives
@@ -51,7 +54,7 @@ class Run:
         self._outcomes: dict[str, Outcome] = {}
         self._problem: Problem | None = None
         self._workers = Workers(client)
-        self._deliverer = Deliverer(channel, options, reporter, self._workers.stop)
+        self._deliverer = Deliverer(channel, options, reporter, self._workers.stop, attestations)
 
     @property
     def stopped(self) -> bool:

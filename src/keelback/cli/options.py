@@ -42,7 +42,7 @@ def run_options(command: F) -> F:
         ),
         click.option("--subdir", metavar="SUBDIR", help="Subdir for packages that do not declare one."),
     ]
-    return _with([*sending, *_TRUSTED, *_CONNECTION, *_OUTPUT], command)
+    return _with([*sending, *_ATTESTING, *_TRUSTED, *_CONNECTION, *_OUTPUT], command)
 
 
 def fetch_options(command: F) -> F:
@@ -124,9 +124,38 @@ _TRUSTED: Final = (
         metavar="HOST",
         help="A server of your own that gets this identity, besides prefix.dev.",
     ),
-    secret_options("oidc-token", what="ID token, instead of the CI system's own"),
+    secret_options("oidc-token", what="ID token to exchange"),
 )
 """Which servers get the identity of the CI system."""
+
+TRUST_CONFIG: Final = click.option(
+    "--trust-config",
+    envvar="KEELBACK_TRUST_CONFIG",
+    show_envvar=True,
+    metavar="FILE",
+    help="A Sigstore deployment of your own (ClientTrustConfig), instead of the public one.",
+)
+
+_ATTESTING: Final = (
+    click.option(
+        "--attest",
+        is_flag=True,
+        help="Attach a statement of where each package comes from, signed with the CI system's identity.",
+    ),
+    click.option(
+        "--attestation",
+        "attestations",
+        multiple=True,
+        metavar="FILE",
+        help="Attach an attestation that was made elsewhere; may be given more than once.",
+    ),
+    click.option("--attestation-dir", metavar="DIR", help="Keep the attestations there, too, as FILE.sigstore.json."),
+    click.option(
+        "--store-github-attestation", is_flag=True, help="Store the attestations with GitHub, too; needs GITHUB_TOKEN."
+    ),
+    TRUST_CONFIG,
+)
+"""What goes with the packages."""
 
 _DRY_RUN: Final = click.option("-n", "--dry-run", is_flag=True, help="Show what would be transferred.")
 

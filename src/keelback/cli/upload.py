@@ -36,10 +36,11 @@ def command() -> None:
     help="The server.",
 )
 @click.option("-c", "--channel", envvar="PREFIX_CHANNEL", show_envvar=True, required=True, help="The channel.")
+@click.option("--generate-attestation", is_flag=True, help="The same as --attest.")
 @force_option()
 @secret_options("api-key", "-a", variable="PREFIX_API_KEY", what="token")
 @run_options
-def _prefix(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> None:
+def _prefix(paths: tuple[str, ...], url: str, channel: str, *, generate_attestation: bool, **options: Any) -> None:
     """Put packages into a channel on prefix.dev.
 
     \b
@@ -48,6 +49,7 @@ def _prefix(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> N
     """
     from keelback.channels.prefix import PrefixChannel  # noqa: PLC0415 - not for --help
 
+    options["attest"] = options["attest"] or generate_attestation
     carry_out(paths, [PrefixChannel(channel, url=url)], **options)
 
 

@@ -1,0 +1,198 @@
+"""Which attestation goes with which archive that is published: made here, or made elsewhere and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keelback.credentials.oidc.providers import IdentitySource
+from keelback.errors import AttestationError, UsageError
+from keelback.findings import printable
+from keelback.provenance.bundle import claimed
+from keelback.provenance.files import AttestationFolder, read_bundles
+from keelback.provenance.github import GitHubStore
+from keelback.provenance.signing import Attester, signing_identity
+from keelback.provenance.trust import Trust, require_sigstore
+from keelback.provenance.verifying import open_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from keelback.archive import PackageArchive
+    from keelback.channels.base import Channel, Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attesting:
+    """What is to be attested, and what becomes of the attestations; see :func:`keelback.publish`.
+
+    Attributes:
+        make: whether they are made, in the name of the CI system's identity.
+        given: files with attestations that were made elsewhere.
+        folder: where they are kept besides.
+        github: whether they are stored with GitHub, too.
+        trust_config: describes the Sigstore deployment; ``None``: the variable, or the public one.
+    """
+
+    make: bool = False
+    given: tuple[Path, ...] = ()
+    folder: Path | None = None
+    github: bool = False
+    trust_config: Path | None = None
+
+    def __bool__(self) -> bool:
+        return self.make or bool(self.given)
+
+    def check(self, channels: Sequence[Channel]) -> None:
+        """See that it goes together, and with *channels*.
+
+        Raises:
+            UsageError: it does not.
+        """
+        if not self and (self.folder is not None or self.github):
+            what = "a folder for attestations" if self.folder is not None else "storing attestations with GitHub"
+            raise UsageError(f"{what} was asked for, and no attestation", hint="Have them made with --attest.")
+        if len(channels) > 1 and (self.given or self.folder is not None):
+            raise UsageError(
+                f"an attestation names one channel, and there are {len(channels)}",
+                hint="Publish to one channel at a time.",
+            )
+
+    def begin(self, channel: Channel, archives: Sequence[PackageArchive], session: Session) -> Attestations:
+        """The attestations of *archives* on their way to *channel*, which is open; nothing is signed before each goes.
+
+        Raises:
+            UsageError: the channel takes none, and they are kept nowhere else; or see :func:`made_elsewhere`.
+            IdentityError: there is no identity to sign with.
+            AttestationError: ``sigstore`` is not installed; or see :func:`made_elsewhere`.
+            CredentialError: the channel takes none with this credential.
+        """
+        require_sigstore()
+        if channel.takes_attestations or (self.folder is None and not self.github):
+            channel.expect_attestations()
+        trust = Trust.from_options(None if self.trust_config is None else str(self.trust_config), session.environ)
+        given = made_elsewhere(self.given, archives, trust, all_of_them=not self.make) if self.given else {}
+        attester = None
+        if self.make:
+            identity = signing_identity(IdentitySource(session.client, session.environ))
+            identity()  # asked for now, as without one nothing may be sent
+            url = channel.url if channel.url.startswith(("https:", "http:")) else None
+            attester = Attester(identity, trust, url, retry=session.client.retry)
+        folder = None
+        if self.folder is not None:
+            folder = AttestationFolder(self.folder)
+            folder.check(archive.filename for archive in archives)
+        store = GitHubStore.from_environ(session.client, session.environ) if self.github else None
+        return Attestations(trust, attester, given, folder=folder, store=store)
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What goes with an archive.
+
+    Attributes:
+        bundle: a Sigstore bundle, in JSON.
+        identity: who signed it: the name in its certificate.
+    """
+
+    bundle: bytes
+    identity: str
+
+
+class Attestations:
+    """The attestations of what is published to one channel; safe to use from several threads at once.
+
+    Args:
+        trust: the Sigstore deployment.
+        attester: makes them, for whatever has none; ``None`` where none are to be made.
+        given: those that were made elsewhere, by the SHA-256 of the archive.
+        folder: where they are kept besides; ``None``: nowhere.
+        store: where GitHub keeps them, too; ``None``: nowhere.
+    """
+
+    def __init__(
+        self,
+        trust: Trust,
+        attester: Attester | None,
+        given: Mapping[str, Attestation],
+        *,
+        folder: AttestationFolder | None = None,
+        store: GitHubStore | None = None,
+    ) -> None:
+        self._trust = trust
+        self._attester = attester
+        self._given = given
+        self._folder = folder
+        self._store = store
+
+    def of(self, archive: PackageArchive) -> Attestation | None:
+        """The attestation of *archive*, which is about to be sent; made now, kept and stored if that was asked for.
+
+        Raises:
+            IdentityError: there is no identity to sign with.
+            AttestationError: it cannot be made, kept or stored.
+            TransportError: no answer came.
+        """
+        attestation = self._given.get(archive.sha256) or self._made(archive)
+        if attestation is None:
+            return None
+        if self._folder is not None:
+            self._folder.write(archive.filename, attestation.bundle)
+        if self._store is not None:
+            self._store.store(attestation.bundle, archive.filename)
+        return attestation
+
+    def _made(self, archive: PackageArchive) -> Attestation | None:
+        if self._attester is None:
+            return None
+        bundle = self._attester.attest(archive)
+        return Attestation(bundle, open_bundle(bundle, filename=archive.filename, trust=self._trust).identity)
+
+
+def made_elsewhere(
+    files: Iterable[Path], archives: Sequence[PackageArchive], trust: Trust, *, all_of_them: bool
+) -> dict[str, Attestation]:
+    """The attestations in *files*, by the SHA-256 of the archive of which each is.
+
+    Args:
+        files: with Sigstore bundles in them.
+        archives: what is about to be published; hashed.
+        trust: the Sigstore deployment.
+        all_of_them: whether each archive has to have one.
+
+    Raises:
+        UsageError: a file cannot be read, an archive has no attestation, or more than one.
+        AttestationError: one is of none of the archives, or does not hold. Whether its signer is the right one is for
+            the server to judge.
+    """
+    found: dict[str, Attestation] = {}
+    for file in files:
+        for bundle in read_bundles(file):
+            archive = _archive_of(bundle, file, archives)
+            if archive.sha256 in found:
+                raise UsageError(f"{archive.filename} has more than one attestation", hint="Give the one to attach.")
+            verified = open_bundle(bundle, filename=archive.filename, trust=trust)
+            verified.statement.check(filename=archive.filename, sha256=archive.sha256, channel=None)
+            found[archive.sha256] = Attestation(bundle, verified.identity)
+    missing = [archive.filename for archive in archives if archive.sha256 not in found] if all_of_them else []
+    if missing:
+        raise UsageError(
+            f"{missing[0]} has no attestation{f', nor have {len(missing) - 1} more' if missing[1:] else ''}",
+            hint="Give one for each with --attestation, or have the others made: --attest.",
+        )
+    return found
+
+
+def _archive_of(bundle: bytes, file: Path, archives: Sequence[PackageArchive]) -> PackageArchive:
+    """The archive for which *bundle*, which is in *file*, claims to be; of several of its name, that with its hash."""
+    claim = claimed(bundle)
+    named = [] if claim is None else [archive for archive in archives if archive.filename == claim.filename]
+    if claim is None or not named:
+        whose = "of nothing that could be told" if claim is None else f"of {printable(claim.filename, 200)}"
+        raise AttestationError(
+            f"{file} is an attestation {whose}, which is not published here",
+            hint="Give the attestations of the packages that are published, and no others.",
+            code="attestation-name",
+        )
+    return next((archive for archive in named if archive.sha256 == claim.sha256), named[0])

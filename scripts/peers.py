@@ -2,8 +2,10 @@
 
     python scripts/peers.py
 
-Quetz is a real server whose dependencies are too old to share an environment with anything else; the identity server is
-oidc-provider, which needs Node.js. What cannot be made is said, with the reason, and its tests are skipped; with
+Quetz is a real server whose dependencies are too old to share an environment with anything else; SeaweedFS is an S3
+server that comes as a wheel, with boto3 as a client of it; the identity server is oidc-provider, which needs Node.js.
+The public bundles are attestations that others made, in the source distributions that carry them.
+What cannot be made is said, with the reason, and its tests are skipped; with
 ``KEELBACK_REQUIRE_PEERS`` set it is a failure.
 nginx is not made here: it comes from the system (see CONTRIBUTING.md).
 """
@@ -18,28 +20,33 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = ROOT / "tests" / "peers" / "quetz-requirements.txt"
+REQUIREMENTS = ROOT / "tests" / "peers"
 IDENTITY_SERVER = ROOT / "tests" / "peers" / "identity-server"
 PEERS = ROOT / ".peers"
 
 
-def make_quetz() -> str:
-    """Make `.peers/quetz`, unless it is there and up to date; returns why that failed, or an empty string."""
-    home = PEERS / "quetz"
+def make_environment(name: str) -> str:
+    """Make `.peers/NAME` out of NAME-requirements.txt, unless it is there and up to date.
+
+    Returns:
+        Why that failed, or an empty string.
+    """
+    home = PEERS / name
+    requirements = REQUIREMENTS / f"{name}-requirements.txt"
     stamp = home / "ready"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
     if stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
         return ""
     shutil.rmtree(home, ignore_errors=True)
-    print("quetz: making .peers/quetz (a minute, once)", flush=True)
+    print(f"{name}: making .peers/{name} (a minute, once)", flush=True)
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-    log = PEERS / "quetz.log"
+    log = PEERS / f"{name}.log"
     PEERS.mkdir(exist_ok=True)
     with log.open("wb") as output:
         for command in (
             [sys.executable, "-m", "venv", home],
-            # Wheels only: compiling the old pins would take a toolchain that nobody was promised to need.
-            [python, "-m", "pip", "install", "--only-binary", ":all:", "--requirement", REQUIREMENTS],
+            # Wheels only: compiling old pins would take a toolchain that nobody was promised to need.
+            [python, "-m", "pip", "install", "--only-binary", ":all:", "--requirement", requirements],
         ):
             done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
             if done.returncode != 0:
@@ -74,6 +81,27 @@ def make_identity_server() -> str:
     return ""
 
 
+def get_public_bundles() -> str:
+    """Get the source distributions of `.peers/public-bundles`, unless they are there; returns why that failed."""
+    requirements = REQUIREMENTS / "public-bundles-requirements.txt"
+    home = PEERS / "public-bundles"
+    stamp = home / "ready"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
+        return ""
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    log = PEERS / "public-bundles.log"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--dest", home]
+    command += ["--no-binary", "conda-sigstore,pypi-attestations", "--requirement", requirements]
+    with log.open("wb") as output:
+        done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
+    if done.returncode != 0:
+        return _last_line(log)
+    stamp.write_text(wanted, encoding="ascii")
+    return ""
+
+
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     told = [line.strip() for line in lines if line.startswith("ERROR")] or [
@@ -84,7 +112,12 @@ def _last_line(log: Path) -> str:
 
 def main() -> int:
     """Make every peer; returns 1 where one is missing and none may be."""
-    made = {"quetz": make_quetz(), "identity-server": make_identity_server()}
+    made = {
+        "quetz": make_environment("quetz"),
+        "seaweedfs": make_environment("seaweedfs"),
+        "identity-server": make_identity_server(),
+        "public-bundles": get_public_bundles(),
+    }
     missing = {name: why_not for name, why_not in made.items() if why_not}
     for name, why_not in missing.items():
         print(f"{name}: not available, its tests will be skipped: {why_not}", file=sys.stderr)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import quote
 
 import httpx2
 
-from keelback.channels.access import Access, given_pair, given_token, stored_access
+from keelback.channels.access import Access, given_pair, given_token, in_order, stored_access
 from keelback.channels.answers import error_of, expect
 from keelback.channels.base import Delivery, Refusal, Session
+from keelback.channels.exchange import Exchange
 from keelback.channels.server import ServerChannel
 from keelback.channels.service import Identity
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BasicHTTP, BearerToken
+from keelback.credentials.oidc.artifactory import Integration, exchange
 from keelback.credentials.usernames import shown_username
 from keelback.errors import ServerError, UsageError
 from keelback.listing import Listed
@@ -102,7 +105,8 @@ class ArtifactoryChannel(ServerChannel):
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
-        access = self.given_access(session) or stored_access(
+        stored = partial(
+            stored_access,
             session,
             self._server,
             server=self.title,
@@ -110,8 +114,25 @@ class ArtifactoryChannel(ServerChannel):
             flag="--token or --username and --password",
             variable=self.variables[0],
         )
+        access = in_order(
+            session,
+            self._server,
+            given=partial(self.given_access, session),
+            exchange=self.exchange(session),
+            stored=stored,
+        )
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that are usable are
         self.use(session, access.credential, access.source)
+
+    def exchange(self, session: Session) -> Exchange | None:
+        """See :class:`Channel`: for whoever has named the server, and its integration with the CI system."""
+        integration = Integration.at(self._server, session.environ)
+        if not (
+            integration.provider or session.trusted.insists
+        ):  # to whoever insists, the exchange says what is missing
+            return None
+        by = partial(exchange, session.client, integration)
+        return Exchange(self._server, integration.audience, by, known=False)
 
     def given_access(self, session: Session) -> Access | None:
         """See :class:`Channel`: a pair or a token given with the command, then either from the variables."""

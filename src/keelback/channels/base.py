@@ -206,7 +206,7 @@ class Channel(Service):
         """
         return None
 
-    def exchange(self, client: Client) -> Exchange | None:  # noqa: ARG002 - for the channels that do
+    def exchange(self, session: Session) -> Exchange | None:  # noqa: ARG002 - for the channels that do
         """How the server exchanges identities of CI systems for tokens; ``None`` where it does not."""
         return None
 

@@ -11,6 +11,7 @@ Any number of keelbacks may work in one folder at once, and each may be killed a
   remains is the time of these renames, in which a reader may find a new file where the index has the hash of the old
   one: no file system renames several files at once. The files concerned are named in ``.keelback/replacing.json`` until
   the index agrees with them again; the next run after a death reads those anew instead of believing the old index.
+- The attestations of a file stand beside it, in ``FILE.v0.sigs``. They are about its bytes: they go where it goes.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from filelock import FileLock, Timeout
 from keelback.archive import SUBDIRS, inspect
 from keelback.archive.source import Stamp
 from keelback.channels.indexing import NewIndex, read_file, read_index
+from keelback.channels.sidecars import WRITTEN, with_bundle
 from keelback.durable import rename, sync_folder, write_synced
 from keelback.errors import ChannelError, KeelbackError
 from keelback.repodata import record_of, same_file
@@ -64,6 +66,7 @@ class Folder:
         self._between_threads = threading.Lock()
         self._standing: dict[str, tuple[PackageArchive, Stamp]] = {}
         self._replacing: dict[str, tuple[PackageArchive, Path]] = {}
+        self._attestations: dict[str, bytes] = {}
 
     def path(self, relative_path: str) -> Path:
         """Where ``SUBDIR/FILE`` stands."""
@@ -109,12 +112,16 @@ class Folder:
         """A path, in the room of this run, for a file on its way."""
         return self._room / secrets.token_hex(8)
 
-    def place(self, file: Path, archive: PackageArchive) -> bool:
-        """Give *file*, which is on the disk, the name of *archive*, unless that is taken; returns whether it got it."""
+    def place(self, file: Path, archive: PackageArchive, attestation: bytes | None = None) -> bool:
+        """Give *file*, which is on the disk, the name of *archive*, unless that is taken; returns whether it got it.
+
+        Its *attestation* is there before it: a run that is killed leaves no file without one.
+        """
         final = self.path(archive.relative_path)
         with self._lock():
             if final.exists():
                 return False
+            self._write_sidecar(archive, attestation)
             rename(file, final)
             self.found(archive, Stamp.of(final.stat()))
         return True
@@ -123,9 +130,11 @@ class Folder:
         """The bytes of *archive* stand under its name, in the file with that *stamp*."""
         self._standing[archive.relative_path] = archive, stamp
 
-    def replace_later(self, file: Path, archive: PackageArchive) -> None:
+    def replace_later(self, file: Path, archive: PackageArchive, attestation: bytes | None = None) -> None:
         """Have *file* replace what stands under the name of *archive* when :meth:`finish` writes the index."""
         self._replacing[archive.relative_path] = archive, file
+        if attestation is not None:
+            self._attestations[archive.relative_path] = attestation
 
     def finish(self) -> None:
         """Put the replacing files into place, and the index of every subdir that changed."""
@@ -188,6 +197,7 @@ class Folder:
     def _replace(self, subdir: str) -> None:
         for relative_path, (archive, file) in self._replacing.items():
             if archive.subdir == subdir:
+                self._write_sidecar(archive, self._attestations.get(relative_path))
                 rename(file, self.path(relative_path))
 
     def _write_journal(self, relative_paths: Collection[str]) -> None:
@@ -207,6 +217,20 @@ class Folder:
             return set() if content is None else set(json.loads(content))
         except (ValueError, TypeError):  # nobody who writes it dies halfway
             raise ChannelError(f"{self._journal} is malformed", hint="Remove it.", code="bad-index") from None
+
+    # --- attestations -----------------------------------------------------------------------------------------------
+
+    def _write_sidecar(self, archive: PackageArchive, attestation: bytes | None) -> None:
+        """Have the attestations of *archive*, and none of other bytes, beside its place."""
+        path = self.path(f"{archive.relative_path}{WRITTEN}")
+        before = read_file(path)
+        content = with_bundle(before, attestation, archive.sha256)
+        if content is None:
+            path.unlink(missing_ok=True)
+        elif content != before:
+            new = self.new_file()
+            write_synced(new, content)
+            rename(new, path)
 
     # --- locks ------------------------------------------------------------------------------------------------------
 

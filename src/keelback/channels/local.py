@@ -50,6 +50,7 @@ class LocalChannel(Channel):
     takes_credential: ClassVar[bool] = False
     indexes_itself: ClassVar[bool] = True
     needs_md5: ClassVar[bool] = True
+    takes_attestations: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = Folder(folder.absolute())
@@ -111,7 +112,7 @@ class LocalChannel(Channel):
         try:
             with self._explained():
                 _copy(archive, file, delivery)
-                placed = self._folder.place(file, archive)
+                placed = self._folder.place(file, archive, delivery.attestation)
         except BaseException:
             _drop(file)
             raise
@@ -119,7 +120,7 @@ class LocalChannel(Channel):
             _drop(file)
             raise Refusal
         if not placed:
-            self._folder.replace_later(file, archive)
+            self._folder.replace_later(file, archive, delivery.attestation)
         return 1
 
     def keep(self, archive: PackageArchive) -> None:

@@ -116,16 +116,16 @@ class PrefixChannel(ServerChannel):
             kind=BearerToken,
             usable=self.takes,
             variable=self.variables[0],
-            exchange=self.exchange(session.client),
+            exchange=self.exchange(session),
         )
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that it takes are
         index = IndexReader(session.client, self._readable, access.credential)
         self.use(session, access.credential, access.source, index)
 
-    def exchange(self, client: Client) -> Exchange:
+    def exchange(self, session: Session) -> Exchange:
         """See :class:`Channel`; only prefix.dev itself is known to take identities."""
         known = is_of_family(host_of(self._server))
-        return Exchange(self._server, audience_of(self._server), partial(mint, client, self._server), known)
+        return Exchange(self._server, audience_of(self._server), partial(mint, session.client, self._server), known)
 
     def expect_attestations(self) -> None:
         """See :class:`Channel`; with an API key, the server takes none (rattler, ``upload prefix``)."""
@@ -168,7 +168,7 @@ class PrefixChannel(ServerChannel):
         ]
         parts: list[tuple[list[tuple[str, str]], str | ArchiveBody]] = [(part, ArchiveBody(archive, delivery.sent))]
         if delivery.attestation is not None:
-            parts.append(([disposition("attestation"), ("content-type", "text/plain")], delivery.attestation.decode()))
+            parts.append(([disposition("attestation")], delivery.attestation.decode()))
         answer = self._client.send(
             Request(
                 "POST",

@@ -153,7 +153,7 @@ class Reader:
             self._refused = url
 
     def look_again(self) -> bool:
-        """Whether the channel was refused without a credential, and there is something for it by :meth:`look_further`."""
+        """Whether the channel was refused without a credential, and :meth:`look_further` finds something for it."""
         url, self._refused = self._refused, ""
         if not url or not (self._is_left_alone(url) or self._exchange is not None):
             return False
@@ -261,7 +261,7 @@ def reader_at(base: str, session: Session) -> Reader:
 
 def _reader(url: str, known: Channel | None, target: Target, session: Session) -> Reader:
     """The reader of what is at *url*, with the credential for *known*, the channel that *target* names."""
-    exchange = None if known is None else known.exchange(session.client)
+    exchange = None if known is None else known.exchange(session)
     if session.trusted.insists:
         access = exchanged_access(session, exchange)
         if access is None:

@@ -120,6 +120,8 @@ _TRUSTED: Final = (
     click.option(
         "--trusted-publishing-host",
         "trusted_publishing_hosts",
+        envvar="KEELBACK_TRUSTED_PUBLISHING_HOSTS",
+        show_envvar=True,
         multiple=True,
         metavar="HOST",
         help="A server of your own that gets this identity, besides prefix.dev.",

@@ -12,8 +12,7 @@ import click
 
 from keelback._version import __version__
 from keelback.cli.lazy import LazyGroup
-from keelback.errors import ExitStatus, KeelbackError, UsageError
-from keelback.secret import redact
+from keelback.errors import ExitStatus, KeelbackError, UsageError, presentable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -22,6 +21,8 @@ _COMMANDS: Final = {
     "publish": ("keelback.cli.publish", "Put packages into a channel, or several; the channel is named by its URL."),
     "upload": ("keelback.cli.upload", "Put packages into a channel; with the options and variables of rattler-build."),
     "fetch": ("keelback.cli.fetch", "Get packages out of a channel, with their dependencies if asked."),
+    "attest": ("keelback.cli.attest", "Sign, for packages, who publishes them."),
+    "verify": ("keelback.cli.verify", "See whether packages are attested by whom you expect."),
     "auth": ("keelback.cli.auth", "Log in to servers, and say which credential is used for what."),
     "check": ("keelback.cli.check", "Say what is wrong with packages, without sending anything."),
     "completion": ("keelback.cli.completion", "Print the completion script of a shell."),
@@ -68,7 +69,8 @@ def run() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must not end a run
     try:
-        status = keelback(prog_name="keelback", standalone_mode=False)
+        # on Windows, click would put variables into arguments, among them those that hold an identity
+        status = keelback(prog_name="keelback", standalone_mode=False, windows_expand_args=False)
     except KeelbackError as error:
         _show(error)
         status = error.exit_status
@@ -82,7 +84,7 @@ def run() -> NoReturn:
         sys.stderr.close()
         status = ExitStatus.FAILED
     except Exception:  # noqa: BLE001 - a mistake of keelback's own: shown like this, it can be reported without a secret
-        click.echo(redact(traceback.format_exc()), err=True)
+        click.echo(presentable(traceback.format_exc()), err=True)
         click.echo("error: this is a bug in keelback; please report it with the lines above", err=True)
         status = ExitStatus.FAILED
     sys.exit(int(status or 0))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from keelback.cli.options import json_text
 
 if TYPE_CHECKING:
     from keelback.checking import Checked
@@ -33,7 +34,7 @@ def command(paths: tuple[str, ...], subdir: str | None, *, as_json: bool) -> Non
 
     checked = check(paths, subdir=subdir)
     if as_json:
-        click.echo(json.dumps(_document(checked), indent=2))
+        click.echo(json_text(_document(checked)))
     else:
         for finding in checked.findings:
             show_finding(finding)

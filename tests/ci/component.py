@@ -1,0 +1,89 @@
+"""A stand-in for GitLab: puts inputs into the text of a component, and runs the script of its job.
+
+Sources: GitLab Docs, "CI/CD inputs" (types, ``regex`` and ``options`` are checked, then text is put into text, and
+only then read as YAML), "CI/CD YAML syntax reference" (``variables:expand``), and that a job's lines are one script.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_INTERPOLATION = re.compile(r"\$\[\[\s*inputs\.([a-z-]+)\s*\]\]")
+
+
+class InputRefusedError(Exception):
+    """A value that GitLab does not let in: no pipeline is made."""
+
+
+def pipeline(component: Path, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The configuration that *component* becomes with *inputs*.
+
+    Raises:
+        InputRefusedError: one of them has the wrong type or does not match its pattern.
+    """
+    spec, text = component.read_text(encoding="utf-8").split("\n---\n")
+    declared = yaml.safe_load(spec)["spec"]["inputs"]
+    values = {}
+    for name, about in declared.items():
+        value = inputs[name] if name in inputs else about["default"]
+        values[name] = _checked(name, value, about)
+    assert set(inputs) <= set(declared)
+    loaded: dict[str, Any] = yaml.safe_load(_INTERPOLATION.sub(lambda match: values[match[1]], text))
+    return loaded
+
+
+def _checked(name: str, value: Any, about: dict[str, Any]) -> str:
+    if about.get("type", "string") == "boolean":
+        if not isinstance(value, bool):
+            raise InputRefusedError(name)
+        return str(value).lower()
+    pattern = about.get("regex", "").removesuffix(r"\z") + r"\Z"  # RE2's end of the text, in Python's spelling
+    if not isinstance(value, str) or ("regex" in about and not re.search(pattern, value)):
+        raise InputRefusedError(name)
+    if "options" in about and value not in about["options"]:
+        raise InputRefusedError(name)
+    return value
+
+
+def run(job: dict[str, Any], folder: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the script of *job* in *folder*, where ``pip`` does nothing and ``keelback`` is the one of the tests."""
+    tools = folder.parent / "tools"
+    tools.mkdir(exist_ok=True)
+    scripts = {
+        "pip": 'printf "%s\\n" "$@" > "$HOME/pip-arguments"',
+        "keelback": f'exec "{sys.executable}" -I -m keelback "$@"',
+    }
+    for name, script in scripts.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tools / name).chmod(0o755)
+    variables = {}
+    for name, about in job["variables"].items():
+        assert about["expand"] is False, f"GitLab would expand what is in {name}"
+        variables[name] = about["value"]
+    return subprocess.run(
+        ["sh", "-e"],
+        input="\n".join(job["script"]),
+        cwd=folder,
+        env={
+            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(tools),
+            "LANG": "C.UTF-8",
+            "CI": "true",
+            "GITLAB_CI": "true",
+            **(env or {}),
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

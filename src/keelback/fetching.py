@@ -14,6 +14,7 @@ from keelback.archive import SUBDIRS
 from keelback.channels.base import Given, Session
 from keelback.channels.indexfiles import IndexFiles
 from keelback.channels.reader import reader_at, reader_for
+from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.credentials.opening import default_stores
 from keelback.credentials.paths import cache_folder
 from keelback.durable import rename, write_synced
@@ -21,6 +22,7 @@ from keelback.errors import Interrupted, UsageError
 from keelback.lockfile import lock_text, read_lock
 from keelback.options import Options
 from keelback.report import INTERRUPTED, Careful, ChannelReport, Problem, Report, Reporter, Status
+from keelback.requiring import Requirement
 from keelback.resolving import Question, resolve
 from keelback.retrieving import Retriever
 from keelback.secret import as_secret
@@ -62,6 +64,12 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
     password: str | Secret | None = None,
     auth_file: Path | str | None = None,
     keychain: bool = True,
+    trusted_publishing: str = "auto",
+    trusted_publishing_hosts: Collection[str] = (),
+    oidc_token: str | Secret | None = None,
+    require_attestation: str | None = None,
+    attestation_dir: Path | str | None = None,
+    trust_config: Path | str | None = None,
     cache: Path | str | None = None,
     retry: Retry | None = None,
     timeout: float = 120.0,
@@ -94,6 +102,15 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
         password: see *username*.
         auth_file: the only place to look for credentials; otherwise all stores, as :func:`keelback.credential_for`.
         keychain: whether the system's keychain is asked, where a server wants a credential.
+        trusted_publishing: ``auto``: where a server wants a credential, and takes the identity that the CI system
+            offers, that is exchanged for a short-lived token; ``always``: nothing else is used; ``never``.
+        trusted_publishing_hosts: servers that get this identity, besides those of prefix.dev.
+        oidc_token: an ID token to exchange, instead of the CI system's own.
+        require_attestation: who has to have attested every archive, as a policy: ``repo:OWNER/NAME``. What has no
+            attestation that verifies is not fetched; what is here already is verified, too.
+        attestation_dir: a folder where attestations are looked for first, as ``FILE.sigstore.json``.
+        trust_config: a file that describes the Sigstore deployment to trust; otherwise that of the variable
+            ``KEELBACK_TRUST_CONFIG``, or the public one.
         cache: the folder that keeps indexes between runs; otherwise ``KEELBACK_CACHE_DIR``, or the user's cache folder.
         retry: how often and how patiently a request is tried.
         timeout: seconds without any progress after which a try has failed.
@@ -116,8 +133,10 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
         Options(force=force, skip_existing=skip_existing, dry_run=dry_run, jobs=jobs),
         Given(as_secret(api_key, "api_key"), username, as_secret(password, "password")),
         partial(default_stores, None if auth_file is None else Path(auth_file), keychain=keychain),
+        TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token")),
         partial(Client, retry=retry, timeout=timeout, insecure_hosts=insecure_hosts),
         reporter or Reporter(),
+        _requirement(require_attestation, attestation_dir, trust_config),
     )
     place, named = _without_file(str(channel.absolute()) if isinstance(channel, Path) else channel)
     question = Question(
@@ -152,6 +171,12 @@ def fetch_locked(  # noqa: PLR0913 - as above
     password: str | Secret | None = None,
     auth_file: Path | str | None = None,
     keychain: bool = True,
+    trusted_publishing: str = "auto",
+    trusted_publishing_hosts: Collection[str] = (),
+    oidc_token: str | Secret | None = None,
+    require_attestation: str | None = None,
+    attestation_dir: Path | str | None = None,
+    trust_config: Path | str | None = None,
     retry: Retry | None = None,
     timeout: float = 120.0,
     insecure_hosts: Collection[str] = (),
@@ -171,6 +196,13 @@ def fetch_locked(  # noqa: PLR0913 - as above
         password: see *username*.
         auth_file: the only place to look for credentials; otherwise all stores, as :func:`keelback.credential_for`.
         keychain: whether the system's keychain is asked, where a server wants a credential.
+        trusted_publishing: ``auto``: where a server wants a credential, and takes the identity that the CI system
+            offers, that is exchanged for a short-lived token; ``always``: nothing else is used; ``never``.
+        trusted_publishing_hosts: servers that get this identity, besides those of prefix.dev.
+        oidc_token: an ID token to exchange, instead of the CI system's own.
+        require_attestation: as for :func:`fetch`.
+        attestation_dir: as for :func:`fetch`.
+        trust_config: as for :func:`fetch`.
         retry: how often and how patiently a request is tried.
         timeout: seconds without any progress after which a try has failed.
         insecure_hosts: hosts that may be spoken to without (verified) TLS.
@@ -188,8 +220,10 @@ def fetch_locked(  # noqa: PLR0913 - as above
         Options(force=force, skip_existing=skip_existing, dry_run=dry_run, jobs=jobs),
         Given(as_secret(api_key, "api_key"), username, as_secret(password, "password")),
         partial(default_stores, None if auth_file is None else Path(auth_file), keychain=keychain),
+        TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token")),
         partial(Client, retry=retry, timeout=timeout, insecure_hosts=insecure_hosts),
         reporter or Reporter(),
+        _requirement(require_attestation, attestation_dir, trust_config),
     )
     archives = read_lock(Path(lock))
     bases = list(dict.fromkeys(_base(archive) for archive in archives))
@@ -210,15 +244,19 @@ class _Fetch:
         how: Options,
         given: Given,
         stores: Callable[[], Sequence[Store]],
+        trusted: TrustedPublishing,
         client: Callable[..., Client],
         reporter: Reporter,
+        requirement: Requirement | None,
     ) -> None:
         self._folder = folder.absolute()
         self._how = how
         self._given = given
         self._stores = stores
+        self._trusted = trusted
         self._client = partial(client, connections=max(FETCH_JOBS, how.jobs))
         self._reporter = Careful(reporter)
+        self._requirement = requirement
 
     def refuse_given_for(self, channels: int) -> None:
         """Raise ``UsageError`` where a credential was given, and there is more than one channel that could get it."""
@@ -236,12 +274,16 @@ class _Fetch:
         """Find what to fetch, fetch it, and write the lock file *lock* if there is nothing amiss."""
         with self._client() as client:
             workers = Workers(client)
-            session = Session(client, self._stores, self._given)
+            session = Session(client, self._stores, self._given, trusted=self._trusted)
+            if self._requirement is not None:
+                workers.carry_out(self._requirement.prepare)
             readers, archives = workers.carry_out(lambda: find(session))
             if workers.stopped:
                 raise Interrupted("stopped before anything was fetched")
             groups = _by_channel(readers, archives)
-            retriever = Retriever(groups.reader_of, self._folder, self._how, self._reporter, workers.stop)
+            retriever = Retriever(
+                groups.reader_of, self._folder, self._how, self._reporter, workers.stop, self._requirement
+            )
             report = Report([], self._how.dry_run)
             for reader, group in groups.items():
                 report.channels.append(self._fetch_all(retriever, reader, group, workers))
@@ -280,6 +322,19 @@ class _Groups(dict["Reader", list["IndexedArchive"]]):
     def reader_of(self, archive: IndexedArchive) -> Reader:
         """The reader of the channel of *archive*; of the first channel, where its files are elsewhere."""
         return next((reader for reader in self if archive.url.startswith(f"{reader.url}/")), next(iter(self)))
+
+
+def _requirement(
+    policy: str | None, attestation_dir: Path | str | None, trust_config: Path | str | None
+) -> Requirement | None:
+    if policy is not None:
+        folder = None if attestation_dir is None else Path(attestation_dir)
+        return Requirement(policy, folder=folder, trust_config=None if trust_config is None else str(trust_config))
+    if attestation_dir is not None:
+        raise UsageError(
+            "a folder of attestations is of no use where none is required", hint="Add --require-attestation POLICY."
+        )
+    return None
 
 
 def _by_channel(readers: Sequence[Reader], archives: Sequence[IndexedArchive]) -> _Groups:

@@ -105,6 +105,7 @@ class Outcome:
         seconds: how long that took.
         error: why it failed, or why nothing is known.
         visible: with ``--verify``: whether the channel's index serves it; else ``None``.
+        attested_by: whose attestation goes with it: the identity in its certificate; ``None`` where none was asked for.
     """
 
     file: Path
@@ -120,6 +121,7 @@ class Outcome:
     seconds: float = 0.0
     error: Problem | None = None
     visible: bool | None = None
+    attested_by: str | None = None
 
     @classmethod
     def of(
@@ -180,6 +182,8 @@ class Outcome:
         }
         if self.visible is not None:
             document["visible"] = self.visible
+        if self.attested_by is not None:
+            document["attested_by"] = presentable(self.attested_by)
         return document
 
 

@@ -1,4 +1,4 @@
-"""What becomes of one archive that is fetched: is it here already, does it come, and is it what the index names."""
+"""What becomes of one archive that is fetched: is it here already, does it come, and is it what it has to be."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from keelback.channels.reader import REFUSED
 from keelback.durable import rename
-from keelback.errors import ChannelError, ConflictError, CredentialRefused, Interrupted, KeelbackError, UsageError
+from keelback.errors import (
+    AttestationError,
+    ChannelError,
+    ConflictError,
+    CredentialRefused,
+    Interrupted,
+    KeelbackError,
+    UsageError,
+)
 from keelback.report import Outcome, Problem, Status
 from keelback.transport.download import Downloaded, download
 from keelback.transport.partial import Expected, unchanged
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
     from keelback.indexed import IndexedArchive
     from keelback.options import Options
     from keelback.report import Reporter
+    from keelback.requiring import Requirement
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +52,7 @@ class Retriever:
         options: what to do about files that are there.
         reporter: who is told.
         stop: set when the user wants the run to end.
+        requirement: what every archive has to have before it gets its name, or, where it is here, to be a success.
 
     Attributes:
         refused: the error with which a server refused the credential; with that, nothing more need be tried.
@@ -55,12 +65,14 @@ class Retriever:
         options: Options,
         reporter: Reporter,
         stop: threading.Event,
+        requirement: Requirement | None = None,
     ) -> None:
         self._reader_of = reader_of
         self._folder = folder
         self._options = options
         self._reporter = reporter
         self._stop = stop
+        self._requirement = requirement
         self.refused: CredentialRefused | None = None
 
     def retrieve(self, archive: IndexedArchive) -> Outcome:
@@ -105,29 +117,40 @@ class Retriever:
         status = Status.FETCHED
         if os.path.lexists(target):
             if unchanged(target, _expected(archive)):
-                return self._identical(archive, target)
+                return self._here(archive, target, Status.IDENTICAL)
             if self._options.skip_existing:
-                return self.outcome(archive, Status.SKIPPED)
+                return self._here(archive, target, Status.SKIPPED)
             if not self._options.force:
                 raise ConflictError(
                     f"{target} is there already, with other bytes than {archive.url}",
                     hint="Remove it; or keep it with --skip-existing, or replace it with --force.",
                 )
             status = Status.REPLACED
-        if self._options.dry_run:
-            return self.outcome(archive, status)
-        return self._fetch(archive, target, status)
+        archive, attested_by = self._attested(archive)
+        outcome = self.outcome(archive, status) if self._options.dry_run else self._fetch(archive, target, status)
+        return replace(outcome, attested_by=attested_by)
 
-    def _identical(self, archive: IndexedArchive, target: Path) -> Outcome:
-        """*archive* is here already; what the index does not say of it, the file does."""
+    def _attested(self, archive: IndexedArchive) -> tuple[IndexedArchive, str | None]:
+        """Who made *archive*, and *archive* with the hash by which that is known; asked before anything is fetched."""
+        if self._requirement is None:
+            return archive, None
+        found = self._requirement.attested(archive, self._reader_of(archive), archive.sha256)
+        return replace(archive, sha256=found.sha256), found.by
+
+    def _here(self, archive: IndexedArchive, target: Path, status: Status) -> Outcome:
+        """*archive* is here already, or something that is to stay: what the index does not say of it, the file does."""
+        outcome = self.outcome(archive, status)
+        if status is Status.IDENTICAL or self._requirement is not None:
+            outcome = replace(outcome, **_size_and_hash(target, archive.sha256 if status is Status.IDENTICAL else None))
+        if self._requirement is None:
+            return outcome
         try:
-            size, sha256 = target.stat().st_size, archive.sha256
-            if sha256 is None:
-                with target.open("rb") as file:
-                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise _disk(error, target) from error
-        return replace(self.outcome(archive, Status.IDENTICAL), size=size, sha256=sha256)
+            found = self._requirement.attested(archive, self._reader_of(archive), outcome.sha256)
+        except AttestationError as error:
+            raise AttestationError(
+                f"{error.message} ({target} is there already, and was left as it is)", hint=error.hint, code=error.code
+            ) from error
+        return replace(outcome, attested_by=found.by)
 
     def _fetch(self, archive: IndexedArchive, target: Path, status: Status) -> Outcome:
         self._reporter.started(archive)
@@ -157,7 +180,7 @@ class Retriever:
             )
             if isinstance(answer, Downloaded):
                 return answer.attempts, answer.size, answer.sha256
-            if request.auth is not None or answer.status not in REFUSED or not reader.ask_keychain(archive.url):
+            if request.auth is not None or answer.status not in REFUSED or not reader.look_further(archive.url):
                 raise reader.error(answer, archive.url)
 
     def _retried(self, archive: IndexedArchive) -> Callable[[float, str], None]:
@@ -187,6 +210,18 @@ class Retriever:
         finally:
             new.unlink(missing_ok=True)
         return size, digest.hexdigest()
+
+
+def _size_and_hash(path: Path, sha256: str | None) -> dict[str, Any]:
+    """The size of the file *path*, and its SHA-256, unless that is known."""
+    try:
+        size = path.stat().st_size
+        if sha256 is None:
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _disk(error, path) from error
+    return {"size": size, "sha256": sha256}
 
 
 def _agrees(expected: Expected, found: Expected) -> bool:

@@ -52,6 +52,23 @@ _ASKED: Final = ("subdirs", "with_deps", "all_versions", "channels", "virtual_pa
 )
 @click.option("--lock", metavar="FILE", help="Write URLs and hashes of what was fetched (@EXPLICIT).")
 @click.option("--locked", metavar="FILE", help="Fetch exactly what a lock file lists.")
+@click.option(
+    "--require-attestation",
+    metavar="POLICY",
+    help="Fetch only what has an attestation by whom POLICY names, as in repo:OWNER/NAME.",
+)
+@click.option(
+    "--attestation-dir",
+    metavar="FOLDER",
+    help="Look for attestations here first, as FILE.sigstore.json; then beside the package in its channel.",
+)
+@click.option(
+    "--trust-config",
+    metavar="FILE",
+    envvar="KEELBACK_TRUST_CONFIG",
+    show_envvar=True,
+    help="Trust this Sigstore deployment (a ClientTrustConfig), not the public one.",
+)
 @force_option()
 @click.option("--username", metavar="NAME", help="The user, with a password.")
 @secret_options("password", what="password")
@@ -82,6 +99,7 @@ def command(
       keelback fetch https://anaconda.org/my-org my-tool-1.0-h1_0.conda
       keelback fetch ./my-channel --subdir noarch -o copy/
       keelback fetch --locked my.lock -o pkgs/
+      keelback fetch https://prefix.dev/my-channel my-tool --require-attestation repo:my-org/my-repo
 
     \b
     Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 no or refused

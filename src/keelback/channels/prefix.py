@@ -138,6 +138,8 @@ class PrefixChannel(ServerChannel):
 
     def check_credential(self) -> None:
         """Ask GraphQL for ``viewer { login }``, as ``rattler auth login`` does; ``null`` means a bad token."""
+        if isinstance(self._auth, ExchangedToken):  # it was made a moment ago, and is no user's
+            return
         answer = _ask_viewer(self._client, self._server, self._auth)
         if answer.status == 404:  # a server that speaks the upload protocol only
             return

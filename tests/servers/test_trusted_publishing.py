@@ -1,0 +1,610 @@
+"""Runs with trusted publishing, from the command line: a CI system's identity, exchanged at a server that verifies it.
+
+The server is prefix.dev by its name, and so are those that only look like it. What is promised here: one exchange a
+run, the right order of credentials, a reason where there is no token, nothing for anybody else, and not a trace of
+token or identity in anything that keelback says or leaves behind.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import leaks
+from cli_runner import run_keelback
+from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, publish
+from making import make_conda
+from servers.scripted import Fault, Trap, issuers
+from servers.scripted.minting import Publisher
+from servers.scripted.publishing_world import LOOKALIKES, PublishingWorld
+from servers.scripted.sigstore_world import SigstoreWorld
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cli_runner import Completed
+
+QUICK = ("--retries", "1", "--retry-delay", "0.01")
+CREDENTIAL = ExitStatus(3)
+
+
+class Setting:
+    """A world, and a folder of packages."""
+
+    def __init__(self, world: PublishingWorld, folder: Path) -> None:
+        self.world = world
+        self.folder = folder
+        self.packages = folder / "dist"
+        self.home = folder / "home"
+        self.home.mkdir()
+
+    def make(self, count: int = 1) -> None:
+        """Put *count* packages into the folder."""
+        for number in range(count):
+            make_conda(self.packages, f"demo{number}")
+
+    def publish(self, *options: str, env: dict[str, str] | None = None) -> Completed:
+        """``keelback publish``, as a job of GitHub Actions unless *env* is another."""
+        env = self.world.github() if env is None else env
+        arguments = ["publish", "--to", self.world.channel, *QUICK, *options, str(self.packages)]
+        return run_keelback(arguments, env=env, home=self.home)
+
+    def attempt(
+        self, mode: str = "auto", *, env: dict[str, str] | None = None, to: str | None = None, **options: Any
+    ) -> Report:
+        """The same from Python: the report, also of a run that ends before anything is sent."""
+        options = {"retry": Retry(attempts=2, base=0.01), "timeout": 10.0, "trusted_publishing": mode, **options}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (self.world.github() if env is None else env).items():
+                patch.setenv(name, value)
+            try:
+                return publish([self.packages], to or self.world.channel, **options)
+            except KeelbackError as error:
+                return Report(error=Problem.of(error))
+
+    def nobody_was_told(self) -> bool:
+        """Whether no identity was asked for, and none was sent anywhere."""
+        asked = self.world.actions.requests or self.world.prefix.of_step("mint")
+        return not asked and not leaks.find(self.world.elsewhere.heard())
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Iterator[Setting]:
+    """A world with one package in the folder."""
+    with PublishingWorld(tmp_path) as world:
+        found = Setting(world, tmp_path)
+        found.make()
+        yield found
+    world.assert_clean()
+
+
+def error_of(report: Report) -> Problem:
+    """The error that ended a run before anything was sent."""
+    assert report.error is not None
+    assert not any(outcome.status.value == "uploaded" for outcome in report.outcomes)
+    return report.error
+
+
+def statuses(report: Report) -> list[str]:
+    """What became of the archives, in one word each."""
+    assert report.error is None, report.error
+    return [outcome.status.value for outcome in report.outcomes]
+
+
+# --- the way it is meant ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("system", ["github", "gitlab"])
+def test_a_job_publishes_without_any_secret(setting: Setting, system: str) -> None:
+    """In a job of a registered workflow, ``keelback publish`` needs nothing else."""
+    done = setting.publish(env=getattr(setting.world, system)())
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(setting.world.prefix.files) == ["noarch/demo0-1.0-h0_0.conda"]
+    assert setting.world.prefix.used == ["token 1"]
+    assert all(name == "prefix.dev:443" for _, name in map(str.split, setting.world.proxy.asked))
+
+
+@pytest.mark.parametrize("system", ["github", "gitlab"])
+def test_fifty_packages_take_one_exchange(setting: Setting, system: str) -> None:
+    """However many archives, and however many at once: one identity, one exchange."""
+    setting.make(50)
+    issuer = getattr(setting.world, f"{system}_issuer")
+
+    done = setting.publish("-j", "16", env=getattr(setting.world, system)())
+
+    assert done.returncode == 0, done.stderr
+    assert len(setting.world.prefix.files) == 50
+    assert (setting.world.prefix.minted, issuer.made) == (1, 1)
+    assert set(setting.world.prefix.used) == {"token 1"}
+
+
+@pytest.mark.parametrize("lifetime", [None, 900], ids=["opaque", "jwt"])
+def test_a_token_that_expires_half_way_is_exchanged_anew(setting: Setting, lifetime: int | None) -> None:
+    """A run outlives its token: a second exchange, with a new identity, and no archive fails."""
+    setting.make(50)
+    setting.world.prefix.uploads_per_token = 30
+    setting.world.prefix.lifetime = lifetime
+
+    report = setting.attempt(jobs=16)
+
+    assert statuses(report) == ["uploaded"] * 50
+    used = setting.world.prefix.used
+    assert (used.count("token 1"), used.count("token 2")) == (30, 20)
+    assert len(setting.world.audiences) == setting.world.prefix.minted == 2
+
+
+def test_a_token_that_is_about_to_expire_is_exchanged_before_it_does(setting: Setting) -> None:
+    """A token says in itself when it ends; no upload has to fail first."""
+    setting.make(3)
+    setting.world.prefix.lifetime = 0
+
+    report = setting.attempt(jobs=1)
+
+    assert statuses(report) == ["uploaded"] * 3
+    assert [request.status for request in setting.world.prefix.of_step("upload")] == [201] * 3
+    assert setting.world.prefix.minted > 1
+
+
+def test_gitlabs_one_identity_does_for_a_second_token_where_the_server_takes_it_again(setting: Setting) -> None:
+    """GitLab makes one identity a job: whether it buys a second token is up to the server."""
+    setting.make(6)
+    setting.world.prefix.uploads_per_token = 3
+    setting.world.prefix.takes_again = True
+
+    report = setting.attempt(jobs=1, env=setting.world.gitlab())
+
+    assert statuses(report) == ["uploaded"] * 6
+    assert setting.world.prefix.minted == 2
+
+
+def test_where_it_does_not_the_run_says_that_the_identity_was_used_before(setting: Setting) -> None:
+    """What was sent until then stays; the rest names the server's own reason."""
+    setting.make(6)
+    setting.world.prefix.uploads_per_token = 3
+
+    done = setting.publish("--json", "-j", "1", env=setting.world.gitlab())
+
+    assert done.returncode == CREDENTIAL
+    ((channel,),) = [done.json()["channels"]]
+    assert [outcome["status"] for outcome in channel["outcomes"]].count("uploaded") == 3
+    assert "invalid-reuse-token" in done.stdout
+
+
+def test_two_channels_of_one_server_share_one_token(setting: Setting) -> None:
+    """The token is the server's, whatever channel it is for."""
+    done = setting.publish("--to", "https://prefix.dev/no-such-channel")
+
+    assert done.returncode == 1
+    assert (setting.world.prefix.minted, setting.world.prefix.used) == (1, ["token 1", "token 1"])
+
+
+def test_a_dry_run_tries_the_exchange_and_sends_nothing(setting: Setting) -> None:
+    """Whether the set-up is right can be seen beforehand; the token is nobody's that the server could name."""
+    report = setting.attempt(dry_run=True)
+
+    assert statuses(report) == ["uploaded"]
+    assert (setting.world.prefix.minted, setting.world.prefix.used) == (1, [])
+
+
+def test_the_identity_can_be_given(setting: Setting) -> None:
+    """``--oidc-token -`` takes one that was made elsewhere, in any CI or none."""
+    token = setting.world.github_issuer.token("prefix.dev")
+    arguments = ["publish", "--to", setting.world.channel, "--oidc-token", "-", str(setting.packages)]
+
+    done = run_keelback(arguments, env=setting.world.network, input=token, home=setting.home)
+
+    assert done.returncode == 0, done.stderr
+    assert setting.world.prefix.used == ["token 1"]
+    assert setting.world.actions.requests == []
+
+
+# --- with attestations ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("system", "rekor"), [("github", 1), ("github", 2), ("gitlab", 1)])
+def test_packages_are_attested_and_what_the_server_was_given_verifies(
+    setting: Setting, system: str, rekor: int
+) -> None:
+    """``--attest``: a bundle for each archive, all of one certificate, and readers find what they can verify."""
+    setting.make(5)
+    issuer = getattr(setting.world, f"{system}_issuer")
+    policy = {"github": "repo:acme/foo,workflow:release.yml", "gitlab": "project:grp/sub/proj"}[system]
+    names = [f"demo{number}" for number in range(5)]
+    fetched = setting.folder / "fetched"
+    fetched.mkdir()
+    with SigstoreWorld(issuer, rekor=rekor) as sigstore:
+        env = getattr(setting.world, system)()
+        if system == "gitlab":
+            env["SIGSTORE_ID_TOKEN"] = sigstore.identity()
+        trust = ("--trust-config", str(sigstore.trust_config))
+
+        done = setting.publish("--attest", *trust, env=env)
+
+        assert done.returncode == 0, done.stderr
+        assert setting.world.prefix.minted == len(sigstore.fulcio.requests) == 1
+        assert sorted(setting.world.prefix.attestations) == [f"noarch/{name}-1.0-h0_0.conda" for name in names]
+        assert all(len(bundles) == 1 for bundles in setting.world.prefix.attestations.values())
+        for asked, status in ((policy, 0), ("repo:acme/other", 1)):
+            arguments = ["fetch", setting.world.channel, *names, "--require-attestation", asked, *trust]
+            got = run_keelback([*arguments, "-o", str(fetched)], env=setting.world.network, home=setting.home)
+            assert got.returncode == status, got.stderr
+    sigstore.assert_clean()
+    assert len(list(fetched.rglob("*.conda"))) == 5
+
+
+@pytest.mark.parametrize(("server", "step"), [("fulcio", "certificate"), ("rekor", "entry")], ids=["fulcio", "rekor"])
+def test_nothing_is_sent_where_it_cannot_be_attested(setting: Setting, server: str, step: str) -> None:
+    """An archive without the attestation that was asked for is not published."""
+    with SigstoreWorld(setting.world.github_issuer) as sigstore:
+        getattr(sigstore, server).plan(Fault("status", when=step, status=500, times=None))
+        done = setting.publish("--json", "--attest", "--trust-config", str(sigstore.trust_config))
+
+    assert done.returncode == 1
+    assert setting.world.prefix.files == {}
+    assert '"code": "signing"' in done.stdout
+
+
+def test_an_api_key_carries_no_attestation(tmp_path: Path) -> None:
+    """prefix.dev takes attestations with trusted publishing only; the run says so before it sends anything."""
+    key = leaks.new_secret("key")
+    with PublishingWorld(tmp_path, keys={key: "key"}) as world, SigstoreWorld(world.github_issuer) as sigstore:
+        setting = Setting(world, tmp_path)
+        setting.make()
+        env = {**world.github(), "PREFIX_API_KEY": key}
+
+        done = setting.publish("--attest", "--trust-config", str(sigstore.trust_config), env=env)
+
+        assert done.returncode == CREDENTIAL
+        assert world.prefix.requests == sigstore.requests == []
+
+
+# --- which credential -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("present", "used"),
+    [
+        (("option", "variable", "identity", "store"), "option"),
+        (("variable", "identity", "store"), "variable"),
+        (("identity", "store"), "token 1"),
+        (("store",), "store"),
+    ],
+)
+def test_an_explicit_key_goes_before_the_identity_and_the_identity_before_the_stores(
+    tmp_path: Path, present: tuple[str, ...], used: str
+) -> None:
+    """The order: the option, the variable, trusted publishing, the stores; what is not needed is not asked for."""
+    keys = {name: leaks.new_secret(f"key-{name}") for name in ("option", "variable", "store")}
+    with PublishingWorld(tmp_path, keys={key: name for name, key in keys.items()}) as world:
+        setting = Setting(world, tmp_path)
+        setting.make()
+        env = world.github() if "identity" in present else dict(world.network)
+        options = []
+        if "option" in present:
+            key_file = tmp_path / "key"
+            key_file.write_text(keys["option"])
+            options = ["--api-key-file", str(key_file)]
+        if "variable" in present:
+            env["PREFIX_API_KEY"] = keys["variable"]
+        env["RATTLER_AUTH_FILE"] = str(stored(tmp_path, keys["store"]))
+
+        done = setting.publish(*options, env=env)
+
+        assert done.returncode == 0, done.stderr
+        assert world.prefix.used == [used]
+        assert (used == "token 1") == bool(world.actions.requests)
+    world.assert_clean()
+
+
+def stored(folder: Path, key: str) -> Path:
+    """An auth file with a key for prefix.dev."""
+    path = leaks.holds_secrets(folder / "auth.json")
+    path.write_text(json.dumps({"*.prefix.dev": {"BearerToken": key}}))
+    return path
+
+
+def test_never_asks_nobody(setting: Setting) -> None:
+    """``--trusted-publishing never``: no identity is asked for, and none is sent."""
+    error = error_of(setting.attempt("never"))
+
+    assert (error.code, error.exit_status) == ("no-credential", CREDENTIAL)
+    assert setting.nobody_was_told()
+
+
+def test_always_does_not_fall_back(tmp_path: Path) -> None:
+    """``--trusted-publishing always``: no store is used in its place, and the exchange's own error is the run's."""
+    key = leaks.new_secret("store")
+    with PublishingWorld(tmp_path, keys={key: "store"}) as world:
+        setting = Setting(world, tmp_path)
+        setting.make()
+        world.prefix.publishers.clear()
+        env = {**world.github(), "RATTLER_AUTH_FILE": str(stored(tmp_path, key))}
+
+        error = error_of(setting.attempt("always", env=env))
+        assert (error.code, error.exit_status) == ("exchange-refused", CREDENTIAL)
+        assert world.prefix.used == []
+
+        done = setting.publish("--trusted-publishing", "auto", env=env)
+        assert done.returncode == 0
+        assert world.prefix.used == ["store"]
+        assert "trusted publishing failed" in done.stderr
+
+
+def test_always_needs_a_ci_system(setting: Setting) -> None:
+    """Outside CI there is nothing to exchange, and the message says where there is."""
+    error = error_of(setting.attempt("always", env=setting.world.network))
+
+    assert error.code == "no-identity"
+    assert "GitHub Actions" in error.hint
+
+
+def test_auto_outside_ci_goes_on_to_the_stores(setting: Setting) -> None:
+    """On a machine that is no CI nothing changes."""
+    error = error_of(setting.attempt(env=setting.world.network))
+
+    assert error.code == "no-credential"
+    assert setting.nobody_was_told()
+
+
+# --- identities that are refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"repository": "acme/other"}, "invalid-publisher"),
+        ({"repository_owner_id": "666"}, "invalid-publisher"),
+        ({"job_workflow_ref": "acme/foo/.github/workflows/other.yml@refs/tags/v1"}, "invalid-publisher"),
+        ({"job_workflow_ref": "evil/foo/.github/workflows/release.yml@refs/tags/v1"}, "invalid-publisher"),
+        ({"event_name": "pull_request_target"}, "invalid-publisher"),
+        ({"iss": "https://token.actions.evil.example"}, "invalid-publisher"),
+        ({"iss": issuers.GITLAB}, "invalid-token"),
+        ({"exp": 1_700_000_000}, "invalid-token"),
+        ({"nbf": 4_000_000_000}, "invalid-token"),
+        ({"jti": issuers.ABSENT}, "invalid-token"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_an_identity_of_somebody_else_gets_no_token(setting: Setting, changes: dict[str, Any], reason: str) -> None:
+    """The error has the server's words, what the identity says, and what to set up."""
+    setting.world.github_issuer.claims |= changes
+
+    error = error_of(setting.attempt())
+
+    assert error.code == "exchange-refused"
+    assert reason in error.message
+    assert "repository=" in error.message
+    assert "trusted publisher" in error.hint
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"project_path": "grp/sub/other"},
+        {"ci_config_ref_uri": "gitlab.com/grp/sub/proj//other.yml@refs/heads/main"},
+        {"ci_config_ref_uri": "gitlab.com/evil/proj//.gitlab-ci.yml@refs/heads/main"},
+    ],
+)
+def test_gitlabs_identities_are_looked_at_likewise(setting: Setting, changes: dict[str, Any]) -> None:
+    """Another project, another file, another project's file."""
+    error = error_of(setting.attempt(env=setting.world.gitlab(**changes)))
+
+    assert (error.code, "project_path=" in error.message) == ("exchange-refused", True)
+
+
+def test_a_publisher_with_an_environment_wants_it_named(setting: Setting) -> None:
+    """The message shows the claim that is to be compared."""
+    setting.world.prefix.publishers[:] = [
+        Publisher(issuers.GITHUB, "acme/foo", "release.yml", environment="release"),
+    ]
+    setting.world.github_issuer.claims["environment"] = "test"
+    assert "environment=test" in error_of(setting.attempt()).message
+
+    setting.world.github_issuer.claims["environment"] = "release"
+    assert setting.publish().returncode == 0
+
+
+@pytest.mark.parametrize("changes", [{"aud": "pypi"}, {"aud": ["prefix.dev", "pypi"]}, {"aud": issuers.ABSENT}])
+def test_an_identity_for_another_audience_is_not_sent(setting: Setting, changes: dict[str, Any]) -> None:
+    """Whoever else could use it is not given the chance."""
+    setting.world.github_issuer.claims |= changes
+
+    error = error_of(setting.attempt())
+
+    assert error.code == "wrong-audience"
+    assert setting.world.prefix.of_step("mint") == []
+
+
+def test_a_missing_permission_is_named(setting: Setting) -> None:
+    """Without ``id-token: write``, GitHub does not say where to ask."""
+    env = {name: value for name, value in setting.world.github().items() if not name.startswith("ACTIONS_")}
+
+    done = setting.publish("--json", env=env)
+
+    assert done.returncode == CREDENTIAL
+    error = done.json()["error"]
+    assert error["code"] == "no-identity"
+    assert all("id-token: write" in text for text in (error["message"], error["hint"], done.stderr))
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_an_identity_endpoint_that_refuses_is_told_apart(setting: Setting, status: int) -> None:
+    """The error is that of the CI system, with its status."""
+    setting.world.actions.plan(Fault("status", when="id-token", status=status, times=None))
+
+    error = error_of(setting.attempt())
+
+    assert error.code == "no-identity"
+    assert str(status) in error.message
+
+
+# --- a mint endpoint that misbehaves ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault("status", when="mint", status=200, media="html", times=None), "no token"),
+        (Fault("status", when="mint", status=200, body='{"token": "abc"}', times=None), "no token"),
+        (Fault("status", when="mint", status=200, media="empty", times=None), "no token"),
+        (Fault("status", when="mint", status=200, media="text", body="two words", times=None), "no token"),
+        (Fault("status", when="mint", status=403, media="text", body="not on a Sunday", times=None), "not on a Sunday"),
+        (Fault("status", when="mint", status=404, times=None), "404"),
+        (Fault("status", when="mint", status=500, times=None), "500"),
+        (Fault("reset", when="mint", times=None), ""),
+        (Fault("garbage", when="mint", times=None), ""),
+    ],
+    ids=["html", "json", "empty", "words", "403", "404", "500", "reset", "garbage"],
+)
+def test_what_is_no_token_is_not_used_as_one(setting: Setting, fault: Fault, said: str) -> None:
+    """Nothing is uploaded, and the error says what came instead."""
+    setting.world.prefix.plan(fault)
+
+    error = error_of(setting.attempt())
+
+    assert said in error.message
+    assert error.exit_status in {ExitStatus.FAILED, CREDENTIAL}
+    assert setting.world.prefix.of_step("upload") == []
+
+
+def test_a_mint_endpoint_that_never_answers_is_given_up(setting: Setting) -> None:
+    """The run ends with an error that says who did not answer."""
+    setting.world.prefix.plan(Fault("stall-answer", when="mint", times=None))
+
+    error = error_of(setting.attempt(timeout=0.3))
+
+    assert (error.code, "prefix.dev" in error.message) == ("transport", True)
+
+
+def test_a_newline_behind_the_token_ends_up_in_no_header(setting: Setting) -> None:
+    """The body is the token, verbatim; what cannot be one is refused before it is sent anywhere."""
+    setting.world.prefix.written = "{}\n".format
+
+    report = setting.attempt()
+
+    assert error_of(report).code == "exchange-refused"
+    assert setting.world.prefix.of_step("upload") == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_identity_follows_a_redirect(setting: Setting, status: int) -> None:
+    """Not even the bare request arrives there."""
+    with Trap() as trap:
+        setting.world.prefix.plan(Fault("redirect", when="mint", status=status, to=trap.url, times=None))
+        error = error_of(setting.attempt())
+
+    assert error.code == "exchange-refused"
+    assert trap.requests == []
+
+
+def test_a_mint_endpoint_that_shows_the_identity_again_does_not_have_it_shown(setting: Setting) -> None:
+    """The server's words are part of the message, and what is secret in them is not."""
+    token = setting.world.github_issuer.token("prefix.dev")
+    said = f"this is not good enough: {token}"
+    setting.world.prefix.plan(Fault("status", when="mint", status=403, media="text", body=said, times=None))
+    arguments = ["publish", "--to", setting.world.channel, "--oidc-token", "-", "--verbose", str(setting.packages)]
+
+    done = run_keelback(arguments, env=setting.world.network, input=token, home=setting.home)
+
+    assert done.returncode == CREDENTIAL
+    assert "this is not good enough: ****" in done.stderr
+
+
+def test_a_mint_endpoint_that_is_down_for_a_moment_is_asked_again_with_a_new_identity(setting: Setting) -> None:
+    """A server that takes each identity once is not shown the same one twice."""
+    setting.world.prefix.plan(Fault("lost-answer", when="mint"))
+
+    done = setting.publish()
+
+    assert done.returncode == 0, done.stderr
+    assert len(setting.world.audiences) == 2
+
+
+# --- who gets none ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["auto", "always"])
+@pytest.mark.parametrize(
+    "channel",
+    [
+        *(f"prefix+https://{host}/my-channel" for host in LOOKALIKES),
+        "https://evil-prefix.dev/my-channel",
+        "https://prefix.dev.evil.com/my-channel",
+        "https://prefix.dev./my-channel",
+        "https://prefix.dev@example.com/my-channel",
+        "prefix+https://prefix.dev@example.com/my-channel",
+        "prefix+https://prefix.dev:x@example.com/my-channel",
+        "prefix+https://example.com\\@prefix.dev/my-channel",
+        "prefix+https://example.com#@prefix.dev/my-channel",
+        "prefix+https://pref\u0131x.dev/my-channel",
+        "prefix+https://prefix\u3002dev.example.com/my-channel",
+        "http://prefix.dev/my-channel",
+        "prefix+http://prefix.dev/my-channel",
+        "prefix+http://example.com/my-channel",
+    ],
+)
+def test_whoever_is_not_prefix_dev_gets_nothing(setting: Setting, channel: str, mode: str) -> None:
+    """No identity is asked for, let alone sent: not to a name that looks like prefix.dev, and not over plain HTTP."""
+    error = error_of(setting.attempt(mode, to=channel))
+
+    assert error.exit_status in {ExitStatus.USAGE, CREDENTIAL}
+    assert setting.nobody_was_told()
+    assert not any(asked.split()[0] != "CONNECT" for asked in setting.world.proxy.asked)
+
+
+def test_a_server_that_was_named_gets_an_identity_of_its_own(setting: Setting) -> None:
+    """Its audience is its own host, so that it cannot be used anywhere else."""
+    setting.attempt(trusted_publishing_hosts=["example.com"], to="prefix+https://example.com/my-channel")
+
+    assert setting.world.audiences == ["example.com"]
+
+
+def test_naming_one_server_names_no_other(setting: Setting) -> None:
+    """A name counts for itself, not for what is under it or next to it."""
+    named = ["evil.com", "prefix.dev.evil"]
+    setting.attempt(trusted_publishing_hosts=named, to="prefix+https://prefix.dev.evil.com/my-channel")
+
+    assert setting.nobody_was_told()
+
+
+# --- not a trace ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("system", "options"),
+    [("github", ["--json"]), ("github", ["-vv", "--attest"]), ("github", ["--quiet"]), ("gitlab", ["-vv", "--attest"])],
+)
+@pytest.mark.parametrize("goes_well", [True, False], ids=["well", "badly"])
+def test_neither_token_nor_identity_is_shown_or_left_behind(
+    tmp_path: Path, *, system: str, options: list[str], goes_well: bool
+) -> None:
+    """Not in any output, nor in any file: home, working directory, temporary folder and caches are searched."""
+    below = tmp_path / "all"
+    below.mkdir()
+    with PublishingWorld(tmp_path) as world, SigstoreWorld(world.github_issuer, world.gitlab_issuer) as sigstore:
+        setting = Setting(world, below)
+        setting.make(3)
+        if not goes_well:
+            world.prefix.plan(Fault("echo", when="upload", status=403, times=None))
+        variables = {
+            "SIGSTORE_ID_TOKEN": world.gitlab_issuer.token("sigstore"),
+            "KEELBACK_TRUST_CONFIG": str(sigstore.trust_config),
+            "XDG_CACHE_HOME": str(below / "cache"),
+            "XDG_CONFIG_HOME": str(below / "config"),
+            "XDG_DATA_HOME": str(below / "data"),
+            "GITHUB_STEP_SUMMARY": str(below / "summary.md"),
+            "GITHUB_OUTPUT": str(below / "outputs"),
+        }
+
+        done = setting.publish(*options, env={**getattr(world, system)(), **variables})
+
+        assert (done.returncode == 0) == goes_well
+        assert bool(sigstore.rekor.requests) == ("--attest" in options)
+        leaks.check(done.stdout + done.stderr, "the output")
+        for path in below.rglob("*"):
+            if path.is_file():
+                leaks.check(path.read_bytes(), str(path.relative_to(below)))

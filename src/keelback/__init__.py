@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from keelback.credentials.lookup import Match, credential_for
     from keelback.errors import (
         ArchiveError,
+        AttestationError,
         ChannelError,
         ConflictError,
         CredentialError,
         CredentialFileError,
         CredentialRefused,
+        ExchangeError,
         ExitStatus,
         Forbidden,
+        IdentityError,
         Interrupted,
         KeelbackError,
         ServerError,
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     )
     from keelback.fetching import fetch, fetch_locked
     from keelback.findings import Finding, Severity
+    from keelback.provenance.packages import Attested, Verdict, attest, verify
+    from keelback.provenance.policy import Policy
+    from keelback.provenance.verifying import Verified
     from keelback.publishing import publish
     from keelback.report import ChannelReport, Outcome, Problem, Report, Reporter, Status
     from keelback.secret import Secret
@@ -43,6 +49,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ArchiveError": "errors",
+    "AttestationError": "errors",
+    "Attested": "provenance.packages",
     "BasicHTTP": "credentials.kinds",
     "BearerToken": "credentials.kinds",
     "Channel": "channels.base",
@@ -55,15 +63,18 @@ _HOMES = {
     "CredentialError": "errors",
     "CredentialFileError": "errors",
     "CredentialRefused": "errors",
+    "ExchangeError": "errors",
     "ExitStatus": "errors",
     "Finding": "findings",
     "Forbidden": "errors",
+    "IdentityError": "errors",
     "Interrupted": "errors",
     "KeelbackError": "errors",
     "Match": "credentials.lookup",
     "OAuth": "credentials.kinds",
     "Outcome": "report",
     "PackageArchive": "archive",
+    "Policy": "provenance.policy",
     "Problem": "report",
     "Report": "report",
     "Reporter": "report",
@@ -77,6 +88,9 @@ _HOMES = {
     "StoredAuth": "credentials.auth",
     "TransportError": "errors",
     "UsageError": "errors",
+    "Verdict": "provenance.packages",
+    "Verified": "provenance.verifying",
+    "attest": "provenance.packages",
     "check": "checking",
     "credential_for": "credentials.lookup",
     "discover": "archive",
@@ -84,10 +98,13 @@ _HOMES = {
     "fetch_locked": "fetching",
     "inspect": "archive",
     "publish": "publishing",
+    "verify": "provenance.packages",
 }
 
 __all__ = [
     "ArchiveError",
+    "AttestationError",
+    "Attested",
     "BasicHTTP",
     "BearerToken",
     "Channel",
@@ -100,15 +117,18 @@ __all__ = [
     "CredentialError",
     "CredentialFileError",
     "CredentialRefused",
+    "ExchangeError",
     "ExitStatus",
     "Finding",
     "Forbidden",
+    "IdentityError",
     "Interrupted",
     "KeelbackError",
     "Match",
     "OAuth",
     "Outcome",
     "PackageArchive",
+    "Policy",
     "Problem",
     "Report",
     "Reporter",
@@ -122,7 +142,10 @@ __all__ = [
     "StoredAuth",
     "TransportError",
     "UsageError",
+    "Verdict",
+    "Verified",
     "__version__",
+    "attest",
     "check",
     "credential_for",
     "discover",
@@ -130,6 +153,7 @@ __all__ = [
     "fetch_locked",
     "inspect",
     "publish",
+    "verify",
 ]
 
 

@@ -95,8 +95,11 @@ class Attester:
         identity: gives a fresh identity for the audience ``sigstore``; called once, and again when what was signed with
             has expired. What it raises is passed on.
         trust: the Sigstore deployment.
-        channel_url: where the packages go, to be put into each attestation; ``None``: it is left open.
+        channel_url: where the packages go, to be put into each attestation, without secrets; ``None``: it is left open.
         retry: how often, and how patiently, a server is asked again.
+
+    Raises:
+        keelback.errors.UsageError: *channel_url* is none.
     """
 
     def __init__(

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from keelback.archive.findings import Unreadable, quoted
 from keelback.archive.strictjson import parse_object
-from keelback.errors import AttestationError
+from keelback.errors import AttestationError, UsageError
 from keelback.hosts import scheme_and_host
+from keelback.secret import redact
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://schemas.conda.org/attestations-publish-1.schema.json"
@@ -19,6 +20,7 @@ PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 """The type of the payload in which a statement is signed (in-toto, "Envelope")."""
 
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
+_TOKEN_IN_PATH: Final = re.compile(r"\A/t/[^/]+(?=/|\Z)")
 _LONGEST_URL: Final = 2083
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -103,8 +105,22 @@ class Statement:
 
 
 def target_channel(url: str) -> str:
-    """*url* as a statement names a channel: without a slash at its end."""
-    return url.rstrip("/")
+    """*url* as a statement names a channel: without a slash at its end, and without anything that is secret.
+
+    The statement is public for ever: a name and a password in the URL, and a token in its path (``/t/TOKEN/``), are
+    left out, and so is a query.
+
+    Raises:
+        keelback.errors.UsageError: it is no URL of a channel.
+    """
+    if not all(scheme_and_host(url)) or len(url) > _LONGEST_URL or not url.isprintable():
+        raise UsageError(f"{quoted(redact(url))} is no URL of a channel", hint="Give one like https://prefix.dev/NAME.")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UsageError(f"{quoted(redact(url))} is no URL of a channel") from None
+    path = _TOKEN_IN_PATH.sub("", parts.path).rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
 
 
 def _subject(subjects: Any) -> tuple[str, str]:

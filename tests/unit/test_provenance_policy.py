@@ -1,0 +1,227 @@
+"""Whose signature is wanted, and who signed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from keelback.errors import AttestationError, UsageError
+from keelback.provenance.certificate import Signer
+from keelback.provenance.policy import GITHUB, GITLAB, Policy
+
+NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
+COMMIT = "2b1f0c5d8a4e3b6f9c7d0e1a2b3c4d5e6f708192"
+WORKFLOW = "https://github.com/acme/foo/.github/workflows/release.yml@refs/tags/v1"
+ARC = "1.3.6.1.4.1.57264.1"
+
+ON_GITHUB = Signer(
+    name=WORKFLOW,
+    issuer=GITHUB,
+    source_uri="https://github.com/acme/foo",
+    source_digest=COMMIT,
+    source_ref="refs/tags/v1",
+    config_uri=WORKFLOW,
+    issued=NOW,
+    expires=NOW,
+)
+ON_GITLAB = Signer(
+    name="https://gitlab.com/grp/sub/proj//.gitlab-ci.yml@refs/heads/main",
+    issuer=GITLAB,
+    source_uri="https://gitlab.com/grp/sub/proj",
+    source_digest=COMMIT,
+    source_ref="refs/heads/main",
+    config_uri="https://gitlab.com/grp/sub/proj//.gitlab-ci.yml@refs/heads/main",
+    issued=NOW,
+    expires=NOW,
+)
+PERSON = Signer(name="ann@example.com", issuer="https://accounts.google.com", issued=NOW, expires=NOW)
+OWN_SERVER = replace(
+    ON_GITLAB, issuer="https://git.example.com", source_uri="https://git.example.com/grp/proj", config_uri=None
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "signer"),
+    [
+        ("repo:acme/foo", ON_GITHUB),
+        ("repo:Acme/FOO", ON_GITHUB),
+        (f"repo:acme/foo,issuer:{GITHUB}", ON_GITHUB),
+        ("repo:acme/foo,workflow:release.yml,ref:refs/tags/v1", ON_GITHUB),
+        (" repo: acme/foo , workflow: release.yml ", ON_GITHUB),
+        (f"identity:{WORKFLOW},issuer:{GITHUB}", ON_GITHUB),
+        (f"identity:{WORKFLOW},repo:acme/foo", ON_GITHUB),
+        ("repo:acme/foo,workflow:release.yml", replace(ON_GITHUB, config_uri=WORKFLOW.replace("refs/tags/v1", COMMIT))),
+        ("project:grp/sub/proj", ON_GITLAB),
+        ("project:GRP/sub/Proj,workflow:.gitlab-ci.yml", ON_GITLAB),
+        ("project:grp/proj,issuer:https://git.example.com", OWN_SERVER),
+        ("identity:ann@example.com,issuer:https://accounts.google.com", PERSON),
+    ],
+)
+def test_the_one_who_is_wanted_passes(policy, signer):
+    """By repository, project, workflow, branch or name."""
+    Policy.parse(policy).check(signer, "demo.conda")
+
+
+@pytest.mark.parametrize(
+    ("policy", "signer", "code", "what"),
+    [
+        ("repo:acme/bar", ON_GITHUB, "attestation-identity", "repository"),
+        ("repo:acme/fo", ON_GITHUB, "attestation-identity", "repository"),
+        ("repo:acme/foo", replace(ON_GITHUB, source_uri=None), "attestation-identity", "repository is None"),
+        ("repo:acme/foo", replace(ON_GITHUB, source_uri="https://github.com/acme/foo/"), "attestation-identity", ""),
+        ("repo:acme/foo", replace(ON_GITHUB, issuer="https://evil.example"), "attestation-issuer", "evil.example"),
+        ("repo:acme/foo", replace(ON_GITHUB, issuer=GITHUB + "/"), "attestation-issuer", "issuer"),
+        ("repo:acme/foo", replace(ON_GITHUB, issuer=None), "attestation-issuer", "issuer"),
+        ("repo:grp/proj", ON_GITLAB, "attestation-issuer", "issuer"),
+        ("project:grp/sub/proj", ON_GITHUB, "attestation-issuer", "issuer"),
+        ("project:grp/sub", ON_GITLAB, "attestation-identity", "repository"),
+        ("project:grp/proj", OWN_SERVER, "attestation-issuer", "git.example.com"),
+        ("repo:acme/foo,workflow:other.yml", ON_GITHUB, "attestation-identity", "workflow"),
+        ("repo:acme/foo,workflow:RELEASE.yml", ON_GITHUB, "attestation-identity", "workflow"),
+        ("repo:acme/foo,workflow:elease.yml", ON_GITHUB, "attestation-identity", "workflow"),
+        ("repo:acme/foo,ref:refs/heads/main", ON_GITHUB, "attestation-identity", "ref"),
+        (f"identity:{WORKFLOW}x,issuer:{GITHUB}", ON_GITHUB, "attestation-identity", "identity"),
+        ("identity:ANN@example.com,issuer:https://accounts.google.com", PERSON, "attestation-identity", "identity"),
+        ("identity:ann@example.com,issuer:https://evil.example", PERSON, "attestation-issuer", "issuer"),
+    ],
+)
+def test_anybody_else_is_refused_with_the_reason(policy, signer, code, what):
+    """What is wrong is said, and what it has to be."""
+    with pytest.raises(AttestationError, match=r"demo\.conda: ") as caught:
+        Policy.parse(policy).check(signer, "demo.conda")
+    assert caught.value.code == code
+    assert what in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        None,
+        "release.yml",
+        "https://github.com/evil/foo/.github/workflows/release.yml@refs/tags/v1",
+        "https://github.com/acme/foo/.github/workflows/release.yml@refs/tags/v2",
+        "https://github.com/acme/foo/.github/workflows/release.yml",
+        "https://github.com/acme/foo/.github/workflows/x/release.yml@refs/tags/v1",
+        "https://github.com/acme/foo-evil/.github/workflows/release.yml@refs/tags/v1",
+    ],
+)
+def test_a_workflow_is_that_of_its_own_repository_in_the_version_that_ran(uri):
+    """A file of the same name elsewhere, or of another version than the certificate names, is another workflow."""
+    with pytest.raises(AttestationError, match="workflow"):
+        Policy.parse("repo:acme/foo,workflow:release.yml").check(replace(ON_GITHUB, config_uri=uri), "demo.conda")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "empty part"),
+        (",", "empty part"),
+        ("repo:acme/foo,", "empty part"),
+        ("acme/foo", "'acme/foo' is not a key"),
+        ("repository:acme/foo", "'repository' is not a key"),
+        ("Repo:acme/foo", "'Repo' is not a key"),
+        ("repo:", "repo has no value"),
+        ("repo:acme", "OWNER/NAME"),
+        ("repo:acme/foo/bar", "OWNER/NAME"),
+        ("repo:acme/foo,repo:acme/foo", "repo is there twice"),
+        ("repo:acme/foo,project:grp/proj", "both repo"),
+        ("repo:acme/foo,issuer:https://gitlab.com", "another issuer"),
+        ("project:proj", "GROUP/PROJECT"),
+        ("workflow:release.yml", "none of repo, project and identity"),
+        (f"issuer:{GITHUB}", "none of repo, project and identity"),
+        ("identity:ann@example.com", "without the issuer"),
+        ("identity:ann@example.com,issuer:http://accounts.google.com", "https URL"),
+    ],
+)
+def test_a_policy_that_would_let_anybody_pass_or_says_nothing_clear_is_refused(text, why):
+    """The hint has the grammar."""
+    with pytest.raises(UsageError) as caught:
+        Policy.parse(text)
+    assert why in caught.value.message
+    assert "repo:OWNER/NAME" in caught.value.hint
+
+
+def test_a_policy_reads_what_it_writes():
+    """In the order of the grammar."""
+    text = f"repo:acme/foo,workflow:release.yml,ref:refs/tags/v1,issuer:{GITHUB},identity:{WORKFLOW}"
+    assert str(Policy.parse(text)) == text
+
+
+def certificate(extensions, names=None):
+    """A certificate with these extensions of Fulcio's, as raw bytes by number."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([]))
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + dt.timedelta(minutes=10))
+    )
+    for number, raw in extensions.items():
+        extension = x509.UnrecognizedExtension(x509.ObjectIdentifier(f"{ARC}.{number}"), raw)
+        builder = builder.add_extension(extension, critical=False)
+    if names != []:
+        names = names or [x509.UniformResourceIdentifier(WORKFLOW)]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
+    return builder.sign(key, hashes.SHA256())
+
+
+def test_who_signed_is_read_from_the_certificate():
+    """Long values, too, whose length takes more than a byte."""
+    long = "https://example.com/" + "x" * 300
+    signer = Signer.of(certificate({8: b"\x0c\x03abc", 12: b"\x0c\x82\x01\x40" + long.encode(), 20: b"\x0c\x00"}))
+    assert (signer.name, signer.issuer, signer.source_uri, signer.trigger) == (WORKFLOW, "abc", long, "")
+    assert (signer.source_ref, signer.issued) == (None, NOW)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\x0c",
+        b"\x0c\x04abc",
+        b"\x0c\x02abc",
+        b"\x13\x03abc",
+        b"abc",
+        b"\x0c\x81\x03abc",
+        b"\x0c\x01\xff",
+        b"\x0c\x80abc",
+        b"\x0c\x82\x00\x03abc",
+        b"\x0c\x84\xff\xff\xff\xffabc",
+    ],
+)
+def test_an_extension_that_is_no_utf8_string_is_refused(raw):
+    """What one reader takes for a name must not be another name to the next."""
+    with pytest.raises(AttestationError, match="UTF") as caught:
+        Signer.of(certificate({8: raw}))
+    assert caught.value.code == "attestation-certificate"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[], [x509.DNSName("example.com")], [x509.UniformResourceIdentifier(WORKFLOW), x509.RFC822Name("a@example.com")]],
+)
+def test_a_certificate_names_one_identity(names):
+    """None, of a kind that Sigstore does not give, or two: refused."""
+    with pytest.raises(AttestationError) as caught:
+        Signer.of(certificate({}, names))
+    assert caught.value.code == "attestation-certificate"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        x509.RFC822Name("ann@example.com"),
+        x509.OtherName(x509.ObjectIdentifier(f"{ARC}.7"), b"\x0c\x03ann"),
+    ],
+)
+def test_a_person_and_a_user_name_are_identities_too(name):
+    """E-mail addresses, and what Sigstore calls other names."""
+    assert "ann" in Signer.of(certificate({}, [name])).name

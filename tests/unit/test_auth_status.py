@@ -241,3 +241,23 @@ def test_a_helper_is_listed_and_not_run(tmp_path: Path):
     entry = entries(status(tmp_path, KEELBACK_CREDENTIALS_FILE=str(own)))["example.com/chan"]
     assert (entry["kind"], entry["serves"]) == ("Helper", "example.com/chan and what is under it")
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"GITHUB_ACTIONS": "true"}, "GitHub Actions"),
+        ({"GITLAB_CI": "true"}, "GitLab CI"),
+        ({"CI": "true"}, None),
+    ],
+)
+def test_the_ci_system_that_offers_identities_is_named_and_not_asked(
+    tmp_path: Path, variables: dict[str, str], name: str | None
+):
+    """In one line; a job without the permission is named, too, for nothing is sent to find out."""
+    nowhere = {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1:9/", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x" * 8}
+    assert status(tmp_path, **variables, **nowhere)["ci_system"] == name
+    text = run_keelback(["auth", "status"], home=tmp_path, env={**variables, **nowhere}).stdout
+    assert text.count("CI system: ") == (name is not None)
+    assert text.startswith(f"CI system: {name};") == (name is not None)
+    assert ("auth login HOST" in text) == (name is None)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx2
 
 from keelback.channels.challenges import offered_schemes
+from keelback.credentials.confidential import Confidential
 from keelback.diagnosis.wording import sent_by, shown_url
 from keelback.errors import KeelbackError
 from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
 from keelback.report import Problem
-from keelback.secret import redact
+from keelback.secret import MASK, redact
 from keelback.transport import Client, Request, servers_words
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from keelback.transport import Answer
 
@@ -53,41 +54,70 @@ class Asked:
 class AccountingClient(Client):
     """A client that keeps an account of what it sends, redirects included, in :attr:`requests`.
 
-    What is not sent after all, because its credential cannot be used, is not in it.
+    What is not sent after all, because its credential cannot be used, is not in it. No credential is renewed because it
+    was refused: that is what is to be seen.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.requests: list[Asked] = []
+        self._under_way: dict[str, _Watched | None] = {}
 
     def send(self, request: Request) -> Answer:
         """See :class:`Client`."""
-        watched = None if request.auth is None else _Watched(request.auth)
+        return super().send(replace(request, auth=_watched(request.auth)))
+
+    def persist(self, request: Request, once: Callable[[], Answer]) -> Answer:
+        """See :class:`Client`; *once* may send a request that is made anew each time, to the URL of *request*."""
+        self._under_way.pop(request.url, None)
         try:
-            answer = super().send(replace(request, auth=watched))
+            answer = super().persist(request, once)
         except KeelbackError as error:
-            if watched is None or watched.was_sent:
-                self._note(request, None, error.message)
+            if request.url in self._under_way:
+                watched = self._under_way[request.url]
+                if watched is None or watched.was_sent:
+                    self._note(request, None, error.message)
             raise
         self._note(request, answer.status, _said(answer))
         return answer
 
+    def send_once(self, request: Request) -> Answer:
+        """See :class:`Client`."""
+        watched = self._under_way[request.url] = _watched(request.auth)
+        return super().send_once(replace(request, auth=watched))
+
     def _note(self, request: Request, status: int | None, said: str) -> None:
-        self.requests.append(Asked(request.method, shown_url(request.url), sent_by(request.auth), status, said))
+        watched = self._under_way.get(request.url)
+        sent = None if watched is None else watched.words
+        self.requests.append(Asked(request.method, shown_url(request.url), sent, status, said))
 
 
 class _Watched(httpx2.Auth):
-    """What *auth* does to a request, and whether one was sent with it."""
+    """What *auth* does to a request, and whether one was sent with it.
+
+    Attributes:
+        was_sent: whether a request was sent.
+        words: what *auth* put onto it, without the secret.
+    """
 
     def __init__(self, auth: httpx2.Auth) -> None:
         self._auth = auth
         self.was_sent = False
+        self.words = sent_by(auth)
 
     def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         """See :class:`httpx2.Auth`; all kinds of credential send a request once."""
         ready = next(self._auth.sync_auth_flow(request))
         self.was_sent = True
+        if isinstance(self._auth, Confidential):
+            scheme = ready.headers.get("authorization", "").partition(" ")[0]
+            bare = "a secret in its body" if ready.method == "POST" else None
+            self.words = f"Authorization: {scheme} {MASK}" if scheme else bare
         yield ready
+
+
+def _watched(auth: httpx2.Auth | None) -> _Watched | None:
+    return auth if auth is None or isinstance(auth, _Watched) else _Watched(auth)
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,21 @@ from keelback.channels.registry import target_of
 from keelback.credentials.keys import keys_for
 from keelback.credentials.logins import served_by
 from keelback.credentials.lookup import find, login_name
+from keelback.credentials.oidc.exchanged import ExchangedToken
+from keelback.credentials.oidc.providers import provider_in
+from keelback.credentials.oidc.trusted import Mode, TrustedPublishing
 from keelback.credentials.paths import home_folder
 from keelback.credentials.stores import WritableStore
 from keelback.diagnosis import mistakes
 from keelback.diagnosis.asking import AccountingClient, read_channel
+from keelback.diagnosis.exchanging import Exchanging
 from keelback.diagnosis.expiry import expiry_of
 from keelback.diagnosis.result import Checkup, Used
 from keelback.diagnosis.stores import Opened, State, captured_warnings, open_stores, places
 from keelback.diagnosis.subject import Subject, SubjectKind, understood
 from keelback.diagnosis.verdict import Judge
 from keelback.diagnosis.wording import shown_url
-from keelback.errors import CredentialError, ExitStatus, KeelbackError
+from keelback.errors import CredentialError, ExitStatus, KeelbackError, UsageError
 from keelback.hosts import host_of
 from keelback.report import Problem
 
@@ -38,6 +42,7 @@ def check_up(
     text: str,
     client: AccountingClient,
     *,
+    trusted: TrustedPublishing | None = None,
     auth_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
     home: Path | None = None,
@@ -47,11 +52,13 @@ def check_up(
     """Find the credential for *text*, and ask its server.
 
     The channel is first read without a credential; one that is found is tried in any case, as the tools of the rattler
-    family send it to channels that answer everybody, too.
+    family send it to channels that answer everybody, too. So is the identity of the CI system, where ``publish`` would
+    exchange it for a token.
 
     Args:
         text: the URL of a channel, a host, a bucket, or a folder.
         client: sends the requests.
+        trusted: when that identity is exchanged, and with whom.
         auth_file: a file named for this run; it is then the only store.
         environ: the variables, in place of the process's own.
         home: the user's home directory, in place of the process's own.
@@ -59,14 +66,21 @@ def check_up(
         now: the time, in Unix seconds.
 
     Raises:
-        UsageError: *text* is none of these.
+        UsageError: *text* is none of these; or it is no channel, and trusted publishing alone is to be used.
     """
     subject = understood(text)
+    trusted = trusted or TrustedPublishing()
+    if trusted.insists and subject.sort is not SubjectKind.CHANNEL:
+        raise UsageError(
+            f"{shown_url(subject.url)} is no channel on a server, and an identity is exchanged for one",
+            hint="Name the URL of a channel.",
+        )
     if subject.sort is SubjectKind.FOLDER:
         return _folder(subject)
     examination = _Examination(
         subject,
         client,
+        trusted,
         os.environ if environ is None else environ,
         home or home_folder(),
         time.time() if now is None else now,
@@ -88,10 +102,17 @@ class _Examination:
     """One checkup under way."""
 
     def __init__(
-        self, subject: Subject, client: AccountingClient, environ: Mapping[str, str], home: Path | None, now: float
+        self,
+        subject: Subject,
+        client: AccountingClient,
+        trusted: TrustedPublishing,
+        environ: Mapping[str, str],
+        home: Path | None,
+        now: float,
     ) -> None:
         self._subject = subject
         self._client = client
+        self._trusted = trusted
         self._environ = environ
         self._home = home
         self._now = now
@@ -112,7 +133,8 @@ class _Examination:
         if subject.sort is SubjectKind.BUCKET:
             judge.bucket()
         elif subject.sort is SubjectKind.HOST:
-            judge.host(self._ask_whose(used))
+            provider = None if self._trusted.mode is Mode.NEVER else provider_in(self._environ)
+            judge.host(self._ask_whose(used), None if provider is None else provider.name)
         else:
             anonymous = read_channel(self._client, subject.url, None)
             auth = used.credential if used is not None and isinstance(used.credential, httpx2.Auth) else None
@@ -130,21 +152,48 @@ class _Examination:
     # --- the credential -----------------------------------------------------------------------------------------------
 
     def _choose(self) -> Used | None:
-        """The credential that the URL gets: its own, that of the server's variable, or that of a store."""
-        subject, stores = self._subject, [opened.store for opened in self._result.stores if opened.store is not None]
-        if subject.token is not None:
-            return Used(subject.token, "the URL itself", in_url=True)
+        """The credential that the URL gets: its own, that of the server's variable, an exchanged one, a stored one."""
+        session = Session(self._client, list, None, self._environ, self._trusted)
         try:
-            if subject.channel is not None:
-                session = Session(self._client, lambda: stores, None, self._environ)
-                given, _ = given_for_reading(subject.channel, target_of(subject.named), session)
-                if given is not None:
-                    return Used(given.credential, given.source)
-            match = find(subject.asked, stores)
+            used = None if self._trusted.insists else self._given(session)
+            if self._subject.sort is SubjectKind.CHANNEL:
+                used = self._exchange(session, used) or used
+            return used or (None if self._trusted.insists else self._stored())
         except CredentialError as error:
             self._unusable = True
             self._result.findings.append(Problem.of(error))
             return None
+
+    def _given(self, session: Session) -> Used | None:
+        """What takes precedence over trusted publishing."""
+        subject = self._subject
+        if subject.token is not None:
+            return Used(subject.token, "the URL itself", in_url=True)
+        if subject.asked != subject.url:  # it has a name and a password in it
+            return self._stored()
+        if subject.channel is None:
+            return None
+        given, _ = given_for_reading(subject.channel, target_of(subject.named), session)
+        return None if given is None else Used(given.credential, given.source)
+
+    def _exchange(self, session: Session, given: Used | None) -> Used | None:
+        """The token for the CI system's identity, unless there is a credential that was *given*."""
+        exchanging = Exchanging(session, self._client, self._subject.channel, self._subject.url, self._now)
+        attempt = self._result.trusted = exchanging.attempt
+        if given is not None:
+            attempt.preceded_by = given.source
+            return None
+        access = exchanging.carry_out()
+        if access is None:
+            return None
+        attempt.precedes = next(
+            (f"key {key!r} of {opened.name}" for key, opened in self._tried if key in opened.keys), ""
+        )
+        return Used(access.credential, access.source)
+
+    def _stored(self) -> Used | None:
+        stores = [opened.store for opened in self._result.stores if opened.store is not None]
+        match = find(self._subject.asked, stores)
         if match is None:
             return None
         store = match.store
@@ -168,6 +217,8 @@ class _Examination:
 
     def _look_at(self, used: Used) -> None:
         result = self._result
+        if isinstance(used.credential, ExchangedToken):  # which its own account says all of
+            return
         if used.key is not None:
             result.serves = served_by(used.key, used.credential.kind)
         elif used.in_url:
@@ -183,7 +234,9 @@ class _Examination:
 
     def _ask_whose(self, used: Used | None) -> Identity | None:
         """What the server says of the credential itself, where there is such a question."""
-        if used is None or not isinstance(used.credential, httpx2.Auth):
+        if used is None or isinstance(used.credential, ExchangedToken):  # whose that is, the identity says
+            return None
+        if not isinstance(used.credential, httpx2.Auth):
             return None
         result = self._result
         try:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from keelback.credentials.kinds import Credential
     from keelback.diagnosis.asking import Asked
+    from keelback.diagnosis.exchanging import Attempt
     from keelback.diagnosis.stores import Opened
     from keelback.diagnosis.subject import SubjectKind
 
@@ -23,7 +24,7 @@ class Used:
 
     Attributes:
         credential: the credential.
-        source: where it is: a store's name, a variable, the URL itself.
+        source: where it is: a store's name, a variable, trusted publishing, the URL itself.
         key: under which key; ``None`` where it is not in a store.
         writable: whether its store can be given a renewed one.
         in_url: whether it stands in the URL itself.
@@ -46,6 +47,7 @@ class Checkup:
         host: its host, as it stands in keys.
         stores: all stores.
         keys: the keys that serve it, in the order in which they are tried.
+        trusted: what came of trusted publishing; ``None`` where there is no channel for it.
         used: the credential; ``None`` where there is none, or none that can be used.
         serves: which URLs its key is for.
         expires: when it expires, in words.
@@ -64,6 +66,7 @@ class Checkup:
     host: str
     stores: Sequence[Opened] = ()
     keys: Sequence[str] = ()
+    trusted: Attempt | None = None
     used: Used | None = None
     serves: str = ""
     expires: str = ""
@@ -88,6 +91,7 @@ class Checkup:
                 {"name": opened.name, "state": str(opened.state), "keys": len(opened.keys)} for opened in self.stores
             ],
             "match": used and {"store": used.source, "key": used.key, "kind": used.credential.kind},
+            "trusted_publishing": None if self.trusted is None else self.trusted.to_json(),
             "requests": [asked.to_json() for asked in self.requests],
             "read": self.read,
             "upload": self.upload,

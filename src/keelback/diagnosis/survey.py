@@ -11,6 +11,7 @@ from keelback.channels.registry import services
 from keelback.credentials.deadkeys import dead_keys
 from keelback.credentials.kinds import BasicHTTP, Credential, S3Credentials
 from keelback.credentials.logins import served_by
+from keelback.credentials.oidc.providers import provider_in
 from keelback.credentials.paths import home_folder
 from keelback.credentials.stores import WritableStore
 from keelback.credentials.usernames import shown_username
@@ -69,12 +70,14 @@ class Survey:
     Attributes:
         stores: in the order in which they are looked in.
         variables: those that are set and take precedence over the stores, with the server that each is for.
+        ci_system: the CI system that is detected and makes identities; ``None`` for none.
         unread: files with credentials that nobody reads.
         taken_at: when this was, in Unix seconds.
     """
 
     stores: Sequence[Listed]
     variables: Mapping[str, str]
+    ci_system: str | None
     unread: Sequence[Problem]
     taken_at: float
 
@@ -115,7 +118,9 @@ def survey(
     with captured_warnings():  # they are about what is said here anyway
         listed = [Listed(each, list(_entries(each, opened, now))) for each in opened]
     variables = {name: service.title for service in services() for name in service.variables if environ.get(name)}
-    return Survey(listed, variables, list(_unread(home)) if auth_file is None else [], now)
+    provider = provider_in(environ)
+    ci_system = None if provider is None else provider.name
+    return Survey(listed, variables, ci_system, list(_unread(home)) if auth_file is None else [], now)
 
 
 def _entries(opened: Opened, everywhere: Sequence[Opened], now: float) -> Iterator[Entry]:

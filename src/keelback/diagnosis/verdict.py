@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keelback.credentials.lookup import login_name
+from keelback.credentials.oidc.exchanged import ExchangedToken
+from keelback.credentials.oidc.trusted import Mode
 from keelback.diagnosis import mistakes
-from keelback.diagnosis.wording import described
+from keelback.diagnosis.exchanging import Standing
+from keelback.diagnosis.wording import described, shown_url
 from keelback.errors import ExitStatus
 
 if TYPE_CHECKING:
@@ -46,10 +49,13 @@ class Judge:
             said = "S3 keys are found for this bucket. It was not asked: what they permit shows when they are used."
             self._conclude(said, ExitStatus.OK)
 
-    def host(self, identity: Identity | None) -> None:
-        """Of a host, by what it says of the credential."""
+    def host(self, identity: Identity | None, ci_system: str | None) -> None:
+        """Of a host, by what it says of the credential, or in a job of *ci_system*, which offers an identity."""
         used = self._result.used
-        if used is None:
+        if used is None and ci_system is not None and not self._unusable:
+            said = f"No store has a credential for it. Whether trusted publishing from {ci_system} serves is not known:"
+            self._conclude(f"{said} name the URL of a channel, to have it tried.", ExitStatus.CREDENTIAL)
+        elif used is None:
             self._conclude(self._none_found(), ExitStatus.CREDENTIAL)
         elif identity is not None and identity.valid:
             whose = f" as {identity.name}" if identity.name else ""
@@ -65,11 +71,15 @@ class Judge:
             self._conclude(f"{said} name the URL of a channel, to have it read.", ExitStatus.OK)
 
     def channel(self, anonymous: Reading, known: Reading | None, identity: Identity | None) -> None:
-        """Of a channel, by how it was read without the credential and with it."""
+        """Of a channel, by how it was read without the credential and with it, and by what trusted publishing gave."""
+        self._read(anonymous, known, identity)
+        self._add_trusted_publishing()
+
+    def _read(self, anonymous: Reading, known: Reading | None, identity: Identity | None) -> None:
         result, used = self._result, self._result.used
         refused = identity is not None and identity.valid is False
         last = anonymous if known is None else known
-        if used is not None and known is not None and (known.status == 401 or refused):
+        if used is not None and known is not None and not self._is_exchanged and (known.status == 401 or refused):
             result.findings += mistakes.in_scheme(used.credential, known.offers or anonymous.offers, self._subject.url)
         mismatched = anonymous.refused and self._has("wrong-kind")  # such servers may say 404 to what they do not know
         if known is not None and (known.refused or (known.ok and refused) or (mismatched and known.status == 404)):
@@ -87,11 +97,42 @@ class Judge:
             if self._unusable:
                 self._result.exit_status = ExitStatus.CREDENTIAL
         elif known is not None and known.ok:
-            self._conclude(f"The channel can be read with the {self._what(used)}.", ExitStatus.OK, read=True)
+            said = f"The channel can be read with the {self._what(used)}."
+            self._conclude(self._exchange_works() if self._is_exchanged else said, ExitStatus.OK, read=True)
         elif last.refused:
             self._conclude(self._wants_one(anonymous), ExitStatus.CREDENTIAL, read=False)
         else:
-            self._conclude(self._not_there(last), ExitStatus.FAILED, read=False)
+            gave = f"{self._gave_a_token()}. " if self._is_exchanged else ""
+            self._conclude(f"{gave}{self._not_there(last)}", ExitStatus.FAILED, read=False)
+
+    @property
+    def _is_exchanged(self) -> bool:
+        used = self._result.used
+        return used is not None and isinstance(used.credential, ExchangedToken)
+
+    def _gave_a_token(self) -> str:
+        attempt = self._result.trusted
+        assert attempt is not None  # noqa: S101 - the token came from there
+        return f"Trusted publishing works: {attempt.host} gave a token for the identity from {attempt.offered_by}"
+
+    def _exchange_works(self) -> str:
+        return (
+            f"{self._gave_a_token()}, and the channel can be read with it. Whether it permits uploads shows when a "
+            f"package is sent: keelback publish --to {shown_url(self._subject.named)} PATHS..."
+        )
+
+    def _add_trusted_publishing(self) -> None:
+        """Add why trusted publishing gave nothing, with what to do about it, unless something else serves as well."""
+        result, attempt = self._result, self._result.trusted
+        if attempt is None or attempt.problem is None:
+            return
+        if attempt.lacks_identity and result.used is not None:
+            return
+        instead = "" if result.used is None else f", and the {self._what(result.used)} is used in its place"
+        why = f"Trusted publishing does not work here{instead}: {attempt.problem.message.rstrip('.')}."
+        result.verdict = f"{result.verdict.rstrip()} {why} {attempt.next_step}".rstrip()
+        result.exit_status = max(result.exit_status, attempt.exit_status)
+        result.findings.append(attempt.problem)
 
     def _refused(self, anonymous: Reading, known: Reading) -> str:
         what = self._what(self._result.used)
@@ -100,6 +141,11 @@ class Judge:
                 f"{self._result.host} redirects to {known.elsewhere}, where the credential does not go, and which "
                 f"answers {known.status}: use the URL to which the channel has moved."
             )
+        if self._is_exchanged:
+            return (
+                f"There is a {what}, and the server does not let it read this channel ({known.status}): see that the "
+                "trusted publisher is registered for this channel, and not for another."
+            )
         if self._has("expired"):
             why = f"The {what} has expired, and is refused."
         elif self._has("wrong-kind"):
@@ -107,7 +153,9 @@ class Judge:
         elif known.status == 403:
             why = f"The server takes the {what}, or does not say, but does not let it read this channel (403)."
         else:
-            why = f"The server refuses the {what}: it may have been revoked, or be for another server."
+            why = f"The server refuses the {what}; it may have been revoked, or be for another server."
+        if self._is_set_aside:
+            why += " Without it, trusted publishing is used here."
         if anonymous.ok:
             why += " Everybody can read the channel without it, but tools that send it are refused: mend or remove it."
         return why
@@ -127,11 +175,15 @@ class Judge:
             self._conclude("No answer came, so that nothing is known of the channel.", ExitStatus.FAILED)
 
     def _open_to_all(self, known: Reading | None) -> str:
-        said = "Everybody can read this channel; no credential is needed."
+        attempt = self._result.trusted
+        failed = attempt is not None and attempt.problem is not None
+        said = f"Everybody can read this channel; no credential is needed{' for that' if failed else ''}."
         if self._unusable:
             return f"{said} But the one that is stored cannot be used, and tools that look for it stop there."
         if known is None:
             return said
+        if known.ok and self._is_exchanged:
+            return self._exchange_works()
         if known.ok:
             return f"{said} The one that is stored does no harm to reading."
         return f"{said} With the one that is stored, the server answers {known.status}."
@@ -160,7 +212,29 @@ class Judge:
     def _none_found(self) -> str:
         if self._unusable:
             return "The credential that is stored for it cannot be used."
+        attempt = self._result.trusted
+        if attempt is not None and attempt.problem is not None:  # which says what to do
+            return "" if attempt.trusted.insists else "No store has a credential for it."
+        if attempt is not None and attempt.offered_by is not None and attempt.standing is Standing.NOT_NAMED:
+            return (
+                f"No store has a credential for it, and no identity was sent to {attempt.host}, which is not known to "
+                f"take one: if the server is yours, give --trusted-publishing-host {attempt.host}."
+            )
         return f"No store has a credential for it. {self._how_to_log_in()}"
+
+    @property
+    def _is_set_aside(self) -> bool:
+        """Whether trusted publishing could be tried, and is not because of a variable."""
+        attempt, used = self._result.trusted, self._result.used
+        return (
+            attempt is not None
+            and used is not None
+            and not used.in_url
+            and attempt.preceded_by == used.source
+            and attempt.offered_by is not None
+            and attempt.standing.permits
+            and attempt.trusted.mode is not Mode.NEVER
+        )
 
     def _how_to_log_in(self) -> str:
         return f"Log in with: keelback auth login {login_name(self._subject.url)}"

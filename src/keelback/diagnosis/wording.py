@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, HeaderAuth, OAuth, S3Credentials
+from keelback.credentials.oidc.exchanged import ExchangedToken
 from keelback.diagnosis.stores import State
 from keelback.findings import printable
 from keelback.secret import MASK, redact
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from keelback.credentials.kinds import Credential
     from keelback.diagnosis.stores import Opened
 
-_DISPLAYED: Final = {S3Credentials.kind: "S3"}
-"""Where ``rattler auth status`` has another name for a kind than the auth file (rattler, auth.rs)."""
+_DISPLAYED: Final = {S3Credentials.kind: "S3", ExchangedToken.kind: "short-lived token"}
+"""Where ``rattler auth status`` has another name for a kind than the auth file (rattler, auth.rs), or has none."""
 
 
 def kind_name(credential: Credential | type[Credential]) -> str:
@@ -48,7 +49,7 @@ def sent_by(auth: httpx2.Auth | None) -> str | None:
     match auth:
         case None:
             return None
-        case BearerToken() | OAuth():
+        case BearerToken() | OAuth() | ExchangedToken():
             return f"Authorization: Bearer {MASK}"
         case BasicHTTP():
             return f"Authorization: Basic {MASK}"

@@ -258,12 +258,7 @@ class Client:
             raise TransportError(f"{redact(request.url)!r} is no URL: {error}") from error
         if not url.host or url.scheme not in ("http", "https"):
             raise TransportError(f"{request.url!r} is no http(s) URL with a host")
-        if (
-            url.scheme == "https"
-            or request.auth is None
-            or is_loopback(url.host)
-            or self.may_be_insecure(request.url)
-        ):
+        if url.scheme == "https" or request.auth is None or is_loopback(url.host) or self.may_be_insecure(request.url):
             return url
         raise TransportError(
             f"a credential would go to {url.host} over plain HTTP, where anyone on the way can read it",

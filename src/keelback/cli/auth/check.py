@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 import click
 
 from keelback.cli.auth.common import insecure_option, store_options
+from keelback.cli.options import json_text, trusted_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keelback.diagnosis.asking import Asked
     from keelback.diagnosis.result import Checkup
+    from keelback.secret import Secret
 
 
 @click.command("check")
 @click.argument("url", metavar="URL")
 @store_options
+@trusted_options
 @insecure_option
 @click.option(
     "--timeout",
@@ -31,11 +34,14 @@ if TYPE_CHECKING:
     help="Give up on an answer after this long without progress.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
-def command(
+def command(  # noqa: PLR0913 - each is an option
     url: str,
     *,
     auth_file: str | None,
     no_keychain: bool,
+    trusted_publishing: str,
+    trusted_publishing_hosts: tuple[str, ...],
+    oidc_token: Secret | None,
     insecure_hosts: tuple[str, ...],
     timeout: float,
     as_json: bool,
@@ -43,27 +49,31 @@ def command(
     """Say which credential a URL gets, and whether the server takes it.
 
     URL is that of a channel, as for 'keelback publish --to' or as conda reads it; also a host, s3://BUCKET, or a
-    folder. The channel's index is asked for without a credential, and with the one that is found.
+    folder. The channel's index is asked for without a credential, and with the one that is found. In a job of a CI
+    system, its identity is exchanged as 'keelback publish' would do it, and what came of that is shown.
 
     \b
     Examples:
       keelback auth check https://repo.prefix.dev/my-channel
       keelback auth check prefix.dev
+      keelback auth check https://prefix.dev/my-channel --trusted-publishing always
 
     \b
     Exit status: 0 the channel can be read, 1 it cannot for another reason than the
-    credential, 2 wrong usage, 3 there is no credential for it, or one that is
-    refused. A host or a bucket that cannot be asked: 0 a credential is found.
+    credential, 2 wrong usage, 3 there is no credential for it, or it is refused, or
+    the identity is. A host or a bucket that cannot be asked: 0 a credential is found.
     """
+    from keelback.credentials.oidc.trusted import TrustedPublishing  # noqa: PLC0415 - not for --help
     from keelback.diagnosis.asking import AccountingClient  # noqa: PLC0415 - not for --help
     from keelback.diagnosis.checkup import check_up  # noqa: PLC0415 - not for --help
     from keelback.transport import Retry  # noqa: PLC0415 - not for --help
 
+    trusted = TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, oidc_token)
     path = None if auth_file is None else Path(auth_file)
     retry = Retry(attempts=2, base=0.5, patience=5)
     with AccountingClient(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts) as client:
-        result = check_up(url, client, auth_file=path, keychain=not no_keychain)
-    click.echo(json.dumps(result.to_json(), indent=2) if as_json else "\n".join(_lines(result)))
+        result = check_up(url, client, trusted=trusted, auth_file=path, keychain=not no_keychain)
+    click.echo(json_text(result.to_json()) if as_json else "\n".join(_lines(result)))
     sys.exit(int(result.exit_status))
 
 
@@ -71,6 +81,7 @@ def _lines(result: Checkup) -> Iterator[str]:
     from keelback.diagnosis.wording import one_line  # noqa: PLC0415 - not for --help
 
     sections = (
+        ("Trusted publishing", _trusted_lines(result)),
         ("Stores, in the order in which they are looked in", _store_lines(result)),
         ("Keys, in the order in which they are tried", _key_lines(result)),
         ("Credential", _credential_lines(result)),
@@ -94,6 +105,17 @@ def _styled(line: str) -> str:
     """*line*, in which nothing can steer the terminal any more, with its label in colour."""
     label = "  hint:"
     return click.style(label, fg="cyan") + line.removeprefix(label) if line.startswith(label) else line
+
+
+def _trusted_lines(result: Checkup) -> Iterator[str]:
+    from keelback.credentials.oidc.trusted import TrustedPublishing  # noqa: PLC0415 - not for --help
+    from keelback.diagnosis.exchangewords import lines  # noqa: PLC0415 - not for --help
+
+    attempt = result.trusted
+    if attempt is None:
+        return
+    if attempt.offered_by is not None or attempt.trusted != TrustedPublishing() or os.environ.get("CI"):
+        yield from lines(attempt)
 
 
 def _store_lines(result: Checkup) -> Iterator[str]:
@@ -162,7 +184,10 @@ def _why_not_known(result: Checkup) -> str:
 
 
 def _finding_lines(result: Checkup) -> Iterator[str]:
+    shown = None if result.trusted is None else result.trusted.problem
     for problem in result.findings:
+        if problem is shown:
+            continue
         yield f"{problem.message.rstrip('.')}."
         if problem.hint:
             yield f"  hint: {problem.hint}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keelback.cli.auth.common import store_options
+from keelback.cli.options import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def command(*, auth_file: str | None, no_keychain: bool, as_json: bool) -> None:
     from keelback.diagnosis.survey import survey  # noqa: PLC0415 - not for --help
 
     found = survey(None if auth_file is None else Path(auth_file), keychain=not no_keychain)
-    click.echo(json.dumps(_document(found), indent=2) if as_json else "\n".join(_lines(found)))
+    click.echo(json_text(_document(found)) if as_json else "\n".join(_lines(found)))
     sys.exit(int(found.exit_status))
 
 
@@ -47,6 +47,7 @@ def _document(found: Survey) -> dict[str, Any]:
     return {
         "version": JSON_VERSION,
         "stores": [_store_document(listed) for listed in found.stores],
+        "ci_system": found.ci_system,
         "variables": [{"name": name, "for": server} for name, server in found.variables.items()],
         "findings": [problem.to_json() for problem in found.unread],
     }
@@ -84,6 +85,8 @@ def _lines(found: Survey) -> Iterator[str]:
     if found.variables:
         yield "Variables that take precedence over the stores:"
         yield from (f"  {name}, for {server}" for name, server in found.variables.items())
+    if found.ci_system is not None:
+        yield f"CI system: {found.ci_system}; where a server takes its identity, that takes precedence over the stores"
     for number, listed in enumerate(found.stores, 1):
         opened = listed.opened
         yield f"{number}. {click.style(one_line(opened.name), bold=True)}{_state_words(listed)}"
@@ -91,7 +94,7 @@ def _lines(found: Survey) -> Iterator[str]:
         for entry in listed.entries:
             yield from _entry_lines(entry, found.taken_at)
     yield from _problem_lines(found.unread, "")
-    if found.is_empty:
+    if found.is_empty and found.ci_system is None:
         yield "No credentials yet. Log in with: keelback auth login HOST"
 
 

@@ -62,7 +62,7 @@ sbom: dist
 	$(BIN)/python -m pip --python build/sbom/keelback install --quiet --no-deps --no-index --find-links dist keelback
 	$(BIN)/python -m pip --python build/sbom/keelback install --quiet --constraint constraints.txt "keelback[provenance]"
 	$(PYTHON) -m venv build/sbom/tool
-	build/sbom/tool/bin/python -m pip install --quiet "cyclonedx-bom>=7,<8"
+	build/sbom/tool/bin/python -m pip install --quiet --requirement tests/peers/cyclonedx-requirements.txt
 	build/sbom/tool/bin/cyclonedx-py environment --output-reproducible --output-file dist/keelback.cdx.json build/sbom/keelback
 
 constraints:

@@ -4,7 +4,8 @@
 
 Quetz is a real server whose dependencies are too old to share an environment with anything else; SeaweedFS is an S3
 server that comes as a wheel, with boto3 as a client of it; the identity server is oidc-provider, which needs Node.js.
-The public bundles are attestations that others made, in the source distributions that carry them.
+The public bundles are attestations that others made, in the source distributions that carry them; CycloneDX's tool
+makes a bill of materials.
 What cannot be made is said, with the reason, and its tests are skipped; with
 ``KEELBACK_REQUIRE_PEERS`` set it is a failure.
 nginx is not made here: it comes from the system (see CONTRIBUTING.md).
@@ -115,6 +116,7 @@ def main() -> int:
     made = {
         "quetz": make_environment("quetz"),
         "seaweedfs": make_environment("seaweedfs"),
+        "cyclonedx": make_environment("cyclonedx"),
         "identity-server": make_identity_server(),
         "public-bundles": get_public_bundles(),
     }

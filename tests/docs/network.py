@@ -7,14 +7,7 @@ it. So keys, URLs and messages are those that a reader sees, and nothing leaves 
 from __future__ import annotations
 
 import contextlib
-import select
-import socket
-import socketserver
-import ssl
-import threading
 from typing import TYPE_CHECKING, Any, Final, Self
-
-import trustme
 
 from leaks import new_secret
 from servers.scripted import (
@@ -22,16 +15,21 @@ from servers.scripted import (
     Answer,
     ArtifactoryServer,
     Exchange,
-    PrefixServer,
     QuetzServer,
     ScriptedServer,
+    issuers,
     json_answer,
     route,
 )
 from servers.scripted.channel import basic_credential, credential
 from servers.scripted.channel_server import channel
+from servers.scripted.ci_identity import GitHubIdentityServer
+from servers.scripted.minting import MintingServer, Publisher
+from servers.scripted.proxy import CertificateAuthority, Proxy
+from servers.scripted.sigstore_world import SigstoreWorld
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -39,8 +37,14 @@ CHANNEL: Final = "my-channel"
 OWNER: Final = "my-org"
 REPOSITORY: Final = "conda-local"
 USER: Final = "ann"
+SOURCES: Final = "my-repo"
+"""The repository that the packages of a page are built from, with the owner :data:`OWNER`."""
 
-_HTTPS: Final = 443
+_NIGHTLY: Final = f"{OWNER}/{SOURCES}/.github/workflows/nightly.yml@refs/tags/v1"
+"""A workflow that is no trusted publisher."""
+
+_DECLARED: Final = {"PREFIX_DEV": "prefix.dev", "SIGSTORE": "sigstore"}
+"""The ID tokens that a job on GitLab declares, by the first words of their variables, and for whom they are."""
 
 
 class _Named(ScriptedServer):
@@ -61,8 +65,22 @@ class _Named(ScriptedServer):
         super().arrived(exchange)
 
 
-class _Prefix(_Named, PrefixServer):
-    name = "prefix.dev"
+class _Prefix(MintingServer):
+    """A prefix.dev with a private channel, which one key opens, and those who publish there with an identity.
+
+    Args:
+        key: the API key.
+        options: what :class:`MintingServer` takes.
+    """
+
+    def __init__(self, key: str, **options: Any) -> None:
+        super().__init__(keys={key: "the key"}, private=True, **options)
+        self._token = key
+
+    def _refused(self, exchange: Exchange, *, writing: bool) -> Answer | None:
+        if not writing and credential(exchange, "Bearer") in self._live:
+            return None
+        return super()._refused(exchange, writing=writing)
 
 
 class _Anaconda(_Named, AnacondaServer):
@@ -122,6 +140,19 @@ class _Plain(_Named):
         return Answer(404, b"not found")
 
 
+class _GitHub(_Named):
+    """The API of GitHub, which keeps no attestations here."""
+
+    name = "api.github.com"
+
+    @route(
+        "GET", r"/repos/(?P<owner>[^/]+)/(?P<repository>[^/]+)/attestations/sha256:[0-9a-f]{64}", step="attestations"
+    )
+    def attestations(self, exchange: Exchange, owner: str, repository: str) -> Answer:  # noqa: ARG002 - none has any
+        """What is kept for a file."""
+        return json_answer(200, {"attestations": []})
+
+
 class Network:
     """All hosts that pages name; a context.
 
@@ -146,18 +177,27 @@ class Network:
             "TOKEN_TWO": new_secret("docs-two"),
         }
         secret = self.secrets
-        authority = trustme.CA()
-        self._authority = folder / "authority.pem"
-        authority.cert_pem.write_to_path(str(self._authority))
-
-        def tls(*names: str) -> ssl.SSLContext:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            authority.issue_cert(*names).configure_cert(context)
-            return context
-
+        authority = CertificateAuthority(folder)
+        self._authority = authority.file
+        tls = authority.tls
+        self._github = issuers.github(f"{OWNER}/{SOURCES}")
+        self._gitlab = issuers.gitlab(f"{OWNER}/{SOURCES}")
+        keys = [issuers.IssuerServer(issuer) for issuer in (self._github, self._gitlab)]
         prefix = _Prefix(
-            secret["PREFIX_API_KEY"], channel=CHANNEL, private=True, tls=tls("prefix.dev", "repo.prefix.dev")
+            secret["PREFIX_API_KEY"],
+            issuers=keys,
+            publishers=[
+                Publisher(issuers.GITHUB, f"{OWNER}/{SOURCES}", "release.yml"),
+                Publisher(issuers.GITLAB, f"{OWNER}/{SOURCES}", ".gitlab-ci.yml"),
+            ],
+            channel=CHANNEL,
+            tls=tls(*MintingServer.names),
         )
+        self._jobs = {
+            "github": GitHubIdentityServer(self._github),
+            "nightly": GitHubIdentityServer(issuers.github(f"{OWNER}/{SOURCES}", job_workflow_ref=_NIGHTLY)),
+        }
+        self._sigstore = SigstoreWorld(self._github, self._gitlab)
         names = ("api.anaconda.org", "conda.anaconda.org")
         anaconda = _Anaconda(secret["ANACONDA_API_KEY"], owner=OWNER, tls=tls(*names))
         quetz = _Quetz(secret["QUETZ_API_KEY"], channel=CHANNEL, tls=tls("quetz.example.com"))
@@ -171,7 +211,17 @@ class Network:
         plain = _Plain(
             {"one": secret["TOKEN_ONE"], "two": secret["TOKEN_TWO"]}, channel(*archives), tls("conda.example.com")
         )
-        self.servers: list[ScriptedServer] = [prefix, anaconda, quetz, artifactory, plain]
+        hub = _GitHub(tls=tls("api.github.com"))
+        self.servers: list[ScriptedServer] = [
+            prefix,
+            anaconda,
+            quetz,
+            artifactory,
+            plain,
+            hub,
+            *self._jobs.values(),
+            *keys,
+        ]
         self.hosts: dict[str, ScriptedServer] = {
             "prefix.dev": prefix,
             "repo.prefix.dev": prefix,
@@ -180,14 +230,16 @@ class Network:
             "quetz.example.com": quetz,
             "example.com": artifactory,
             "conda.example.com": plain,
+            "api.github.com": hub,
         }
-        self._proxy = _Proxy(self.hosts)
+        self._proxy = Proxy(self.hosts)
         self._running = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         for server in self.servers:
             self._running.enter_context(server)
         self._running.enter_context(self._proxy)
+        self._running.enter_context(self._sigstore)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -196,63 +248,22 @@ class Network:
     @property
     def variables(self) -> dict[str, str]:
         """What a program needs to get there, and nowhere else."""
-        return {"HTTPS_PROXY": f"http://127.0.0.1:{self._proxy.port}", "SSL_CERT_FILE": str(self._authority)}
+        return {
+            "HTTPS_PROXY": self._proxy.url,
+            "SSL_CERT_FILE": str(self._authority),
+            "KEELBACK_TRUST_CONFIG": str(self._sigstore.trust_config),
+        }
 
+    def job(self, name: str) -> dict[str, str]:
+        """What a job of a CI system finds in its environment.
 
-class _Proxy(socketserver.ThreadingTCPServer):
-    """A proxy that knows a few hosts, and refuses all others; a context.
-
-    Args:
-        hosts: the server for each host.
-    """
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, hosts: dict[str, ScriptedServer]) -> None:
-        super().__init__(("127.0.0.1", 0), _Tunnel)
-        self.hosts = hosts
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self.server_address[1])
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
-
-
-class _Tunnel(socketserver.StreamRequestHandler):
-    """One connection through the proxy."""
-
-    server: _Proxy
-    rbufsize = 0
-
-    def handle(self) -> None:
-        head = b"".join(iter(self.rfile.readline, b"\r\n")).decode("latin-1")
-        method, target, *_ = head.split(" ", 2)
-        name, _, port = target.rpartition(":")
-        if method != "CONNECT" or name not in self.server.hosts or port != str(_HTTPS):
-            self.wfile.write(b"HTTP/1.1 502 No such host\r\nContent-Length: 0\r\n\r\n")
-            return
-        address = ("127.0.0.1", self.server.hosts[name].port)
-        with contextlib.suppress(OSError), socket.create_connection(address) as behind:
-            self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-            _splice(self.connection, behind)
-
-
-def _splice(front: socket.socket, behind: socket.socket) -> None:
-    """Copy both ways until either end closes."""
-    while True:
-        for one in select.select([front, behind], [], [])[0]:
-            data = one.recv(65536)
-            if not data:
-                return
-            (behind if one is front else front).sendall(data)
+        Args:
+            name: ``github``; ``nightly``, of a workflow there that prefix.dev does not know; ``gitlab``; or ``none``.
+        """
+        if name in self._jobs:
+            return {"CI": "true", **self._jobs[name].environ}
+        if name == "gitlab":
+            tokens = {f"{word}_ID_TOKEN": self._gitlab.token(audience) for word, audience in _DECLARED.items()}
+            return {"CI": "true", "GITLAB_CI": "true", **tokens}
+        assert name == "none", f"there is no such job: {name}"
+        return {}

@@ -1,9 +1,10 @@
 """The pages of the documentation, taken apart: fenced blocks, headings, tables, links.
 
-Two HTML comments, which readers do not see, say what a page needs and its text does not show:
+Three HTML comments, which readers do not see, say what a page needs and its text does not show:
 
 - ``<!-- scene: NAME -->`` changes the packages before what follows is run; see ``stage.SCENES``.
 - ``<!-- file: PATH -->`` has the block behind it written to PATH, with ``~`` as the home folder.
+- ``<!-- job: NAME -->`` has what follows run as a job of a CI system, see ``ci.JOBS``; ``none`` ends that.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 DOCS: Final = ROOT / "docs"
 
 _FENCE: Final = re.compile(r"(?P<indent> *)(?P<ticks>```+)(?P<language>[a-z]*)\s*")
-_DIRECTIVE: Final = re.compile(r"\s*<!-- (?P<word>scene|file): (?P<value>\S+) -->\s*")
+_DIRECTIVE: Final = re.compile(r"\s*<!-- (?P<word>scene|file|job): (?P<value>\S+) -->\s*")
 _LINK: Final = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _CODE: Final = re.compile(r"`([^`\n]+)`")
 
@@ -32,6 +33,7 @@ class Block:
         line: where it begins in the page, from 1.
         scenes: the scenes that are set before it.
         file: the file that it is the content of, or ``None``.
+        job: the CI system in a job of which it is run, or ``none``.
     """
 
     language: str
@@ -39,6 +41,7 @@ class Block:
     line: int
     scenes: list[str]
     file: str | None
+    job: str
 
     @property
     def text(self) -> str:
@@ -61,11 +64,14 @@ def blocks_of(page: Path) -> list[Block]:
     found: list[Block] = []
     scenes: list[str] = []
     file: str | None = None
+    job = "none"
     lines = iter(enumerate(page.read_text(encoding="utf-8").splitlines(), start=1))
     for number, line in lines:
         if directive := _DIRECTIVE.fullmatch(line):
             if directive["word"] == "scene":
                 scenes.append(directive["value"])
+            elif directive["word"] == "job":
+                job = directive["value"]
             else:
                 file = directive["value"]
         elif fence := _FENCE.fullmatch(line):
@@ -76,7 +82,7 @@ def blocks_of(page: Path) -> list[Block]:
                 content.append(inner.removeprefix(fence["indent"]))
             else:
                 raise AssertionError(f"{page_id(page)}:{number}: this block has no end")
-            found.append(Block(fence["language"], content, number, scenes, file))
+            found.append(Block(fence["language"], content, number, scenes, file, job))
             scenes, file = [], None
     return found
 

@@ -1,8 +1,9 @@
 """As much of a shell as the documentation needs: it runs the ``keelback`` commands of a block, and compares.
 
 What is run is ``keelback ...``, with ``printf %s "$NAME" |`` or ``echo '...' |`` before it, ``< FILE`` or ``> FILE``
-behind it, and without what it is piped into; ``export NAME=value``, ``echo $?`` and Python blocks. Everything else has
-to be in :data:`NOT_RUN`, with the reason.
+behind it, and without what it is piped into, unless that is keelback, too; ``export NAME=value``, ``echo $?`` and
+Python blocks; of the files of CI systems, the steps that run keelback or use its action. Everything else has to be in
+:data:`NOT_RUN`, with the reason.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
 
 import leaks
 from cli_runner import TIMEOUT_SECONDS, start_keelback
+from docs import ci
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +74,7 @@ class Shell:
     stage: Stage
     commands: int = 0
     _variables: dict[str, str] = field(default_factory=dict)
+    _job: dict[str, str] = field(default_factory=dict)
     _status: int = 0
 
     def run(self, block: Block) -> None:
@@ -81,6 +86,7 @@ class Shell:
         for scene in block.scenes:
             self.stage.set_scene(scene)
         self._variables = {}
+        self._job = self.stage.network.job(block.job)
         if block.file is not None:
             self.stage.write(block.file, block.text)
         if block.language == "python":
@@ -121,13 +127,15 @@ class Shell:
         if completion := re.fullmatch(r'eval "\$\((keelback .*)\)"', text):
             text = completion[1]
         parts = text.split(" | ")
-        command = next(part for part in parts if part.startswith("keelback "))
+        *before, command = [part for part in parts if part.startswith("keelback ")]
         piped_into = parts[parts.index(command) + 1 :]
         assert all(part.startswith(tuple(NOT_RUN)) for part in piped_into), f"not known: {text}"
         found = re.fullmatch(r"(?P<words>.*?)(?: < (?P<source>\S+))?(?: > (?P<target>\S+))?", command)
         assert found
         words = [self._expanded(word) for word in shlex.split(self.stage.cast(found["words"]), comments=True)]
         stdin = (self.stage.project / found["source"]).read_text() if found["source"] else self._input(parts[0])
+        for earlier in before:
+            stdin, _ = self._run_keelback(shlex.split(earlier)[1:], stdin)
         stdout, stderr = self._run_keelback(words[1:], stdin)
         if found["target"]:
             (self.stage.project / found["target"]).write_text(stdout, encoding="utf-8")
@@ -138,7 +146,7 @@ class Shell:
         """Run it; of what is meant to print secrets, they are taken out before anybody looks."""
         running = start_keelback(
             arguments,
-            env=self.stage.variables | self._variables,
+            env=self.stage.variables | self._job | self._variables,
             cwd=self.stage.project,
             home=self.stage.home,
         )
@@ -165,17 +173,30 @@ class Shell:
         return re.sub(r"\$([A-Z][A-Z_]*)", lambda name: known[name[1]], word)
 
     def _run_steps(self, block: Block) -> None:
-        """Run the keelback commands of a CI service's file, with every variable that the file sets."""
+        """Run what a CI system's file says of keelback, with every variable that the file sets."""
+        document = yaml.safe_load(block.text)
         for line in block.lines:
             if variable := _VARIABLE.match(line):
                 self._set_of_service(variable["name"], variable["value"])
+        for step in ci.steps_in(document):
+            self._use(step)
+        ci.check_components(document)
         for line in block.lines:
-            if step := _STEP.fullmatch(line):
-                self._keelback(step["command"])
-                assert self._status == 0, f"fails: {step['command']}"
+            if command := _STEP.fullmatch(line):
+                self._keelback(command["command"])
+                assert self._status == 0, f"fails: {command['command']}"
+
+    def _use(self, step: dict[str, Any]) -> None:
+        """Run a step that uses keelback's action."""
+        inputs = {
+            name: re.sub(r"\$\{\{ secrets\.(\w+) \}\}", lambda found: self.stage.secrets[found[1]], value)
+            for name, value in ci.inputs_of(step).items()
+        }
+        stdout, stderr = self._run_keelback(ci.arguments_of(inputs), inputs.get("token"))
+        assert self._status == 0, f"fails: {step}\n{stdout}{stderr}"
 
     def _set_of_service(self, name: str, value: str) -> None:
-        """Set what a CI service sets; its files are in the home folder here."""
+        """Set what a CI system sets; its files are in the home folder here."""
         if name in self.stage.secrets:
             self._set(name, "")
         elif value.endswith(".json"):

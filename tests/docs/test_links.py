@@ -12,12 +12,15 @@ from docs.pages import DOCS, ROOT, all_pages, anchors_of, links_in, page_id
 if TYPE_CHECKING:
     from pathlib import Path
 
-SERVICES = ("prefix.dev", "anaconda.org")
+SERVICES = ("prefix.dev", "anaconda.org", "github.com", "gitlab.com")
+BESIDE = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md")]
+"""Pages with links that are not part of the documentation, and whose commands are not run."""
+
 EXAMPLES = ("example.com", "example", "host", "localhost", "127.0.0.1", "10.0.0.1")
 """What commands and URLs may name beside the services: examples (RFC 2606), and what leads nowhere."""
 
 
-@pytest.mark.parametrize("page", all_pages(), ids=page_id)
+@pytest.mark.parametrize("page", [*all_pages(), *BESIDE], ids=page_id)
 def test_links_lead_somewhere(page: Path) -> None:
     """A link within the documentation leads to a file that is there, and its anchor to a heading."""
     for link in links_in(page):
@@ -36,7 +39,7 @@ def test_every_page_can_be_found_from_the_index() -> None:
     assert {page for page in all_pages() if page not in linked} == {index, ROOT / "README.md"}
 
 
-@pytest.mark.parametrize("page", all_pages(), ids=page_id)
+@pytest.mark.parametrize("page", [*all_pages(), *BESIDE], ids=page_id)
 def test_only_example_hosts_and_paths_are_named(page: Path) -> None:
     """No URL that is not a link names somebody's host, and no path is that of a real machine."""
     text = page.read_text(encoding="utf-8")

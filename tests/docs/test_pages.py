@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from docs.pages import ROOT, all_pages, blocks_of, page_id
+from docs.pages import ROOT, all_pages, blocks_of, codes_in, page_id
 from docs.shell import NOT_RUN, Shell, commands_in, compare
 from docs.stage import stage_in
+from docs.test_reference import commands, options_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,21 @@ def test_every_command_of_a_page_works_as_shown(page: Path, tmp_path: Path) -> N
             except AssertionError as error:
                 error.add_note(f"in the block at {page_id(page)}:{block.line}")
                 raise
+
+
+@pytest.mark.parametrize("page", all_pages(), ids=page_id)
+def test_options_in_the_text_are_options(page: Path) -> None:
+    """What is set in code and looks like an option of keelback's is one, of whatever command."""
+    known = {option for command in commands().values() for option in options_of(command)} | {"--help", "-h"}
+    shown = {word for code in codes_in(page.read_text(encoding="utf-8")) for word in _options_in(code)}
+    assert shown - known == set()
+
+
+def _options_in(code: str) -> list[str]:
+    """The long options in *code*, unless it names another program that they are for."""
+    if re.match(r"(?!keelback\b)[a-z-]+ [a-z-]*", code):
+        return []
+    return re.findall(r"(?<!\S)--[a-z][a-z-]+", code)
 
 
 def test_commands_that_are_not_run_are_shown_somewhere() -> None:

@@ -25,6 +25,7 @@ from keelback.errors import ExitStatus
 from keelback.report import ChannelReport, Outcome, Problem, Report, Status, finding_to_json
 from keelback.secret import Secret
 from leaks import holds_secrets
+from making import make_conda
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,8 @@ REFERENCE = DOCS / "reference"
 UPLOADS = "Options of every upload"
 TRANSFERS = "Options of every transfer"
 
-STANDARD_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_DIR"}
-"""Variables that Python's own modules read for keelback."""
+STANDARD_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_DIR", "GITHUB_TOKEN"}
+"""Variables that Python's own modules read for keelback; and the one of GitHub's that a user may have to set."""
 
 
 def commands() -> dict[str, click.Command]:
@@ -148,7 +149,7 @@ def variables() -> set[str]:
     pattern = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
     prefixes = (
         *("PREFIX_", "ANACONDA_", "QUETZ_", "ARTIFACTORY_", "RATTLER_", "SSL_", "REQUESTS_", "CURL_", "KEELBACK_"),
-        "BINSTAR_",
+        *("BINSTAR_", "JF_", "GOOGLE_"),
     )
     found = set()
     for _, tree in trees():
@@ -255,9 +256,10 @@ def test_every_variable_of_an_option_is_the_documented_one() -> None:
         rows = [
             row.split("|") for row in sections_of(REFERENCE / "cli.md")[name].splitlines() if row.startswith("| `-")
         ]
+        shared = {option for section in (UPLOADS, TRANSFERS) for option in documented(section)}
         shown = {codes_in(row[1])[-1].split()[0]: codes_in(row[3]) for row in rows}
         for option in command.params:
-            if isinstance(option, click.Option) and isinstance(option.envvar, str):
+            if isinstance(option, click.Option) and isinstance(option.envvar, str) and option.opts[-1] not in shared:
                 assert shown[option.opts[-1]] == [option.envvar], f"{name} {option.opts[-1]}"
 
 
@@ -267,7 +269,7 @@ def test_every_member_of_the_documents_is_documented() -> None:
     problem = Problem("code", "message", "hint")
     outcome = Outcome(
         file=Path("a.conda"), name="a", version="1", build="0", subdir="noarch", size=1, sha256="0",
-        status=Status.FAILED, error=problem, visible=False,
+        status=Status.FAILED, error=problem, visible=False, attested_by="somebody",
     )  # fmt: skip
     report = Report([ChannelReport("file:///a", [outcome], problem)], error=problem, findings=[finding])
     document: dict[str, Any] = report.to_json()
@@ -304,6 +306,17 @@ def test_every_member_of_what_auth_check_prints_is_documented() -> None:
     document = Checkup("https://prefix.dev", SubjectKind.HOST, "prefix.dev", requests=[asked]).to_json()
     (request,) = document["requests"]
     assert members_in("The document of auth check") == [set(document), set(request)]
+
+
+def test_every_member_of_what_verify_prints_is_documented(tmp_path: Path) -> None:
+    """``json.md`` has every member, and no other; those of an attestation are read from the source."""
+    archive = make_conda(tmp_path, "hull")
+    document = run_keelback(["verify", "--json", "--policy", "repo:my-org/my-repo", archive]).json()
+    (file,) = document["files"]
+    tree = ast.parse((SOURCE / "cli" / "verify.py").read_text(encoding="utf-8"))
+    (members,) = (node for node in ast.walk(tree) if getattr(node, "name", "") == "_members")
+    said = {text_of(key) for node in ast.walk(members) if isinstance(node, ast.Dict) for key in node.keys}
+    assert members_in("The document of verify") == [set(document), set(file), said]
 
 
 def test_every_member_of_a_helpers_answer_is_documented() -> None:

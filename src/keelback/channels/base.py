@@ -66,6 +66,7 @@ class Session:
         client, given, environ, trusted: see above.
         identities: gives the identities.
         exchanged: the tokens that were exchanged for them, by server: one each.
+        audiences: the host that got identities for each audience.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Session:
         self.trusted = trusted or TrustedPublishing()
         self.identities = IdentitySource(client, environ, self.trusted.id_token)
         self.exchanged: dict[str, ExchangedToken] = {}
+        self.audiences: dict[str, str] = {}
         self._load_stores = load_stores
         self._taken: dict[str, str] = {}
 

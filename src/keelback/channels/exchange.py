@@ -64,6 +64,13 @@ def exchanged_token(session: Session, exchange: Exchange) -> ExchangedToken | No
             hint="Use https.",
             code="plain-http",
         )
+    first = session.audiences.setdefault(exchange.audience, host)
+    if first != host and not exchange.known:
+        raise ExchangeError(
+            f"identities for {exchange.audience!r} would go to {first} and to {host}, and either could use them at the "
+            "other",
+            hint="Publish to them in two runs, or give each an audience of its own.",
+        )
     origin = "://".join(scheme_and_authority(exchange.server))
     token = session.exchanged.get(origin)
     if token is None:

@@ -14,6 +14,7 @@ import publish_large
 import publish_small
 import search
 import startup
+import trusted_publishing
 from harness import at_least_one, progress, setting
 
 REPORT: Final = Path(__file__).parents[1] / "build" / "benchmarks.md"
@@ -29,6 +30,9 @@ def report(options: argparse.Namespace) -> str:
         f"One package of {options.size} MiB": publish_large.measure(options.size, options.runs),
         f"{options.count} small packages, {options.latency:g} ms before each answer": publish_small.measure(
             options.count, (options.runs + 1) // 2, options.latency
+        ),
+        f"{options.count} small packages by trusted publishing, {options.latency:g} ms before each answer": (
+            trusted_publishing.measure(options.count, (options.runs + 1) // 2, options.latency)
         ),
         f"Fetch of {options.fetched} small packages, {options.latency:g} ms before each answer": fetch_small.measure(
             options.fetched, options.runs, options.latency

@@ -16,11 +16,13 @@ from keelback.provenance.trust import Trust, require_sigstore
 from keelback.provenance.verifying import open_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from keelback.archive import PackageArchive
     from keelback.channels.base import Channel, Session
+    from keelback.credentials.oidc.idtoken import IdToken
+    from keelback.transport import Retry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,32 +61,69 @@ class Attesting:
                 hint="Publish to one channel at a time.",
             )
 
-    def begin(self, channel: Channel, archives: Sequence[PackageArchive], session: Session) -> Attestations:
-        """The attestations of *archives* on their way to *channel*, which is open; nothing is signed before each goes.
+    def prepare(self, archives: Sequence[PackageArchive], session: Session) -> Prepared:
+        """See that *archives*, which are hashed, can be attested, before anything else is done; nothing is signed yet.
 
         Raises:
-            UsageError: the channel takes none, and they are kept nowhere else; or see :func:`made_elsewhere`.
+            UsageError: an attestation or the trust configuration cannot be read; or see :func:`made_elsewhere`.
             IdentityError: there is no identity to sign with.
             AttestationError: ``sigstore`` is not installed; or see :func:`made_elsewhere`.
-            CredentialError: the channel takes none with this credential.
+            CredentialError: there is no token with which GitHub would store them.
         """
         require_sigstore()
-        if channel.takes_attestations or (self.folder is None and not self.github):
-            channel.expect_attestations()
         trust = Trust.from_options(None if self.trust_config is None else str(self.trust_config), session.environ)
         given = made_elsewhere(self.given, archives, trust, all_of_them=not self.make) if self.given else {}
-        attester = None
-        if self.make:
-            identity = signing_identity(IdentitySource(session.client, session.environ))
-            identity()  # asked for now, as without one nothing may be sent
-            url = channel.url if channel.url.startswith(("https:", "http:")) else None
-            attester = Attester(identity, trust, url, retry=session.client.retry)
+        identity = _Identities(signing_identity(IdentitySource(session.client, session.environ))) if self.make else None
         folder = None
         if self.folder is not None:
             folder = AttestationFolder(self.folder)
             folder.check(archive.filename for archive in archives)
         store = GitHubStore.from_environ(session.client, session.environ) if self.github else None
-        return Attestations(trust, attester, given, folder=folder, store=store)
+        return Prepared(trust, given, identity, folder, store, session.client.retry)
+
+
+class _Identities:
+    """Gives the identity that was asked for beforehand, and then new ones."""
+
+    def __init__(self, ask: Callable[[], IdToken]) -> None:
+        self._ask = ask
+        self._first = [ask()]
+
+    def __call__(self) -> IdToken:
+        return self._first.pop() if self._first else self._ask()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is needed to attest, and known to be there.
+
+    Attributes:
+        trust: the Sigstore deployment.
+        given: the attestations that were made elsewhere, by the SHA-256 of the archive.
+        identity: gives identities to sign with; ``None`` where nothing is signed.
+        folder, store: where attestations are kept besides.
+        retry: how often the servers of Sigstore are asked again.
+    """
+
+    trust: Trust
+    given: Mapping[str, Attestation]
+    identity: Callable[[], IdToken] | None
+    folder: AttestationFolder | None
+    store: GitHubStore | None
+    retry: Retry
+
+    def for_channel(self, channel: Channel) -> Attestations:
+        """The attestations of what goes to *channel*, which is open.
+
+        Raises:
+            UsageError: the channel takes none, and they are kept nowhere else.
+            CredentialError: the channel takes none with this credential.
+        """
+        if channel.takes_attestations or (self.folder is None and self.store is None):
+            channel.expect_attestations()
+        url = channel.url if channel.url.startswith(("https:", "http:")) else None
+        attester = None if self.identity is None else Attester(self.identity, self.trust, url, retry=self.retry)
+        return Attestations(self.trust, attester, self.given, folder=self.folder, store=self.store)
 
 
 @dataclass(frozen=True, slots=True)

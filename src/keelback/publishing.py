@@ -32,7 +32,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
     dry_run: bool = False,
     verify: float | None = None,
     attest: bool = False,
-    attestations: Iterable[str | Path] = (),
+    attestations: str | Path | Iterable[str | Path] = (),
     attestation_dir: str | Path | None = None,
     store_github_attestation: bool = False,
     trust_config: str | Path | None = None,
@@ -100,7 +100,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
     options = Options(force=force, skip_existing=skip_existing, dry_run=dry_run, verify=verify, jobs=jobs)
     attesting = Attesting(
         make=attest,
-        given=tuple(map(Path, attestations)),
+        given=tuple(map(Path, [attestations] if isinstance(attestations, str | Path) else attestations)),
         folder=None if attestation_dir is None else Path(attestation_dir),
         github=store_github_attestation,
         trust_config=None if trust_config is None else Path(trust_config),
@@ -125,19 +125,17 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         connections = max(ASKING, jobs)
         with Client(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts, connections=connections) as client:
             session = Session(client, partial(default_stores, auth_file, keychain=keychain), given, trusted=trusted)
+            prepared = None
+            if attesting:
+                hasher.wait()
+                prepared = attesting.prepare(checked.archives, session)
             for channel in channels:
                 channel.open(session)
             hasher.wait()
+            attested = [None if prepared is None else prepared.for_channel(channel) for channel in channels]
             runs = [
-                Run(
-                    channel,
-                    checked.archives,
-                    options,
-                    client,
-                    reporter,
-                    attesting.begin(channel, checked.archives, session) if attesting else None,
-                )
-                for channel in channels
+                Run(channel, checked.archives, options, client, reporter, bundles)
+                for channel, bundles in zip(channels, attested, strict=True)
             ]
             return _carry_out(runs, checked, options)
     finally:

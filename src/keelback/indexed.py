@@ -15,6 +15,8 @@ _PART: Final = "[A-Za-z0-9_.!+]+"
 _FILENAME: Final = re.compile(rf"[A-Za-z0-9_.][A-Za-z0-9_.!+-]*-{_PART}-{_PART}\.(?:conda|tar\.bz2)")
 """``NAME-VERSION-BUILD`` and a suffix (CEP 26, distribution string): names that mean one file on every system."""
 
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+
 _LONGEST: Final = 255
 
 _DEVICES: Final = {
@@ -36,10 +38,13 @@ class IndexedArchive:
         url: where its bytes are; no credential is in it.
         size: in bytes; ``None`` where the index does not say.
         sha256, md5: hex; ``None`` where the index does not say.
+        attestations_sha256: of the attestations beside it, hex in lower case (CEP 50); ``None`` where the index names
+            none.
+        has_record: whether an index says all this, and not a lock file, which has less to say.
 
     Raises:
-        ChannelError: code ``bad-index``: the file has a name that must not be given to a file, or its URL has a
-            credential in it.
+        ChannelError: code ``bad-index``: the file has a name that must not be given to a file, its URL has a
+            credential in it, or the hash of its attestations is none.
     """
 
     name: str
@@ -51,6 +56,8 @@ class IndexedArchive:
     size: int | None = None
     sha256: str | None = None
     md5: str | None = None
+    attestations_sha256: str | None = None
+    has_record: bool = False
 
     def __post_init__(self) -> None:
         if not is_filename(self.filename) or self.subdir not in SUBDIRS:
@@ -58,11 +65,18 @@ class IndexedArchive:
             raise ChannelError(f"the index has an archive called {shown!r}, which no archive can be", code="bad-index")
         if holds_credential(self.url):
             raise ChannelError(f"the index has a credential in the URL of {self.filename}", code="bad-index")
+        if self.attestations_sha256 is not None and not is_sha256(self.attestations_sha256):
+            raise ChannelError(f"the index has no valid hash of the attestations of {self.filename}", code="bad-index")
 
     @property
     def relative_path(self) -> str:
         """``SUBDIR/FILE``, as in the channel."""
         return f"{self.subdir}/{self.filename}"
+
+
+def is_sha256(text: object) -> bool:
+    """Whether *text* is a SHA-256 as CEP 50 has it: 64 hexadecimal digits in lower case."""
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
 
 
 def is_filename(name: str) -> bool:

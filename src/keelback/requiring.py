@@ -8,8 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from keelback.channels.naming import is_same_channel
-from keelback.channels.sidecarreader import read_limited, read_sidecar
-from keelback.channels.sidecars import READ
+from keelback.channels.sidecarreader import read_limited, read_sidecar, sidecar_urls
 from keelback.errors import AttestationError, ChannelError, CredentialError, KeelbackError, TransportError
 from keelback.secret import Secret
 
@@ -126,8 +125,8 @@ class Requirement:
 
             path = self._folder / f"{archive.filename}{SUFFIX}"
             yield str(path), partial(_read_kept, path)
-        for suffix in READ:
-            yield f"{archive.url}{suffix}", partial(read_sidecar, reader, archive.url, suffix)
+        for url in sidecar_urls(archive):
+            yield url, partial(read_sidecar, reader, url, archive.attestations_sha256)
         if self._policy.repo is not None and sha256 is not None:
             yield "GitHub", partial(self._kept_by_github, self._policy.repo, reader.client, sha256)
 

@@ -190,6 +190,8 @@ def indexed(record: rattler.RepoDataRecord, subdirs: Collection[str]) -> Indexed
         size=record.size,
         sha256=None if record.sha256 is None else record.sha256.hex(),
         md5=None if record.md5 is None else record.md5.hex(),
+        attestations_sha256=None if record.attestations_sha256 is None else record.attestations_sha256.hex(),
+        has_record=True,
     )
 
 

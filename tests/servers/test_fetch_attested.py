@@ -6,6 +6,7 @@ Attestations are made and verified by Sigstore's own code, against a private dep
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from keelback.channels.base import Delivery
 from keelback.channels.local import LocalChannel
 from keelback.channels.naming import is_same_channel
 from keelback.credentials.oidc.idtoken import IdToken
-from keelback.errors import UsageError
+from keelback.errors import ChannelError, UsageError
+from keelback.indexed import IndexedArchive
 from keelback.provenance.signing import Attester
 from keelback.provenance.trust import Trust
 from keelback.report import Reporter
@@ -27,14 +29,14 @@ from keelback.secret import Secret
 from making import make_conda
 from servers.fetch_runs import attempt, auth_file, files, problem, statuses
 from servers.scripted import Answer, Exchange, Fault, ScriptedServer
-from servers.scripted.channel_server import Login, ReadableServer, channel, index_files
+from servers.scripted.channel_server import FORMS, Login, ReadableServer, channel, index_files
 from servers.scripted.engine import route
 from servers.scripted.exchange import json_answer
 from servers.scripted.issuers import github
 from servers.scripted.sigstore_world import SigstoreWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from keelback import Report
@@ -50,7 +52,7 @@ Sign = "Callable[..., bytes]"
 class AttestingServer(ReadableServer):
     """A channel that may have attestations beside its packages."""
 
-    @route("GET", r"/chan/(?P<subdir>[^/]+)/(?P<name>[^/]+\.sigs)", step="sidecar")
+    @route("GET", r"/chan/(?P<subdir>[^/]+)/(?P<name>[^/]+\.sigs(?:\.[^/]+)?)", step="sidecar")
     def sidecar(self, exchange: Exchange, subdir: str, name: str) -> Answer:
         """What is beside a package."""
         return self._read(exchange, f"{subdir}/{name}")
@@ -140,6 +142,25 @@ def downloads(server: ReadableServer) -> list[str]:
     return [line for line in server.asked() if line.endswith(".conda")]
 
 
+def asked_of_hull(server: ReadableServer) -> list[str]:
+    """What was asked for of that package, and with what status."""
+    return [line.replace("noarch/", "") for line in server.asked() if HULL in line]
+
+
+def sha256_of(content: bytes) -> str:
+    """Its hash, in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def advertise(server: ReadableServer, package: Path, member: object, forms: Sequence[str] = FORMS) -> None:
+    """Have the index of the channel, in these *forms*, say *member* of the attestations of *package*, its only one."""
+    archive = keelback.inspect(package)
+    record = {**archive.index, "subdir": "noarch", "size": archive.size, "sha256": archive.sha256, "md5": archive.md5}
+    for path in [path for path in server.contents if "repodata" in path]:
+        del server.contents[path]
+    server.contents |= index_files("noarch", {package.name: {**record, "attestations_sha256": member}}, forms)
+
+
 def fetched(room: Path) -> list[str]:
     """What is in the folder, partial files too."""
     return files(room / "out") if (room / "out").exists() else []
@@ -160,19 +181,17 @@ def altered(bundle: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
 # --- what verifies ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", [".v0.sigs", ".sigs"])
 def test_what_the_right_builder_attested_is_fetched(
-    server: AttestingServer, hull: Path, sign: Sign, tmp_path: Path, suffix: str
+    server: AttestingServer, hull: Path, sign: Sign, tmp_path: Path
 ) -> None:
     """The outcome names the builder; the attestation was asked for before the package was."""
-    server.contents[f"noarch/{HULL}{suffix}"] = sidecar(sign(hull, server.channel_url))
+    server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull, server.channel_url))
     report = required(server, "hull", room=tmp_path)
     (outcome,) = report.outcomes
     assert (outcome.status.value, outcome.attested_by) == ("fetched", BUILDER)
     assert outcome.to_json()["attested_by"] == BUILDER
     assert fetched(tmp_path) == [f"noarch/{HULL}"]
-    order = [line.removeprefix("200 noarch/") for line in server.asked() if line.startswith("200 noarch/hull")]
-    assert order == [f"{HULL}{suffix}", HULL]
+    assert asked_of_hull(server) == [f"200 {HULL}.v0.sigs", f"200 {HULL}"]
 
 
 def test_one_that_verifies_is_enough(server: AttestingServer, hull: Path, sign: Sign, tmp_path: Path) -> None:
@@ -231,6 +250,103 @@ def test_a_channel_is_one_channel_under_the_urls_of_its_kind(one: str, other: st
     """A publisher names the URL to which packages are sent, a reader the one from which they come."""
     assert is_same_channel(one, other) is same
     assert is_same_channel(other, one) is same
+
+
+# --- what the index says of attestations (CEP 50) ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_deps", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_where_the_index_has_the_hash_of_the_attestations_those_are_asked_for_by_it(
+    server: AttestingServer, hull: Path, sign: Sign, tmp_path: Path, form: str, *, with_deps: bool
+) -> None:
+    """In whatever form it comes, and also where a solver chooses; no other name is asked for."""
+    content = sidecar(sign(hull, server.channel_url))
+    advertise(server, hull, sha256_of(content), [form])
+    server.contents[f"noarch/{HULL}.sigs.{sha256_of(content)}"] = content
+    report = required(server, "hull", room=tmp_path, with_deps=with_deps)
+    assert statuses(report) == {HULL: "fetched"}
+    assert asked_of_hull(server) == [f"200 {HULL}.sigs.{sha256_of(content)}", f"200 {HULL}"]
+
+
+def test_where_the_index_has_none_the_name_without_a_hash_is_not_tried(
+    server: AttestingServer, hull: Path, sign: Sign, tmp_path: Path
+) -> None:
+    """A channel by CEP 50 would have said so; prefix.dev does not say it yet."""
+    server.contents[f"noarch/{HULL}.sigs"] = sidecar(sign(hull))
+    assert errors(required(server, "hull", room=tmp_path)) == {HULL: "no-attestation"}
+    assert asked_of_hull(server) == [f"404 {HULL}.v0.sigs"]
+
+
+Advertised = "tuple[Callable[[bytes], Any], Callable[[bytes], bytes], str]"
+
+ADVERTISED: Mapping[str, Advertised] = {
+    "gone": (lambda _: 404, lambda good: good, "attestations-missing"),
+    "refused": (lambda _: 403, lambda good: good, "attestations-missing"),
+    "altered": (lambda good: good + b" ", lambda good: good, "attestations-mismatch"),
+    "another revision": (lambda good: good, lambda good: good + b" ", "attestations-mismatch"),
+    "a web page": (lambda _: b"<html>", lambda good: good, "attestations-mismatch"),
+    "an empty list": (lambda _: b"[]", lambda _: b"[]", "bad-attestations-file"),
+    "no list": (lambda _: b"{}", lambda _: b"{}", "bad-attestations-file"),
+    "huge": (lambda _: b" " * (3 << 20), lambda _: b" " * (3 << 20), "bad-attestation"),
+}
+"""What is served in place of something good, which bytes the index has the hash of, and what is said of that."""
+
+
+@pytest.mark.parametrize("case", ADVERTISED.values(), ids=ADVERTISED)
+def test_attestations_that_are_not_what_the_index_says_are_not_used(
+    server: AttestingServer, hull: Path, sign: Sign, tmp_path: Path, case: Advertised
+) -> None:
+    """Nor is the package taken for one that has none: what the channel has under other names is not asked for."""
+    served, named, code = case
+    good = sidecar(sign(hull))
+    sha256 = sha256_of(named(good))
+    advertise(server, hull, sha256)
+    server.contents[f"noarch/{HULL}.sigs.{sha256}"] = served(good)
+    server.contents |= {f"noarch/{HULL}{suffix}": good for suffix in (".sigs", ".v0.sigs")}
+    report = required(server, "hull", room=tmp_path)
+    (outcome,) = report.outcomes
+    assert errors(report) == {HULL: code}
+    assert outcome.error is not None
+    assert f".sigs.{sha256}" in outcome.error.message
+    assert [line.partition(" ")[2] for line in asked_of_hull(server)] == [f"{HULL}.sigs.{sha256}"]
+    assert fetched(tmp_path) == []
+
+
+def test_an_attestation_from_elsewhere_will_do_where_the_channel_has_lost_its_own(
+    server: AttestingServer, hub: GitHubServer, hull: Path, sign: Sign, tmp_path: Path
+) -> None:
+    """It verifies by itself, and does not need the channel."""
+    advertise(server, hull, "ab" * 32)
+    hub.kept[keelback.inspect(hull).sha256] = [json.loads(sign(hull))]
+    assert statuses(required(server, "hull", room=tmp_path)) == {HULL: "fetched"}
+
+
+@pytest.mark.parametrize("member", ["ab" * 31, "zz" * 32, "", 5, "../../../../elsewhere", f"{'ab' * 32}?token"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_hash_of_attestations_that_is_none_is_refused_before_anything_is_asked_by_it(
+    server: AttestingServer, hull: Path, tmp_path: Path, form: str, member: object
+) -> None:
+    """No URL is made of it (CEP 50, client requirements)."""
+    advertise(server, hull, member, [form])
+    assert problem(required(server, "hull", room=tmp_path)).code == "bad-index"
+    assert asked_of_hull(server) == []
+
+
+def test_no_archive_has_a_hash_of_attestations_that_is_none() -> None:
+    """However it came to it."""
+    for wrong in ("AB" * 32, "ab" * 31, "../" + "ab" * 31):
+        with pytest.raises(ChannelError) as caught:
+            IndexedArchive(
+                name="hull",
+                version="1.0",
+                build="h0_0",
+                subdir="noarch",
+                filename=HULL,
+                url=f"https://host.example/noarch/{HULL}",
+                attestations_sha256=wrong,
+            )
+        assert caught.value.code == "bad-index"
 
 
 # --- what does not ----------------------------------------------------------------------------------------------------
@@ -415,6 +531,19 @@ def test_what_a_lock_file_names_is_verified_too(
     report = keelback.fetch_locked(lock, to=tmp_path / "again", require_attestation=MINE)
     assert statuses(report) == {HULL: "fetched", BOAT: "failed"}
     assert files(tmp_path / "again") == [f"noarch/{HULL}"]
+
+
+@pytest.mark.parametrize("suffix", [".sigs", ".v0.sigs"])
+def test_what_a_lock_file_names_is_looked_for_under_the_names_that_need_no_index(
+    server: AttestingServer, hull: Path, sign: Sign, tmp_path: Path, suffix: str
+) -> None:
+    """It has the hash of the package, and none of the attestations; which are signed, whatever they are called."""
+    lock, content = tmp_path / "it.lock", sidecar(sign(hull))
+    advertise(server, hull, sha256_of(content))
+    attempt(server.channel_url, "hull", room=tmp_path, lock=lock)
+    server.contents[f"noarch/{HULL}{suffix}"] = content
+    report = keelback.fetch_locked(lock, to=tmp_path / "again", require_attestation=MINE)
+    assert statuses(report) == {HULL: "fetched"}
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ Any number of keelbacks may work in one folder at once, and each may be killed a
   remains is the time of these renames, in which a reader may find a new file where the index has the hash of the old
   one: no file system renames several files at once. The files concerned are named in ``.keelback/replacing.json`` until
   the index agrees with them again; the next run after a death reads those anew instead of believing the old index.
-- The attestations of a file stand beside it, in ``FILE.v0.sigs``. They are about its bytes: they go where it goes.
+- The attestations of a file stand beside it (:mod:`keelback.channels.sidecarfiles`). They come before it does, and go
+  after it.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from filelock import FileLock, Timeout
 from keelback.archive import SUBDIRS, inspect
 from keelback.archive.source import Stamp
 from keelback.channels.indexing import NewIndex, read_file, read_index
-from keelback.channels.sidecars import WRITTEN, with_bundle
+from keelback.channels.sidecarfiles import SidecarFiles
 from keelback.durable import rename, sync_folder, write_synced
 from keelback.errors import ChannelError, KeelbackError
 from keelback.repodata import record_of, same_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from keelback.archive import PackageArchive
     from keelback.repodata import Record, Repodata
@@ -121,7 +122,7 @@ class Folder:
         with self._lock():
             if final.exists():
                 return False
-            self._write_sidecar(archive, attestation)
+            self._sidecars(archive.subdir).add(archive.filename, archive.sha256, attestation)
             rename(file, final)
             self.found(archive, Stamp.of(final.stat()))
         return True
@@ -132,6 +133,7 @@ class Folder:
 
     def replace_later(self, file: Path, archive: PackageArchive, attestation: bytes | None = None) -> None:
         """Have *file* replace what stands under the name of *archive* when :meth:`finish` writes the index."""
+        self._sidecars(archive.subdir).check(archive.filename, archive.sha256, attestation)
         self._replacing[archive.relative_path] = archive, file
         if attestation is not None:
             self._attestations[archive.relative_path] = attestation
@@ -140,18 +142,23 @@ class Folder:
         """Put the replacing files into place, and the index of every subdir that changed."""
         with self._lock():
             unsure = self._read_journal()
-            indexes = {}
+            indexes, renewed, changed = {}, {}, {}
             for subdir in self.subdirs():
                 folder = self.root / subdir
+                repodata = self._repodata(subdir, unsure)
+                renewed[subdir] = self._sidecars(subdir).advertise(repodata, self._coming(subdir))
+                changed[subdir] = self._changed(subdir, repodata, unsure)
                 sync_folder(folder)  # once for all files that were placed: no index names one that may be lost
-                indexes[subdir] = NewIndex.prepare(folder, self._repodata(subdir, unsure), self._room)
+                indexes[subdir] = NewIndex.prepare(folder, repodata, self._room)
             if self._replacing:
                 self._write_journal({*unsure, *self._replacing})
             for index in indexes.values():
                 index.remove_outdated()
             for subdir, index in indexes.items():
-                self._replace(subdir)
+                self._replace(subdir, renewed[subdir])
                 index.publish()
+            for subdir, records in changed.items():
+                self._sidecars(subdir).sweep(records)
             self._journal.unlink(missing_ok=True)
             for index in indexes.values():
                 index.sweep()
@@ -194,10 +201,25 @@ class Folder:
 
     # --- files that replace others ----------------------------------------------------------------------------------
 
-    def _replace(self, subdir: str) -> None:
+    def _coming(self, subdir: str) -> dict[str, bytes | None]:
+        """From the names of the files in *subdir* that are to be replaced to the attestation that comes with each."""
+        return {
+            archive.filename: self._attestations.get(relative_path)
+            for relative_path, (archive, _) in self._replacing.items()
+            if archive.subdir == subdir
+        }
+
+    def _changed(self, subdir: str, repodata: Repodata, unsure: Collection[str]) -> dict[str, Record]:
+        """The records of the files in *subdir* that may have other bytes than they had in an earlier index."""
+        paths = (path.rpartition("/") for path in (*unsure, *self._replacing, *self._standing))
+        names = {name for folder, _, name in paths if folder == subdir}
+        return {name: repodata.records[name] for name in names if name in repodata.records}
+
+    def _replace(self, subdir: str, attestations: Mapping[str, bytes | None]) -> None:
+        """Put the replacing files of *subdir* into place, each after its *attestations*."""
         for relative_path, (archive, file) in self._replacing.items():
             if archive.subdir == subdir:
-                self._write_sidecar(archive, self._attestations.get(relative_path))
+                self._sidecars(subdir).renew({archive.filename: attestations[archive.filename]})
                 rename(file, self.path(relative_path))
 
     def _write_journal(self, relative_paths: Collection[str]) -> None:
@@ -218,19 +240,8 @@ class Folder:
         except (ValueError, TypeError):  # nobody who writes it dies halfway
             raise ChannelError(f"{self._journal} is malformed", hint="Remove it.", code="bad-index") from None
 
-    # --- attestations -----------------------------------------------------------------------------------------------
-
-    def _write_sidecar(self, archive: PackageArchive, attestation: bytes | None) -> None:
-        """Have the attestations of *archive*, and none of other bytes, beside its place."""
-        path = self.path(f"{archive.relative_path}{WRITTEN}")
-        before = read_file(path)
-        content = with_bundle(before, attestation, archive.sha256)
-        if content is None:
-            path.unlink(missing_ok=True)
-        elif content != before:
-            new = self.new_file()
-            write_synced(new, content)
-            rename(new, path)
+    def _sidecars(self, subdir: str) -> SidecarFiles:
+        return SidecarFiles(self.root / subdir, self.new_file)
 
     # --- locks ------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -9,42 +10,82 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from keelback.channels.reader import REFUSED
-from keelback.channels.sidecars import LARGEST, bundles_in, malformed
+from keelback.channels.sidecars import CURRENT, LARGEST, UNPINNED, bundles_in, malformed, pinned
 from keelback.errors import AttestationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from keelback.channels.reader import Reader
+    from keelback.indexed import IndexedArchive
     from keelback.transport import Answer
 
 _ABSENT: Final = frozenset({404, 410})
 _JSON: Final = {"accept": "application/json"}
 
 
-def read_sidecar(reader: Reader, archive_url: str, suffix: str) -> Sequence[bytes]:
-    """The bundles that the channel has beside the archive at *archive_url*, under the name with *suffix*.
+def sidecar_urls(archive: IndexedArchive) -> list[str]:
+    """Where the channel can have attestations of *archive*, in the order in which they are asked for.
+
+    A record says which there are (CEP 50); one that names none is of a channel that has none, or of prefix.dev.
+    Where there is no record, as for a line of a lock file, they are looked for under the names that need none.
+    """
+    if archive.attestations_sha256 is not None:
+        return [archive.url + pinned(archive.attestations_sha256)]
+    return [archive.url + suffix for suffix in ([UNPINNED] if archive.has_record else [CURRENT, UNPINNED])]
+
+
+def read_sidecar(reader: Reader, url: str, sha256: str | None = None) -> Sequence[bytes]:
+    """The bundles that the channel has at *url*, beside an archive.
 
     They are asked for with the credential that the archive itself is asked for with.
 
+    Args:
+        reader: of the channel.
+        url: one of :func:`sidecar_urls`.
+        sha256: which the record of the archive says that the file has; ``None`` where it says nothing.
+
     Raises:
-        AttestationError: what is there is malformed, or too large.
+        AttestationError: what is there is malformed, or too large; where there is a *sha256*, also with the code
+            ``attestations-missing``: there is nothing; ``attestations-mismatch``: it has another hash.
         CredentialError, ChannelError: it cannot be read.
         TransportError: no answer came.
     """
-    url = archive_url + suffix
+    if sha256 is None:
+        content = _read(reader, url, "no-attestation")
+        return () if content is None else bundles_in(content, url)
+    content = _read(reader, url, "attestations-missing")
+    if content is None:
+        raise AttestationError(
+            f"the index says that there are attestations at {url}, and there is nothing",
+            hint="Ask the owner of the channel to see to that.",
+            code="attestations-missing",
+        )
+    found = hashlib.sha256(content).hexdigest()  # before anything is made of it (CEP 50, client requirements)
+    if found != sha256:
+        raise AttestationError(
+            f"{url} is not what the index says: it has the SHA-256 {found}",
+            hint="Ask the owner of the channel to see to that: the file was damaged, or exchanged.",
+            code="attestations-mismatch",
+        )
+    bundles = bundles_in(content, url)
+    if not bundles:
+        raise malformed(f"{url} is an empty list, though the index says that there are attestations")
+    return bundles
+
+
+def _read(reader: Reader, url: str, forbidden: str) -> bytes | None:
+    """What is at *url*; ``None`` where nothing is; raises with the code *forbidden* where the server says 403."""
     if url.startswith("file:"):
-        path = Path(url2pathname(urlsplit(url).path))
-        content = read_limited(path)
-        return () if content is None else bundles_in(content, str(path))
+        return read_limited(Path(url2pathname(urlsplit(url).path)))
     answer = _ask(reader, url)
     if answer.status in _ABSENT:
-        return ()
+        return None
     if answer.status == 403:  # so some object stores say that there is nothing
-        raise AttestationError(reader.error(answer, url).message, code="no-attestation")
+        raise AttestationError(f"{url}: {reader.error(answer, url).message}", code=forbidden)
     if answer.status != 200:
         raise reader.error(answer, url)
-    return bundles_in(answer.content, url)
+    return answer.content
 
 
 def _ask(reader: Reader, url: str) -> Answer:

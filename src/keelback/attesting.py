@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from keelback.credentials.oidc.providers import IdentitySource
 from keelback.errors import AttestationError, UsageError
 from keelback.findings import printable
 from keelback.provenance.bundle import claimed
-from keelback.provenance.files import AttestationFolder, read_bundles
+from keelback.provenance.files import SUFFIX, AttestationFolder, read_bundles
 from keelback.provenance.github import GitHubStore
 from keelback.provenance.signing import Attester, signing_identity
 from keelback.provenance.trust import Trust, require_sigstore
 from keelback.provenance.verifying import open_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from keelback.archive import PackageArchive
     from keelback.channels.base import Channel, Session
     from keelback.credentials.oidc.idtoken import IdToken
     from keelback.transport import Retry
+
+
+_GOOD_FOR_SECONDS: Final = 60.0
+"""How long an identity has to be good to be worth starting to sign with."""
+
+_SIGN_ELSEWHERE: Final = (
+    "Attest in GitHub Actions, GitLab CI, Buildkite, CircleCI or on Google Cloud; or sign with 'keelback attest "
+    "--oidc-token -', and give what it makes with --attestation."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +41,7 @@ class Attesting:
 
     Attributes:
         make: whether they are made, in the name of the CI system's identity.
-        given: files with attestations that were made elsewhere.
+        given: files, or folders of files, with attestations that were made elsewhere.
         folder: where they are kept besides.
         github: whether they are stored with GitHub, too.
         trust_config: describes the Sigstore deployment; ``None``: the variable, or the public one.
@@ -65,15 +75,17 @@ class Attesting:
         """See that *archives*, which are hashed, can be attested, before anything else is done; nothing is signed yet.
 
         Raises:
-            UsageError: an attestation or the trust configuration cannot be read; or see :func:`made_elsewhere`.
+            UsageError: the trust configuration cannot be read; or see :func:`made_elsewhere`.
             IdentityError: there is no identity to sign with.
             AttestationError: ``sigstore`` is not installed; or see :func:`made_elsewhere`.
             CredentialError: there is no token with which GitHub would store them.
+            TransportError: the keys of Sigstore cannot be brought up to date.
         """
         require_sigstore()
         trust = Trust.from_options(None if self.trust_config is None else str(self.trust_config), session.environ)
+        trust.verifier()
         given = made_elsewhere(self.given, archives, trust, all_of_them=not self.make) if self.given else {}
-        identity = _Identities(signing_identity(IdentitySource(session.client, session.environ))) if self.make else None
+        identity = _Identities(IdentitySource(session.client, session.environ)) if self.make else None
         folder = None
         if self.folder is not None:
             folder = AttestationFolder(self.folder)
@@ -83,14 +95,17 @@ class Attesting:
 
 
 class _Identities:
-    """Gives the identity that was asked for beforehand, and then new ones."""
+    """Gives the identity that was asked for beforehand, if it is still good, and then new ones."""
 
-    def __init__(self, ask: Callable[[], IdToken]) -> None:
-        self._ask = ask
-        self._first = [ask()]
+    def __init__(self, source: IdentitySource) -> None:
+        self._ask = signing_identity(source, hint=_SIGN_ELSEWHERE)
+        self._first = [self._ask()]
 
     def __call__(self) -> IdToken:
-        return self._first.pop() if self._first else self._ask()
+        first = self._first.pop() if self._first else None
+        if first is None or (first.expires is not None and first.expires < time.time() + _GOOD_FOR_SECONDS):
+            return self._ask()
+        return first
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +210,7 @@ def made_elsewhere(
     """The attestations in *files*, by the SHA-256 of the archive of which each is.
 
     Args:
-        files: with Sigstore bundles in them.
+        files: with Sigstore bundles in them; or folders with ``FILE.sigstore.json`` in them.
         archives: what is about to be published; hashed.
         trust: the Sigstore deployment.
         all_of_them: whether each archive has to have one.
@@ -206,7 +221,7 @@ def made_elsewhere(
             the server to judge.
     """
     found: dict[str, Attestation] = {}
-    for file in files:
+    for file in _expanded(files, archives):
         for bundle in read_bundles(file):
             archive = _archive_of(bundle, file, archives)
             if archive.sha256 in found:
@@ -221,6 +236,16 @@ def made_elsewhere(
             hint="Give one for each with --attestation, or have the others made: --attest.",
         )
     return found
+
+
+def _expanded(files: Iterable[Path], archives: Sequence[PackageArchive]) -> Iterator[Path]:
+    """*files*, and of each folder among them the files that are for *archives*."""
+    for file in files:
+        if file.is_dir():
+            beside = (file / f"{name}{SUFFIX}" for name in dict.fromkeys(archive.filename for archive in archives))
+            yield from filter(Path.is_file, beside)
+        else:
+            yield file
 
 
 def _archive_of(bundle: bytes, file: Path, archives: Sequence[PackageArchive]) -> PackageArchive:

@@ -128,6 +128,10 @@ class Deliverer:
         if same:
             if not self._options.dry_run:
                 self._channel.keep(archive)
+            if self._attestations is not None:
+                self._reporter.note(
+                    f"{archive.filename}: the channel has it already, so that it was neither sent nor attested again"
+                )
             return self._there(archive, Status.IDENTICAL, attempts)
         if self._options.skip_existing:
             return self._there(archive, Status.SKIPPED, attempts)

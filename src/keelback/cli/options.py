@@ -154,7 +154,7 @@ _ATTESTING: Final = (
         "attestations",
         multiple=True,
         metavar="FILE",
-        help="Attach an attestation that was made elsewhere; may be given more than once.",
+        help="Attach an attestation that was made elsewhere, or those in a folder; may be given more than once.",
     ),
     click.option("--attestation-dir", metavar="DIR", help="Keep the attestations there, too, as FILE.sigstore.json."),
     click.option(

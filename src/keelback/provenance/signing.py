@@ -40,6 +40,10 @@ AUDIENCE: Final = "sigstore"
 """For whom an identity has to be made that Sigstore takes."""
 _SECONDS: Final = 120.0
 """For one attestation: ``sigstore`` itself would wait for its servers without end."""
+_WHERE: Final = (
+    "Attest in GitHub Actions, GitLab CI, Buildkite, CircleCI or on Google Cloud, or give an ID token with the "
+    f"audience {AUDIENCE} by --oidc-token."
+)
 _MARGIN: Final = timedelta(seconds=60)
 """How long before its certificate ends a key is no longer used: the time stamp comes after the signature."""
 
@@ -56,20 +60,18 @@ class Attestable(Protocol):
         """Its SHA-256, in hexadecimal."""
 
 
-def signing_identity(source: IdentitySource) -> Callable[[], IdToken]:
+def signing_identity(source: IdentitySource, *, hint: str = _WHERE) -> Callable[[], IdToken]:
     """What gives an :class:`Attester` its identities: those of *source*, for Sigstore.
 
-    The function that is returned raises IdentityError where no CI system offers any.
+    The function that is returned raises IdentityError, with the *hint*, where no CI system offers any.
     """
 
     def identity() -> IdToken:
         found = source.identity(AUDIENCE)
         if found is None:
             raise IdentityError(
-                "an attestation needs an identity to sign with, and none is offered here: this is no job of a known CI "
-                "system",
-                hint="Attest in GitHub Actions, GitLab CI, Buildkite, CircleCI or on Google Cloud, or give an ID token "
-                f"with the audience {AUDIENCE} by --oidc-token.",
+                "an attestation needs an identity to sign with, and none is offered here: this is no known CI system",
+                hint=hint,
             )
         return found
 

@@ -65,11 +65,12 @@ sbom: dist
 	build/sbom/tool/bin/python -m pip install --quiet --requirement tests/peers/cyclonedx-requirements.txt
 	build/sbom/tool/bin/cyclonedx-py environment --output-reproducible --output-file dist/keelback.cdx.json build/sbom/keelback
 
+# keyring and colorama are for macOS and Windows: with them, what each of these needs is pinned on every system.
 constraints:
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
 	build/constraints/bin/python -m pip install --quiet --upgrade pip
-	build/constraints/bin/python -m pip install --quiet --editable '.[provenance]' --group dev hatchling
+	build/constraints/bin/python -m pip install --quiet --editable '.[provenance]' --group dev hatchling keyring colorama
 	{ sed -n '/^#/p' constraints.txt; \
 	  build/constraints/bin/python -m pip freeze --all --exclude-editable | sed '/^setuptools==/d'; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt

@@ -19,7 +19,9 @@ _IDENTITIES: Final = re.compile(
     | (?:.*_)?ID_TOKEN                        # GitLab, and whoever else has ID tokens in variables: SIGSTORE_ID_TOKEN
     | CI_JOB_JWT(?:_V[12])?                   # GitLab before 17.0: an ID token that was in every job
     | (?:.*_)?OIDC_TOKEN(?:_V2)?              # CircleCI (CIRCLE_OIDC_TOKEN, _V2), Bitbucket, Semaphore: ID tokens
-    | BUILDKITE_AGENT_(?:ACCESS_)?TOKEN       # Buildkite: what buildkite-agent gets ID tokens with
+    | BUILDKITE_AGENT_(?:ACCESS_|JOB_API_)?TOKEN # Buildkite: what buildkite-agent gets ID tokens with
+    | AZURE_FEDERATED_TOKEN                   # Azure: an ID token
+    | TFC_WORKLOAD_IDENTITY_TOKEN(?:_.*)?     # HCP Terraform: an ID token
     """,
     re.VERBOSE,
 )

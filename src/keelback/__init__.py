@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from keelback.fetching import fetch, fetch_locked
     from keelback.findings import Finding, Severity
-    from keelback.provenance.packages import Attested, Verdict, attest, verify
+    from keelback.provenance.packages import Attested, Verification, attest, verify
     from keelback.provenance.policy import Policy
     from keelback.provenance.verifying import Verified
     from keelback.publishing import publish
@@ -88,7 +88,7 @@ _HOMES = {
     "StoredAuth": "credentials.auth",
     "TransportError": "errors",
     "UsageError": "errors",
-    "Verdict": "provenance.packages",
+    "Verification": "provenance.packages",
     "Verified": "provenance.verifying",
     "attest": "provenance.packages",
     "check": "checking",
@@ -142,7 +142,7 @@ __all__ = [
     "StoredAuth",
     "TransportError",
     "UsageError",
-    "Verdict",
+    "Verification",
     "Verified",
     "__version__",
     "attest",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from keelback.attestationfiles import KEPT, claims_of
 from keelback.credentials.oidc.providers import IdentitySource
 from keelback.errors import AttestationError, UsageError
 from keelback.findings import printable
-from keelback.provenance.bundle import claimed
-from keelback.provenance.files import SUFFIX, AttestationFolder, read_bundles
+from keelback.provenance.files import AttestationFolder, read_bundles
 from keelback.provenance.github import GitHubStore
 from keelback.provenance.signing import Attester, signing_identity
 from keelback.provenance.trust import Trust, require_sigstore
@@ -200,8 +200,8 @@ class Attestations:
     def _made(self, archive: PackageArchive) -> Attestation | None:
         if self._attester is None:
             return None
-        bundle = self._attester.attest(archive)
-        return Attestation(bundle, open_bundle(bundle, filename=archive.filename, trust=self._trust).identity)
+        bundle, verified = self._attester.sign(archive)
+        return Attestation(bundle, verified.identity)
 
 
 def made_elsewhere(
@@ -242,7 +242,7 @@ def _expanded(files: Iterable[Path], archives: Sequence[PackageArchive]) -> Iter
     """*files*, and of each folder among them the files that are for *archives*."""
     for file in files:
         if file.is_dir():
-            beside = (file / f"{name}{SUFFIX}" for name in dict.fromkeys(archive.filename for archive in archives))
+            beside = (file / f"{name}{KEPT}" for name in dict.fromkeys(archive.filename for archive in archives))
             yield from filter(Path.is_file, beside)
         else:
             yield file
@@ -250,7 +250,7 @@ def _expanded(files: Iterable[Path], archives: Sequence[PackageArchive]) -> Iter
 
 def _archive_of(bundle: bytes, file: Path, archives: Sequence[PackageArchive]) -> PackageArchive:
     """The archive for which *bundle*, which is in *file*, claims to be; of several of its name, that with its hash."""
-    claim = claimed(bundle)
+    claim = next(iter(claims_of(bundle)), None)
     named = [] if claim is None else [archive for archive in archives if archive.filename == claim.filename]
     if claim is None or not named:
         whose = "of nothing that could be told" if claim is None else f"of {printable(claim.filename, 200)}"

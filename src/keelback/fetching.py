@@ -68,7 +68,7 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
     trusted_publishing_hosts: Collection[str] = (),
     oidc_token: str | Secret | None = None,
     require_attestation: str | None = None,
-    attestation_dir: Path | str | None = None,
+    attestations: str | Path | Iterable[str | Path] = (),
     trust_config: Path | str | None = None,
     cache: Path | str | None = None,
     retry: Retry | None = None,
@@ -108,7 +108,7 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
         oidc_token: an ID token to exchange, instead of the CI system's own.
         require_attestation: who has to have attested every archive, as a policy: ``repo:OWNER/NAME``. What has no
             attestation that verifies is not fetched; what is here already is verified, too.
-        attestation_dir: a folder where attestations are looked for first, as ``FILE.sigstore.json``.
+        attestations: where attestations are looked for first: files, and folders with ``FILE.sigstore.json`` in them.
         trust_config: a file that describes the Sigstore deployment to trust; otherwise that of the variable
             ``KEELBACK_TRUST_CONFIG``, or the public one.
         cache: the folder that keeps indexes between runs; otherwise ``KEELBACK_CACHE_DIR``, or the user's cache folder.
@@ -123,6 +123,7 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
 
     Raises:
         UsageError: no such channel, spec or subdir.
+        AttestationError: something else than attestations was given as such; or ``sigstore`` is not installed.
         CredentialError: the channel wants a credential, and there is none; or it was refused.
         ChannelError: code ``no-channel``, ``no-match`` or ``no-solution``; or the index is malformed.
         TransportError: no answer came.
@@ -136,7 +137,7 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
         TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token")),
         partial(Client, retry=retry, timeout=timeout, insecure_hosts=insecure_hosts),
         reporter or Reporter(),
-        _requirement(require_attestation, attestation_dir, trust_config),
+        _requirement(require_attestation, attestations, trust_config),
     )
     place, named = _without_file(str(channel.absolute()) if isinstance(channel, Path) else channel)
     question = Question(
@@ -175,7 +176,7 @@ def fetch_locked(  # noqa: PLR0913 - as above
     trusted_publishing_hosts: Collection[str] = (),
     oidc_token: str | Secret | None = None,
     require_attestation: str | None = None,
-    attestation_dir: Path | str | None = None,
+    attestations: str | Path | Iterable[str | Path] = (),
     trust_config: Path | str | None = None,
     retry: Retry | None = None,
     timeout: float = 120.0,
@@ -201,7 +202,7 @@ def fetch_locked(  # noqa: PLR0913 - as above
         trusted_publishing_hosts: servers that get this identity, besides those of prefix.dev.
         oidc_token: an ID token to exchange, instead of the CI system's own.
         require_attestation: as for :func:`fetch`.
-        attestation_dir: as for :func:`fetch`.
+        attestations: as for :func:`fetch`.
         trust_config: as for :func:`fetch`.
         retry: how often and how patiently a request is tried.
         timeout: seconds without any progress after which a try has failed.
@@ -214,6 +215,7 @@ def fetch_locked(  # noqa: PLR0913 - as above
     Raises:
         UsageError: the lock file cannot be read, or is malformed; or a credential was given, and it is of several
             channels.
+        AttestationError: as for :func:`fetch`.
     """
     run = _Fetch(
         Path(to),
@@ -223,7 +225,7 @@ def fetch_locked(  # noqa: PLR0913 - as above
         TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token")),
         partial(Client, retry=retry, timeout=timeout, insecure_hosts=insecure_hosts),
         reporter or Reporter(),
-        _requirement(require_attestation, attestation_dir, trust_config),
+        _requirement(require_attestation, attestations, trust_config),
     )
     archives = read_lock(Path(lock))
     bases = list(dict.fromkeys(_base(archive) for archive in archives))
@@ -325,15 +327,13 @@ class _Groups(dict["Reader", list["IndexedArchive"]]):
 
 
 def _requirement(
-    policy: str | None, attestation_dir: Path | str | None, trust_config: Path | str | None
+    policy: str | None, attestations: str | Path | Iterable[str | Path], trust_config: Path | str | None
 ) -> Requirement | None:
+    given = [attestations] if isinstance(attestations, str | Path) else list(attestations)
     if policy is not None:
-        folder = None if attestation_dir is None else Path(attestation_dir)
-        return Requirement(policy, folder=folder, trust_config=None if trust_config is None else str(trust_config))
-    if attestation_dir is not None:
-        raise UsageError(
-            "a folder of attestations is of no use where none is required", hint="Add --require-attestation POLICY."
-        )
+        return Requirement(policy, given=given, trust_config=None if trust_config is None else str(trust_config))
+    if given:
+        raise UsageError("attestations were given, and none is required", hint="Add --require-attestation POLICY.")
     return None
 
 

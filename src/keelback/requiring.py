@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import dataclass
+import threading
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from keelback.channels.naming import is_same_channel
-from keelback.channels.sidecarreader import read_limited, read_sidecar, sidecar_urls
-from keelback.errors import AttestationError, ChannelError, CredentialError, KeelbackError, TransportError
+from keelback.channels.sidecarreader import read_sidecar, sidecar_urls
+from keelback.errors import AttestationError, CredentialError, TransportError
 from keelback.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from keelback.channels.reader import Reader
     from keelback.indexed import IndexedArchive
+    from keelback.provenance.github import GitHubStore
+    from keelback.provenance.searching import Source
+    from keelback.provenance.verifying import Verified
     from keelback.transport import Client
-
-_SHOWN: Final = 4
-"""How many reasons are told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attested:
-    """What a verified attestation says.
-
-    Attributes:
-        by: who made the archive: the identity in the certificate.
-        sha256: of the archive, hex.
-    """
-
-    by: str
-    sha256: str
 
 
 class Requirement:
@@ -42,30 +29,32 @@ class Requirement:
 
     Args:
         policy: who may have made it.
-        folder: where attestations are looked for first, in ``FILE.sigstore.json``.
+        given: where attestations are looked for first: files, and folders with ``FILE.sigstore.json`` in them.
         trust_config: a file that describes the Sigstore deployment to trust; otherwise that of the variable
             ``KEELBACK_TRUST_CONFIG``, or the public one.
         environ: where that variable is, and those of GitHub.
 
     Raises:
-        UsageError: *policy* is none.
+        UsageError: *policy* is none, or one of *given* is not there.
+        AttestationError: one of *given* holds something else.
     """
 
     def __init__(
         self,
         policy: str,
         *,
-        folder: Path | None = None,
+        given: Iterable[str | Path] = (),
         trust_config: str | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        from keelback.provenance.policy import Policy  # noqa: PLC0415 - for those who require attestations
+        from keelback.provenance.files import GivenAttestations  # noqa: PLC0415 - for those who require attestations
+        from keelback.provenance.policy import Policy  # noqa: PLC0415 - as above
         from keelback.provenance.trust import Trust  # noqa: PLC0415 - as above
 
         self._policy = Policy.parse(policy)
         self._trust = Trust.from_options(trust_config, environ)
-        self._folder = folder
-        self._environ = environ
+        self._given = GivenAttestations(given) if given else None
+        self._github = None if self._policy.repo is None else _GitHub(self._policy.repo, environ)
 
     def prepare(self) -> None:
         """Load what attestations are verified with.
@@ -77,8 +66,8 @@ class Requirement:
         """
         self._trust.verifier()
 
-    def attested(self, archive: IndexedArchive, reader: Reader, sha256: str | None = None) -> Attested:
-        """What the first attestation of *archive* says that verifies.
+    def attested(self, archive: IndexedArchive, reader: Reader, sha256: str | None = None) -> Verified:
+        """The first attestation of *archive* that verifies.
 
         Args:
             archive: from the index of a channel.
@@ -90,104 +79,70 @@ class Requirement:
             CredentialError: the channel has to be asked for one, and wants a credential.
             Interrupted: the client was stopped.
         """
-        search = _Search(archive)
-        for bundle in search.bundles(self._sources(archive, reader, sha256)):
-            try:
-                return self._verified(bundle, archive, reader, sha256)
-            except AttestationError as error:
-                search.failed(error)
-        raise search.error()
+        from keelback.provenance.searching import verify_first  # noqa: PLC0415 - as above
 
-    def _verified(self, bundle: bytes, archive: IndexedArchive, reader: Reader, sha256: str | None) -> Attested:
-        from keelback.provenance.bundle import claimed  # noqa: PLC0415 - as above
-        from keelback.provenance.verifying import verify  # noqa: PLC0415 - as above
-
-        claim = claimed(bundle)
-        channel = reader.url
-        if claim is not None and claim.channel is not None and is_same_channel(claim.channel, reader.url):
-            channel = claim.channel  # as it is called where packages are sent to it, say
-        verified = verify(
-            bundle,
+        return verify_first(
+            self._sources(archive, reader, sha256),
             filename=archive.filename,
-            sha256=sha256 or ("" if claim is None else claim.sha256),
+            sha256=sha256,
             policy=self._policy,
-            channel=channel,
+            channel=reader.url,
             trust=self._trust,
         )
-        return Attested(verified.identity, verified.statement.sha256)
 
-    def _sources(
-        self, archive: IndexedArchive, reader: Reader, sha256: str | None
-    ) -> Iterator[tuple[str, Callable[[], Sequence[bytes]]]]:
+    def _sources(self, archive: IndexedArchive, reader: Reader, sha256: str | None) -> Iterator[Source]:
         """Where attestations are looked for, in this order."""
-        if self._folder is not None:
-            from keelback.provenance.files import SUFFIX  # noqa: PLC0415 - as above
+        from keelback.provenance.searching import Source  # noqa: PLC0415 - as above
 
-            path = self._folder / f"{archive.filename}{SUFFIX}"
-            yield str(path), partial(_read_kept, path)
+        if self._given is not None:
+            yield Source(partial(self._given.of, archive.filename), "among those given")
         for url in sidecar_urls(archive):
-            yield url, partial(read_sidecar, reader, url, archive.attestations_sha256)
-        if self._policy.repo is not None and sha256 is not None:
-            yield "GitHub", partial(self._kept_by_github, self._policy.repo, reader.client, sha256)
+            yield Source(partial(read_sidecar, reader, url, archive.attestations_sha256), f"at {url}")
+        if self._github is not None and sha256 is not None and not reader.is_folder:
+            read = partial(self._github.read, reader.client, sha256.lower())
+            yield Source(read, "with GitHub", is_last_resort=True)
 
-    def _kept_by_github(self, repository: str, client: Client, sha256: str) -> Sequence[bytes]:
+
+class _GitHub:
+    """The attestations that GitHub keeps for a repository; it is not asked again in a run in which it has failed.
+
+    Args:
+        repository: ``OWNER/NAME``.
+        environ: where the variables of GitHub are.
+    """
+
+    def __init__(self, repository: str, environ: Mapping[str, str]) -> None:
+        self._repository = repository
+        self._environ = environ
+        self._first = threading.Lock()
+        self._has_answered = False
+        self._failure: AttestationError | CredentialError | TransportError | None = None
+
+    def read(self, client: Client, sha256: str) -> Sequence[bytes]:
+        """The bundles that GitHub keeps for the archive with this hash.
+
+        Until there is an answer, one asks, and the others wait to see whether there will be any.
+
+        Raises:
+            AttestationError, CredentialError, TransportError: it gave none, now or earlier.
+            Interrupted: the client was stopped.
+        """
+        with contextlib.nullcontext() if self._has_answered else self._first:
+            failure = self._failure
+            if failure is not None:
+                raise type(failure)(f"GitHub was not asked again: {failure}", hint=failure.hint, code=failure.code)
+            try:
+                found = self._store(client).read(sha256)
+            except (AttestationError, CredentialError, TransportError) as error:
+                self._failure = error
+                raise
+            self._has_answered = True
+            return found
+
+    def _store(self, client: Client) -> GitHubStore:
         from keelback.provenance.github import API, GitHubStore  # noqa: PLC0415 - as above
 
         value = self._environ.get("GITHUB_TOKEN")
         token = Secret(value, "the variable GITHUB_TOKEN") if value else None
         api = self._environ.get("GITHUB_API_URL") or API  # that token is of the same GitHub
-        return GitHubStore(client, repository, token, api).read(sha256.lower())
-
-
-def _read_kept(path: Path) -> Sequence[bytes]:
-    from keelback.provenance.bundle import bundles_in  # noqa: PLC0415 - as above
-
-    content = read_limited(path)
-    return () if content is None else bundles_in(content, str(path))
-
-
-class _Search:
-    """The search for an attestation of one archive: what there is, and what is wrong with it."""
-
-    def __init__(self, archive: IndexedArchive) -> None:
-        self._filename = archive.filename
-        self._places: list[str] = []
-        self._errors: list[KeelbackError] = []
-        self._seen: set[bytes] = set()
-
-    def bundles(self, sources: Iterator[tuple[str, Callable[[], Sequence[bytes]]]]) -> Iterator[bytes]:
-        """The bundles that the *sources* have, each once; a source that cannot be read does not hide the next."""
-        for place, read in sources:
-            self._places.append(place)
-            try:
-                found = read()
-            except (AttestationError, ChannelError, CredentialError, TransportError) as error:
-                self._errors.append(error)
-                continue
-            yield from (bundle for bundle in found if bundle not in self._seen)
-            self._seen.update(found)
-
-    def failed(self, error: AttestationError) -> None:
-        """A bundle did not verify, because of *error*."""
-        self._errors.append(error)
-
-    def error(self) -> KeelbackError:
-        """Why there is no attestation that verifies."""
-        refused = next((error for error in self._errors if isinstance(error, CredentialError)), None)
-        if refused is not None and not self._seen:
-            return refused
-        if not self._errors:
-            return AttestationError(
-                f"{self._filename} has no attestation: there is none at {' or '.join(self._places)}",
-                hint="Ask its publisher for one; or fetch it without --require-attestation.",
-                code="no-attestation",
-            )
-        reasons = list(dict.fromkeys(error.message.removeprefix(f"{self._filename}: ") for error in self._errors))
-        more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
-        what = "no attestation of it verifies" if self._seen else "no attestation of it can be read"
-        codes = {error.code for error in self._errors if isinstance(error, AttestationError)}
-        return AttestationError(
-            f"{self._filename}: {what}: {'; '.join(reasons[:_SHOWN])}{more}",
-            hint=next((error.hint for error in self._errors if error.hint), ""),
-            code=codes.pop() if len(codes) == 1 else None,
-        )
+        return GitHubStore(client, self._repository, token, api)

@@ -135,7 +135,7 @@ class Retriever:
         if self._requirement is None:
             return archive, None
         found = self._requirement.attested(archive, self._reader_of(archive), archive.sha256)
-        return replace(archive, sha256=found.sha256), found.by
+        return replace(archive, sha256=found.statement.sha256), found.identity
 
     def _here(self, archive: IndexedArchive, target: Path, status: Status) -> Outcome:
         """*archive* is here already, or something that is to stay: what the index does not say of it, the file does."""
@@ -150,7 +150,7 @@ class Retriever:
             raise AttestationError(
                 f"{error.message} ({target} is there already, and was left as it is)", hint=error.hint, code=error.code
             ) from error
-        return replace(outcome, attested_by=found.by)
+        return replace(outcome, attested_by=found.identity)
 
     def _fetch(self, archive: IndexedArchive, target: Path, status: Status) -> Outcome:
         self._reporter.started(archive)

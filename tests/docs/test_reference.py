@@ -313,10 +313,20 @@ def test_every_member_of_what_verify_prints_is_documented(tmp_path: Path) -> Non
     archive = make_conda(tmp_path, "hull")
     document = run_keelback(["verify", "--json", "--policy", "repo:my-org/my-repo", archive]).json()
     (file,) = document["files"]
-    tree = ast.parse((SOURCE / "cli" / "verify.py").read_text(encoding="utf-8"))
-    (members,) = (node for node in ast.walk(tree) if getattr(node, "name", "") == "_members")
-    said = {text_of(key) for node in ast.walk(members) if isinstance(node, ast.Dict) for key in node.keys}
-    assert members_in("The document of verify") == [set(document), set(file), said]
+    assert members_in("The document of verify") == [set(document), set(file), keys_in("attestations.py", "members_of")]
+
+
+def test_every_member_of_what_attest_prints_is_documented() -> None:
+    """``json.md`` has every member, and no other; outside of CI, they are read from the source."""
+    expected = [keys_in("attestations.py", "document_of"), keys_in("attest.py", "_entry")]
+    assert members_in("The document of attest") == expected
+
+
+def keys_in(module: str, function: str) -> set[str | None]:
+    """The keys of what a *function* of a *module* of the commands returns."""
+    tree = ast.parse((SOURCE / "cli" / module).read_text(encoding="utf-8"))
+    (found,) = (node for node in ast.walk(tree) if getattr(node, "name", "") == function)
+    return {text_of(key) for node in ast.walk(found) if isinstance(node, ast.Dict) for key in node.keys}
 
 
 def test_every_member_of_a_helpers_answer_is_documented() -> None:

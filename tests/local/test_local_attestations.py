@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import keelback
+from keelback.attestationfiles import LARGEST_SIDECAR, MOST, sidecar_bundles
 from keelback.channels import folder, indexing, sidecarfiles
 from keelback.channels.base import Delivery
 from keelback.channels.local import LocalChannel
-from keelback.channels.sidecars import LARGEST, MOST, bundles_in, with_bundle
+from keelback.channels.sidecars import with_bundle
 from keelback.durable import rename
 from keelback.errors import AttestationError, ChannelError
 from keelback.report import Reporter
@@ -251,7 +252,21 @@ def test_attestations_that_somebody_put_beside_a_package_are_advertised_as_they_
     assert latest(channel) == content
 
 
-@pytest.mark.parametrize("before", [b"<html>", b"{}", b"[" * 100_000, b"[1]", b"\xff", b"[]", b"[{}]"])
+def test_what_nobody_can_read_in_a_file_of_attestations_stops_nobody(package: Path, channel: Path) -> None:
+    """One that is no UTF-8 stays where it is, and another one comes after it."""
+    strange = b'{"of": "\xff"}'
+    publish(channel, package)
+    place = channel / "noarch" / f"{NAME}.sigs"
+    place.write_bytes(b"[" + strange + b"," + bundle_for(package) + b"]")
+    second = bundle_for(package, "b3RoZXI=")
+    publish(channel, package, second)
+    assert place.read_bytes() == b"[" + b",".join([strange, bundle_for(package), second]) + b"]"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"<html>", b"{}", b"[" * 100_000, b"[1]", b"\xff", b"[]", b"[{}]", b"[" + b" " * LARGEST_SIDECAR + b"{}]"],
+)
 def test_a_file_that_holds_no_attestations_is_replaced(package: Path, channel: Path, before: bytes) -> None:
     """No reader can use it."""
     place = channel / "noarch" / f"{NAME}.sigs"
@@ -291,7 +306,7 @@ def test_no_package_gets_more_attestations_than_readers_take(
 ) -> None:
     """One too many is refused, with the package that it came with; none that was accepted is dropped for it."""
     sha256 = keelback.inspect(package).sha256
-    signatures = ["x" * LARGEST] if large else [str(number) for number in range(MOST)]
+    signatures = ["x" * LARGEST_SIDECAR] if large else [str(number) for number in range(MOST)]
     content: bytes | None = None
     for signature in signatures[: 0 if large else MOST]:
         content = with_bundle(content, bundle_for(package, signature), sha256)
@@ -322,10 +337,10 @@ def test_no_package_gets_more_attestations_than_readers_take(
 def test_what_is_no_list_of_bundles_is_told_so(content: bytes, why: str) -> None:
     """In words that say what is there instead."""
     with pytest.raises(AttestationError, match=why):
-        bundles_in(content, "https://example.test/it")
+        sidecar_bundles(content, "https://example.test/it")
 
 
 def test_bundles_are_taken_as_they_stand() -> None:
     """Each by itself, whatever is around it."""
-    assert bundles_in(b' [ {"a": 1} ,\n{} ]\n', "it") == [b'{"a": 1}', b"{}"]
-    assert bundles_in(b"[]", "it") == []
+    assert sidecar_bundles(b' [ {"a": 1} ,\n{} ]\n', "it") == [b'{"a": 1}', b"{}"]
+    assert sidecar_bundles(b"[]", "it") == []

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cli_runner import run_keelback
+from keelback.attestationfiles import sidecar_bundles
 from keelback.errors import AttestationError
-from keelback.provenance.bundle import bundles_in
 from keelback.provenance.policy import Policy
 from keelback.provenance.trust import Trust
 from keelback.provenance.verifying import open_bundle, verify
@@ -50,7 +50,7 @@ def trust():
 
 def test_an_attestation_that_prefix_dev_serves_verifies_in_full(carried, trust):
     """By signature, log, file name, hash, channel, repository, workflow and branch."""
-    (bundle,) = bundles_in(carried("prefix-actionlint.v0.sigs"), "the sidecar")
+    (bundle,) = sidecar_bundles(carried("prefix-actionlint.v0.sigs"), "the sidecar")
     found = verify(
         bundle,
         filename=ACTIONLINT,
@@ -76,7 +76,7 @@ def test_an_attestation_that_prefix_dev_serves_verifies_in_full(carried, trust):
 )
 def test_the_same_attestation_says_nothing_of_anything_else(carried, trust, changes, code):
     """Another file, other bytes, another channel, another publisher."""
-    (bundle,) = bundles_in(carried("prefix-actionlint.v0.sigs"), "the sidecar")
+    (bundle,) = sidecar_bundles(carried("prefix-actionlint.v0.sigs"), "the sidecar")
     wanted = {
         "filename": ACTIONLINT,
         "sha256": ACTIONLINT_SHA256,

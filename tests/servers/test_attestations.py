@@ -6,7 +6,9 @@ import base64
 import copy
 import hashlib
 import json
+import os
 import re
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,18 +20,20 @@ from sigstore.oidc import IdentityToken
 from sigstore.sign import SigningContext
 
 import leaks
-from cli_runner import run_keelback
+from cli_runner import run_keelback, start_keelback
+from keelback.attestationfiles import sidecar_of
+from keelback.cli.attestations import StandardInput
 from keelback.credentials.oidc.idtoken import IdToken
 from keelback.credentials.oidc.providers import IdentitySource
 from keelback.errors import AttestationError, CredentialError, IdentityError, TransportError, UsageError
-from keelback.provenance.bundle import as_array
 from keelback.provenance.github import GitHubStore
 from keelback.provenance.packages import attest
 from keelback.provenance.packages import verify as verify_packages
 from keelback.provenance.policy import Policy
+from keelback.provenance.searching import verify_any
 from keelback.provenance.signing import Attester, signing_identity
 from keelback.provenance.trust import Trust
-from keelback.provenance.verifying import open_bundle, verify, verify_any
+from keelback.provenance.verifying import open_bundle, verify
 from keelback.secret import Secret
 from keelback.transport import Client, Retry
 from making import make_conda
@@ -46,6 +50,7 @@ NAME = "demo-1.0-h0_0.conda"
 SHA256 = "5f" * 32
 CHANNEL = "https://prefix.dev/my-channel"
 MINE = Policy.parse("repo:acme/foo")
+TRUST_TYPE = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
 WORKFLOW = "https://github.com/acme/foo/.github/workflows/release.yml@refs/tags/v1"
 AT_ONCE = Retry(attempts=2, base=0)
 
@@ -393,6 +398,7 @@ def test_one_good_bundle_among_several_is_enough_and_otherwise_each_reason_is_sa
     altered = json.loads(signed[1])
     OF_VERSION_1["signature"][0](altered)
     bad = json.dumps(altered).encode()
+    elsewhere = attester(worlds[1], "https://prefix.dev/elsewhere").attest(Package())
     wanted = {
         "filename": NAME,
         "sha256": SHA256,
@@ -401,9 +407,12 @@ def test_one_good_bundle_among_several_is_enough_and_otherwise_each_reason_is_sa
         "trust": Trust(worlds[1].trust_config),
     }
     assert verify_any([other, bad, signed[1]], **wanted).identity == WORKFLOW
-    with pytest.raises(AttestationError, match=r"none of its 2 attestations verifies: .*; ") as caught:
+    with pytest.raises(AttestationError, match="does not verify") as caught:
         verify_any([bad, bad, other], **wanted)
     assert caught.value.code == "attestation-signature"
+    with pytest.raises(AttestationError, match=r"no attestation of it verifies: .*; .*another channel") as caught:
+        verify_any([bad, elsewhere], **{**wanted, "channel": CHANNEL})
+    assert caught.value.code == "bad-attestation"
     with pytest.raises(AttestationError, match="another file") as caught:
         verify_any([other, other], **wanted)
     with pytest.raises(AttestationError) as caught:
@@ -442,8 +451,9 @@ def test_a_server_that_fails_is_asked_again_and_then_named(world, server, step, 
 def test_a_log_that_has_the_entry_already_is_not_asked_again(world):
     """409: nothing that waiting mends."""
     world.rekor.plan(Fault("status", when="entry", status=409, times=None))
-    with pytest.raises(AttestationError, match="HTTP 409"):
+    with pytest.raises(AttestationError, match="HTTP 409") as caught:
         attester(world).attest(Package())
+    assert "again" not in caught.value.hint
     assert [request.step for request in world.requests].count("entry") == 1
 
 
@@ -517,13 +527,26 @@ def test_outside_of_ci_there_is_nobody_to_sign_as():
     assert "--oidc-token" in caught.value.hint
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", "nonsense", '{"mediaType": "x"}', "\x00"])
-def test_a_trust_configuration_that_is_none_is_named(tmp_path, content):
-    """With what is wrong with it."""
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        ("", "it is not JSON"),
+        ("{}", "mediaType is missing"),
+        ("[]", "it is not what it has to be: Input should be an object"),
+        ("nonsense", "it is not JSON"),
+        ('{"mediaType": "x"}', "mediaType is not what it has to be: Input should be 'application/"),
+        ("\x00", "it is not JSON"),
+        (f'{{"mediaType": "{TRUST_TYPE}", "trustedRoot": {{}}}}', "trustedRoot.mediaType is missing"),
+    ],
+)
+def test_a_trust_configuration_that_is_none_is_named(tmp_path, content, wrong):
+    """With the first thing that is wrong with it, and no more of what sigstore says."""
     file = tmp_path / "trust.json"
     file.write_text(content)
-    with pytest.raises(UsageError, match=r"trust\.json is no trust configuration"):
+    with pytest.raises(UsageError, match=r"trust\.json is no trust configuration") as caught:
         Trust(file).load()
+    assert caught.value.message.partition(": ")[2].startswith(wrong)
+    assert "pydantic" not in caught.value.message
     with pytest.raises(UsageError, match="cannot be read"):
         Trust(tmp_path / "none.json").load()
 
@@ -596,12 +619,14 @@ def test_github_keeps_attestations_and_gives_them_back(worlds, signed):
     checked(worlds[1], back)
 
 
-@pytest.mark.parametrize("variable", ["GITHUB_REPOSITORY", "GITHUB_TOKEN"])
-def test_github_is_not_asked_without_the_variables_of_a_job(variable):
+@pytest.mark.parametrize(
+    ("variable", "hint"), [("GITHUB_REPOSITORY", "OWNER/NAME"), ("GITHUB_TOKEN", "attestations: write")]
+)
+def test_github_is_not_asked_without_the_variables_of_a_job(variable, hint):
     """The one that is missing is named, and how to get it."""
     with GitHubApi() as api, Client() as client, pytest.raises(CredentialError, match=variable) as caught:
         GitHubStore.from_environ(client, api.environ(**{variable: None}))
-    assert "attestations: write" in caught.value.hint
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("repository", ["acme", "acme/foo/bar", "../../x", "acme/foo?x", "acme/foo#"])
@@ -669,6 +694,135 @@ def test_attest_pipes_into_verify(worlds, job, tmp_path):
     assert done.stdout.startswith(f"verified  {files[1].name}  by {WORKFLOW} from https://github.com/acme/foo at ")
 
 
+def test_verify_waits_for_what_is_piped_in_and_says_so(worlds, attested, tmp_path):
+    """Whoever writes into the pipe may take a while; nothing is lost meanwhile."""
+    file = make_conda(tmp_path)
+    bundle = (attested / f"{NAME}.sigstore.json").read_bytes()
+    run = start_keelback(["verify", file, "--policy", "repo:acme/foo"], env=trusting(worlds))
+    assert run.process.stderr.readline().strip() == b"waiting for an attestation on standard input"
+    done = run.finish(bundle)
+    assert (done.returncode, done.stdout.startswith("verified  ")) == (0, True), done.stderr
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_end(capsys):
+    """Whoever starts a process may leave it one; after the first package, the others do not wait again."""
+    reading, writing = os.pipe()
+    piped = StandardInput(reading, quiet=0, longest=0.05)
+    with pytest.raises(AttestationError, match="none came on standard input") as caught:
+        piped.piped()
+    assert (caught.value.code, piped.piped()) == ("no-attestation", [])
+    assert "--attestation -" in caught.value.hint
+    assert "waiting" in capsys.readouterr().err
+    os.close(writing)
+
+
+def test_what_is_no_pipe_is_read_only_where_it_is_named(signed, tmp_path):
+    """A socket that is left open, or a file that is meant for somebody else."""
+    kept = tmp_path / "bundle.json"
+    kept.write_bytes(signed[1])
+    ours, theirs = socket.socketpair()
+    with ours, theirs, kept.open("rb") as file:
+        assert StandardInput(ours.fileno()).piped() == StandardInput(file.fileno()).piped() == []
+        assert StandardInput(file.fileno()).named() == [signed[1]]
+
+
+def test_verify_takes_what_attest_has_kept(worlds, attested, tmp_path):
+    """As a folder, as a file, and from standard input; a path that is not there is a mistake."""
+    file = make_conda(tmp_path)
+    bundle = attested / f"{NAME}.sigstore.json"
+    command = ["verify", file, "--policy", "repo:acme/foo", "--attestation"]
+    for given in (attested, bundle, "-"):
+        done = run_keelback([*command, given], env=trusting(worlds), input=bundle.read_bytes())
+        assert done.returncode == 0, done.stderr
+    assert run_keelback([*command, "nowhere"], env=trusting(worlds)).returncode == 2
+
+
+def test_a_failure_of_one_package_hides_no_attestation_of_another(tmp_path):
+    """What is signed is in a public log for ever: it is printed, and the exit status tells of the other."""
+    files = [make_conda(tmp_path / "dist", name) for name in ("one", "two")]
+    with SigstoreWorld() as world, GitHubIdentityServer(world.issuers[0]) as server:
+        environ = {**server.environ, "KEELBACK_TRUST_CONFIG": str(world.trust_config)}
+        world.rekor.plan(Fault("status", when="entry", status=400))
+        shown = run_keelback(["attest", *files], env=environ)
+        world.rekor.plan(Fault("status", when="entry", status=400))
+        document = run_keelback(["attest", *files, "--json"], env=environ).json()
+        good = run_keelback(["attest", *files, "--json"], env=environ)
+    assert (shown.returncode, len(shown.stdout.splitlines())) == (1, 1)
+    assert "the transparency log answered HTTP 400" in shown.stderr
+    assert "Run the same command again" not in shown.stderr
+    assert (document["ok"], document["error"]) == (False, None)
+    assert sorted(entry["attested"] for entry in document["files"]) == [False, True]
+    for entry in document["files"]:
+        assert (entry["error"] is None) is entry["attested"] is (entry["bundle"] is not None)
+    (one, _) = good.json()["files"]
+    assert (good.returncode, good.json()["ok"], one["file"]) == (0, True, str(files[0]))
+    assert (one["sha256"], one["kept"]) == (hashlib.sha256(files[0].read_bytes()).hexdigest(), None)
+    assert one["attestation"]["identity"] == WORKFLOW
+    assert one["bundle"]["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+def test_what_cannot_be_kept_is_printed(worlds, tmp_path):
+    """A folder that cannot be written is no reason to lose what is signed."""
+    file = make_conda(tmp_path)
+    (tmp_path / "taken").write_text("")
+    token = worlds[1].identity()
+    command = ["attest", file, "--oidc-token", "-", "--attestation-dir", tmp_path / "taken"]
+    done = run_keelback(command, env=trusting(worlds), input=token)
+    assert (done.returncode, "cannot be written" in done.stderr) == (1, True)
+    assert json.loads(done.stdout)["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+def test_a_log_that_does_not_answer_ends_the_run(tmp_path, monkeypatch):
+    """Packages that were not tried yet fail for the same reason, without asking."""
+    monkeypatch.setattr("keelback.provenance.signing._pause", lambda _: None)
+    for number in range(30):
+        make_conda(tmp_path, f"p{number}")
+    with SigstoreWorld() as world:
+        world.rekor.plan(Fault("reset", when="entry", times=None))
+        found = attest(tmp_path, oidc_token=world.identity(), trust_config=world.trust_config)
+        asked = [request.step for request in world.requests].count("entry")
+    assert len(found) == 30
+    assert all(isinstance(one.error, TransportError) for one in found)
+    assert len({one.error for one in found}) <= 8
+    assert asked <= 8 * Retry().attempts
+
+
+def test_who_cannot_get_a_certificate_is_told_once(tmp_path):
+    """Before anything is signed, and however many packages there are."""
+    for name in ("one", "two", "three"):
+        make_conda(tmp_path, name)
+    with SigstoreWorld() as world:
+        world.fulcio.plan(Fault("status", when="certificate", status=403, times=None))
+        with pytest.raises(AttestationError, match="certificate authority answered HTTP 403"):
+            attest(tmp_path, oidc_token=world.identity(), trust_config=world.trust_config)
+        assert [request.step for request in world.requests] == ["certificate"]
+
+
+@pytest.mark.parametrize(
+    ("channel", "signed_as"),
+    [
+        ("prefix+https://conda.example.com/ch", "https://conda.example.com/ch"),
+        ("https://repo.prefix.dev/my-channel/", CHANNEL),
+        ("quetz+https://Conda.example.com/get/ch", "https://conda.example.com/get/ch"),
+        ("https://somewhere.example/a/b/", "https://somewhere.example/a/b"),
+    ],
+)
+def test_a_channel_is_signed_under_the_url_that_publish_signs(worlds, tmp_path, channel, signed_as):
+    """The log is public and for ever: what the user typed is not for it."""
+    make_conda(tmp_path)
+    token, config = worlds[1].identity(), worlds[1].trust_config
+    (found,) = attest(tmp_path, channel=channel, oidc_token=token, trust_config=config)
+    assert found.verified.statement.channel == signed_as
+
+
+@pytest.mark.parametrize("channel", ["./my-channel", "https://ann:{secret}@prefix.dev/my-channel", "ftp://x/y"])
+def test_what_is_no_url_of_a_channel_is_not_signed(tmp_path, channel):
+    """Nobody is asked for anything."""
+    make_conda(tmp_path)
+    with pytest.raises(UsageError):
+        attest(tmp_path, channel=channel.format(secret=leaks.new_secret("in-url")), oidc_token="x")
+
+
 def test_attest_keeps_and_verify_finds(worlds, job, tmp_path):
     """Attestations beside the packages need no option; --json has all that is known."""
     dist = tmp_path / "dist"
@@ -692,6 +846,7 @@ def test_attest_keeps_and_verify_finds(worlds, job, tmp_path):
         (["--policy", "repo:acme/bar"], 1, "attestation-identity"),
         (["--policy", "repo:acme/foo", "--channel", "https://prefix.dev/other"], 1, "attestation-channel"),
         (["--policy", "repo:acme"], 2, "usage"),
+        (["--policy", "repo:acme/foo", "--channel", "my-channel"], 2, "usage"),
         (["--identity", WORKFLOW], 2, "usage"),
         ([], 2, "usage"),
         (["--policy", "repo:acme/foo", "--identity", WORKFLOW], 2, "usage"),
@@ -707,6 +862,38 @@ def test_verify_says_what_is_wrong_by_its_exit_status(worlds, attested, options,
     assert (done.returncode, error["code"], document["ok"]) == (status, code, False)
 
 
+@pytest.mark.parametrize(
+    "channel",
+    [CHANNEL, f"{CHANNEL}/", "https://repo.prefix.dev/my-channel", "prefix+https://prefix.dev/my-channel", None],
+)
+def test_a_channel_may_go_by_any_of_its_names(worlds, attested, channel):
+    """Where packages are sent to it, and where they are read."""
+    (found,) = verify_packages(attested, policy=MINE, channel=channel, trust_config=worlds[1].trust_config)
+    assert found.ok, found.error
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "--policy repo:OWNER/NAME, or --identity with --issuer"),
+        (["--identity", WORKFLOW], "--identity needs --issuer"),
+        (["--issuer", issuers.GITHUB], "--issuer needs --identity"),
+        (["--policy", "acme/foo"], "repo:acme/foo"),
+    ],
+)
+def test_verify_says_how_to_name_whom_one_expects(worlds, tmp_path, options, said):
+    """In the words of its own options."""
+    done = run_keelback(["verify", make_conda(tmp_path), *options], env=trusting(worlds))
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_a_trust_configuration_is_read_before_anything_is_missed(tmp_path):
+    """A file that is not there is a mistake in the command, whether there are attestations or not."""
+    command = ["verify", make_conda(tmp_path), "--policy", "repo:acme/foo", "--trust-config", "nope"]
+    done = run_keelback(command)
+    assert (done.returncode, "nope cannot be read" in done.stderr) == (2, True), done.stderr
+
+
 def test_verify_shows_a_person_what_is_wrong(worlds, attested):
     """An error and a hint for each package, and nothing on standard output that could be taken for a success."""
     done = run_keelback(["verify", attested, "--policy", "repo:acme/bar"], env=trusting(worlds))
@@ -718,8 +905,8 @@ def test_verify_shows_a_person_what_is_wrong(worlds, attested):
 def test_a_package_with_other_bytes_is_not_verified(worlds, signed, tmp_path):
     """Even if it is a package of the same name."""
     file = make_conda(tmp_path)
-    (verdict,) = verify_packages(file, policy=MINE, attestations=[signed[1]], trust_config=worlds[1].trust_config)
-    assert (verdict.verified, verdict.error.code) == (None, "attestation-digest")
+    (found,) = verify_packages(file, policy=MINE, attestations=[signed[1]], trust_config=worlds[1].trust_config)
+    assert (found.verified, found.error.code) == (None, "attestation-digest")
 
 
 def test_without_an_attestation_nothing_is_verified(worlds, tmp_path):
@@ -751,7 +938,7 @@ def test_programs_attest_and_verify_without_a_terminal(worlds, tmp_path):
     assert [one.archive.path.name for one in made] == [file.name for file in files]
     bundles = [one.bundle for one in made]
     good = verify_packages(files, policy="repo:acme/foo", attestations=bundles, trust_config=config)
-    assert [verdict.verified.identity for verdict in good] == [WORKFLOW, WORKFLOW]
-    (tmp_path / f"{files[0].name}.sigs").write_bytes(as_array(bundles))
+    assert [found.verified.identity for found in good] == [WORKFLOW, WORKFLOW]
+    (tmp_path / f"{files[0].name}.sigs").write_bytes(sidecar_of(bundles))
     one, two = verify_packages(tmp_path, policy=MINE, trust_config=config)
     assert (one.verified is not None, two.verified, two.error.code) == (True, None, "no-attestation")

@@ -27,7 +27,7 @@ from keelback.provenance.trust import Trust
 from keelback.report import Reporter
 from keelback.secret import Secret
 from making import make_conda
-from servers.fetch_runs import attempt, auth_file, files, problem, statuses
+from servers.fetch_runs import QUICK, attempt, auth_file, files, problem, statuses
 from servers.scripted import Answer, Exchange, Fault, ScriptedServer
 from servers.scripted.channel_server import FORMS, Login, ReadableServer, channel, index_files
 from servers.scripted.engine import route
@@ -217,9 +217,31 @@ def test_an_attestation_in_a_folder_comes_first(
     """Where that one verifies, the channel is not asked for any."""
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / f"{HULL}.sigstore.json").write_bytes(sign(hull))
-    report = required(server, "hull", room=tmp_path, attestation_dir=tmp_path / "kept")
+    report = required(server, "hull", room=tmp_path, attestations=[tmp_path / "kept"])
     assert statuses(report) == {HULL: "fetched"}
     assert not [line for line in server.asked() if line.endswith(".sigs")]
+
+
+def test_attestations_of_many_packages_may_be_in_one_file(
+    server: AttestingServer, hull: Path, boat: Path, sign: Sign, tmp_path: Path
+) -> None:
+    """As ``keelback attest`` prints them: each package finds its own; what is missing is looked for in the channel."""
+    file = tmp_path / "attestations"
+    file.write_bytes(sign(hull, issuer=1) + b"\n" + sign(hull) + b"\n")
+    server.contents[f"noarch/{BOAT}.v0.sigs"] = sidecar(sign(boat))
+    report = required(server, "hull", "boat", room=tmp_path, attestations=file)
+    assert statuses(report) == {HULL: "fetched", BOAT: "fetched"}
+    assert [line for line in server.asked() if line.endswith(".sigs")] == [f"200 noarch/{BOAT}.v0.sigs"]
+
+
+def test_a_file_that_holds_something_else_is_told_before_anything_is_asked(
+    server: AttestingServer, tmp_path: Path
+) -> None:
+    """It was meant to hold attestations."""
+    (tmp_path / "page").write_bytes(b"<html>")
+    report = required(server, "hull", room=tmp_path, attestations=tmp_path / "page")
+    assert problem(report).code == "bad-attestations-file"
+    assert server.requests == []
 
 
 def test_where_the_folder_has_none_that_verifies_the_channel_is_asked(
@@ -229,7 +251,7 @@ def test_where_the_folder_has_none_that_verifies_the_channel_is_asked(
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / f"{HULL}.sigstore.json").write_bytes(sign(boat))
     server.contents |= {f"noarch/{path.name}.v0.sigs": sidecar(sign(path)) for path in (hull, boat)}
-    report = required(server, "hull", "boat", room=tmp_path, attestation_dir=tmp_path / "kept")
+    report = required(server, "hull", "boat", room=tmp_path, attestations=[tmp_path / "kept"])
     assert statuses(report) == {HULL: "fetched", BOAT: "fetched"}
 
 
@@ -372,8 +394,8 @@ def other_form(bundle: dict[str, Any]) -> None:
 Refused = "tuple[Callable[[AttestingServer, Path, Path, Sign], Any], str, str]"
 
 REFUSED: Mapping[str, Refused] = {
-    "none": (lambda *_: 404, "no-attestation", "has no attestation"),
-    "an empty list": (lambda *_: b"[]", "no-attestation", "has no attestation"),
+    "none": (lambda *_: 404, "no-attestation", "there is no attestation"),
+    "an empty list": (lambda *_: b"[]", "no-attestation", "there is no attestation"),
     "by somebody else": (lambda _, hull, __, sign: sidecar(sign(hull, issuer=1)), "attestation-identity", "evil/foo"),
     "of another file": (lambda _, __, boat, sign: sidecar(sign(boat)), "attestation-name", "another file"),
     "for another channel": (
@@ -582,7 +604,7 @@ def test_an_attestation_that_is_wrong_is_told_before_one_that_cannot_be_read(
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / f"{HULL}.sigstore.json").write_bytes(sign(hull, issuer=1))
     server.contents |= {f"noarch/{HULL}{suffix}": 401 for suffix in (".v0.sigs", ".sigs")}
-    report = required(server, "hull", room=tmp_path, attestation_dir=tmp_path / "kept")
+    report = required(server, "hull", room=tmp_path, attestations=[tmp_path / "kept"])
     assert errors(report) == {HULL: "attestation-identity"}
 
 
@@ -598,6 +620,43 @@ def test_github_is_asked_for_what_the_channel_does_not_have(
     assert statuses(required(server, "hull", "boat", room=tmp_path)) == {HULL: "fetched", BOAT: "fetched"}
     (request,) = hub.requests
     assert request.header("authorization") is None
+
+
+def test_github_is_not_asked_where_there_is_an_attestation_that_does_not_verify(
+    server: AttestingServer, hub: GitHubServer, hull: Path, boat: Path, sign: Sign, tmp_path: Path
+) -> None:
+    """What is wrong with that one is told, and nothing else; one of another file is none of this one."""
+    server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull, issuer=1))
+    server.contents[f"noarch/{BOAT}.v0.sigs"] = sidecar(sign(hull))
+    report = required(server, "hull", "boat", room=tmp_path)
+    assert errors(report) == {HULL: "attestation-identity", BOAT: "attestation-name"}
+    assert [request.path.rpartition(":")[2].partition("?")[0] for request in hub.requests] == [
+        keelback.inspect(boat).sha256
+    ]
+
+
+def test_a_github_that_does_not_answer_is_not_asked_for_the_next_package(
+    server: AttestingServer, hub: GitHubServer, tmp_path: Path
+) -> None:
+    """Its silence is told once for each package, and waited for once in a run."""
+    hub.plan(Fault("reset", when="list", times=99))
+    report = required(server, "hull", "boat", room=tmp_path)
+    assert errors(report) == {HULL: "no-attestation", BOAT: "no-attestation"}
+    assert len(hub.requests) == QUICK.attempts
+    first, second = sorted(outcome.error.message for outcome in report.outcomes if outcome.error)
+    assert "not asked again" in first + second
+
+
+def test_a_github_that_does_not_answer_is_not_told_where_an_attestation_was_found(
+    server: AttestingServer, hub: GitHubServer, hull: Path, boat: Path, sign: Sign, tmp_path: Path
+) -> None:
+    """That would hide the reason."""
+    server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(boat))
+    hub.plan(Fault("reset", when="list", times=99))
+    (outcome,) = required(server, "hull", room=tmp_path).outcomes
+    assert outcome.error is not None
+    assert outcome.error.code == "attestation-name"
+    assert "attempts" not in outcome.error.message
 
 
 def test_github_gets_its_own_token_and_the_channel_does_not(
@@ -667,6 +726,16 @@ def test_a_channel_in_a_folder_has_the_attestations_that_were_published_to_it(
     assert files(tmp_path / "wrong") == []
 
 
+def test_github_is_not_asked_for_what_is_in_a_folder(
+    hull: Path, trusted: None, hub: GitHubServer, tmp_path: Path
+) -> None:
+    """Who has the channel on disk has what there is."""
+    publish_to_folder(tmp_path / "channel", hull, None)
+    report = attempt(str(tmp_path / "channel"), "hull", room=tmp_path, require_attestation=MINE)
+    assert errors(report) == {HULL: "no-attestation"}
+    assert hub.requests == []
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [(None, "no-attestation"), (b"<html>", "bad-attestations-file"), (b" " * (3 << 20), "bad-attestations-file")],
@@ -704,12 +773,27 @@ def test_the_command_says_who_is_trusted_and_what_was_refused(
     assert fetched(tmp_path) == [f"noarch/{HULL}"]
 
 
+def test_what_attest_keeps_in_a_folder_can_be_given_back(
+    server: AttestingServer, hull: Path, boat: Path, world: SigstoreWorld, tmp_path: Path
+) -> None:
+    """To ``verify`` and to ``fetch``, as that folder."""
+    kept = tmp_path / "kept"
+    keelback.attest([hull, boat], oidc_token=world.issuers[0].token("sigstore"), attestation_dir=kept)
+    done = run_keelback(
+        ["verify", hull.parent, "--attestation", kept, "--policy", MINE, "--trust-config", world.trust_config]
+    )
+    assert (done.returncode, done.stdout.count("verified"), done.stderr) == (0, 2, "")
+    report = required(server, "hull", "boat", room=tmp_path, attestations=kept)
+    assert statuses(report) == {HULL: "fetched", BOAT: "fetched"}
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {"require_attestation": "acme/foo"},
         {"require_attestation": ""},
-        {"attestation_dir": "kept"},
+        {"attestations": "kept"},
+        {"require_attestation": MINE, "attestations": ["no-such-file"]},
         {"require_attestation": MINE, "trust_config": "no-such-file"},
     ],
 )

@@ -25,6 +25,7 @@ ON_GITHUB = Signer(
     source_uri="https://github.com/acme/foo",
     source_digest=COMMIT,
     source_ref="refs/tags/v1",
+    owner_uri="https://github.com/acme",
     config_uri=WORKFLOW,
     issued=NOW,
     expires=NOW,
@@ -50,6 +51,12 @@ OWN_SERVER = replace(
     [
         ("repo:acme/foo", ON_GITHUB),
         ("repo:Acme/FOO", ON_GITHUB),
+        ("repo:https://github.com/acme/foo/", ON_GITHUB),
+        ("repo:https://GitHub.com/acme/foo.git", ON_GITHUB),
+        ("owner:acme", ON_GITHUB),
+        ("owner:https://github.com/ACME,workflow:release.yml", ON_GITHUB),
+        ("repo:acme/foo,workflow:.github/workflows/release.yml", ON_GITHUB),
+        ("project:https://gitlab.com/grp/sub/proj", ON_GITLAB),
         (f"repo:acme/foo,issuer:{GITHUB}", ON_GITHUB),
         ("repo:acme/foo,workflow:release.yml,ref:refs/tags/v1", ON_GITHUB),
         (" repo: acme/foo , workflow: release.yml ", ON_GITHUB),
@@ -72,7 +79,7 @@ def test_the_one_who_is_wanted_passes(policy, signer):
     [
         ("repo:acme/bar", ON_GITHUB, "attestation-identity", "repository"),
         ("repo:acme/fo", ON_GITHUB, "attestation-identity", "repository"),
-        ("repo:acme/foo", replace(ON_GITHUB, source_uri=None), "attestation-identity", "repository is None"),
+        ("repo:acme/foo", replace(ON_GITHUB, source_uri=None), "attestation-identity", "names no repository"),
         ("repo:acme/foo", replace(ON_GITHUB, source_uri="https://github.com/acme/foo/"), "attestation-identity", ""),
         ("repo:acme/foo", replace(ON_GITHUB, issuer="https://evil.example"), "attestation-issuer", "evil.example"),
         ("repo:acme/foo", replace(ON_GITHUB, issuer=GITHUB + "/"), "attestation-issuer", "issuer"),
@@ -81,10 +88,15 @@ def test_the_one_who_is_wanted_passes(policy, signer):
         ("project:grp/sub/proj", ON_GITHUB, "attestation-issuer", "issuer"),
         ("project:grp/sub", ON_GITLAB, "attestation-identity", "repository"),
         ("project:grp/proj", OWN_SERVER, "attestation-issuer", "git.example.com"),
-        ("repo:acme/foo,workflow:other.yml", ON_GITHUB, "attestation-identity", "workflow"),
+        ("owner:acm", ON_GITHUB, "attestation-identity", "somebody else signed it: the owner is"),
+        ("owner:acme", replace(ON_GITHUB, owner_uri=None), "attestation-identity", "names no owner"),
+        ("owner:acme", replace(ON_GITHUB, owner_uri="https://evil.example/acme"), "attestation-identity", "owner"),
+        ("owner:grp", ON_GITLAB, "attestation-issuer", "issuer"),
+        ("repo:acme/bar,workflow:other.yml", ON_GITHUB, "attestation-identity", "somebody else signed it"),
+        ("repo:acme/foo,workflow:other.yml", ON_GITHUB, "attestation-identity", "another workflow signed it"),
         ("repo:acme/foo,workflow:RELEASE.yml", ON_GITHUB, "attestation-identity", "workflow"),
         ("repo:acme/foo,workflow:elease.yml", ON_GITHUB, "attestation-identity", "workflow"),
-        ("repo:acme/foo,ref:refs/heads/main", ON_GITHUB, "attestation-identity", "ref"),
+        ("repo:acme/foo,ref:refs/heads/main", ON_GITHUB, "attestation-identity", "it was signed for another ref"),
         (f"identity:{WORKFLOW}x,issuer:{GITHUB}", ON_GITHUB, "attestation-identity", "identity"),
         ("identity:ANN@example.com,issuer:https://accounts.google.com", PERSON, "attestation-identity", "identity"),
         ("identity:ann@example.com,issuer:https://evil.example", PERSON, "attestation-issuer", "issuer"),
@@ -122,7 +134,6 @@ def test_a_workflow_is_that_of_its_own_repository_in_the_version_that_ran(uri):
         ("", "empty part"),
         (",", "empty part"),
         ("repo:acme/foo,", "empty part"),
-        ("acme/foo", "'acme/foo' is not a key"),
         ("repository:acme/foo", "'repository' is not a key"),
         ("Repo:acme/foo", "'Repo' is not a key"),
         ("repo:", "repo has no value"),
@@ -130,10 +141,15 @@ def test_a_workflow_is_that_of_its_own_repository_in_the_version_that_ran(uri):
         ("repo:acme/foo/bar", "OWNER/NAME"),
         ("repo:acme/foo,repo:acme/foo", "repo is there twice"),
         ("repo:acme/foo,project:grp/proj", "both repo"),
+        ("repo:acme/foo,owner:acme", "both repo and owner"),
+        ("owner:acme/foo", "owner is one name"),
+        ("owner:acme,issuer:https://gitlab.com", "another issuer"),
+        ("owner:acme,workflow:ci/release.yml", "a file in .github/workflows/"),
+        ("repo:https://gitlab.com/acme/foo", "OWNER/NAME"),
         ("repo:acme/foo,issuer:https://gitlab.com", "another issuer"),
         ("project:proj", "GROUP/PROJECT"),
-        ("workflow:release.yml", "none of repo, project and identity"),
-        (f"issuer:{GITHUB}", "none of repo, project and identity"),
+        ("workflow:release.yml", "none of repo, owner, project and identity"),
+        (f"issuer:{GITHUB}", "none of repo, owner, project and identity"),
         ("identity:ann@example.com", "without the issuer"),
         ("identity:ann@example.com,issuer:http://accounts.google.com", "https URL"),
     ],
@@ -144,6 +160,21 @@ def test_a_policy_that_would_let_anybody_pass_or_says_nothing_clear_is_refused(t
         Policy.parse(text)
     assert why in caught.value.message
     assert "repo:OWNER/NAME" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("acme/foo", "Write repo:acme/foo "),
+        ("https://github.com/acme/foo,workflow:release.yml", "Write repo:acme/foo "),
+        ("repo:acme/foo,ref:v1", "Write ref:refs/tags/v1 for a tag, or ref:refs/heads/v1 for a branch."),
+    ],
+)
+def test_what_no_certificate_has_is_refused_with_what_was_meant(text, hint):
+    """A short name would never match, and an attestation that is good would be called somebody else's."""
+    with pytest.raises(UsageError) as caught:
+        Policy.parse(text)
+    assert hint in caught.value.hint
 
 
 def test_a_policy_reads_what_it_writes():

@@ -9,9 +9,10 @@ import random
 import pytest
 
 import leaks
+from keelback.attestationfiles import LARGEST_BUNDLE, Claim, bundles_in, claims_of, sidecar_of
 from keelback.errors import AttestationError, UsageError
-from keelback.provenance.bundle import MAX_BUNDLE, as_array, bundles_in, check_form, claimed
-from keelback.provenance.files import AttestationFolder, bundles_beside, read_bundles
+from keelback.provenance.bundle import check_form
+from keelback.provenance.files import AttestationFolder, GivenAttestations, bundles_beside, read_bundles
 from keelback.provenance.statement import PREDICATE_TYPE, STATEMENT_TYPE, Statement, target_channel
 
 NAME = "demo-1.0-h0_0.conda"
@@ -155,28 +156,30 @@ def test_bundles_come_alone_in_an_array_or_one_a_line():
     one, two = b'{"a": 1}', b'{"b": [2]}'
     assert bundles_in(b"\n " + one + b"\n", "x") == [one]
     assert bundles_in(json.dumps({"a": 1}, indent=2).encode(), "x") == [b'{\n  "a": 1\n}']
-    assert [json.loads(bundle) for bundle in bundles_in(as_array([one, two]), "x")] == [{"a": 1}, {"b": [2]}]
+    assert bundles_in(sidecar_of([one, two]), "x") == [one, two]
     assert bundles_in(one + b"\r\n\n" + two + b"\n", "x") == [one, two]
-    assert bundles_in(b" \n", "x") == []
+    assert bundles_in(b" \n", "x") == bundles_in(b"[]", "x") == []
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"<html>404</html>", "line 1"),
+        (b"<html>404</html>", "web page"),
         (b'{"a": 1}\nnonsense', "line 2"),
         (b"[1, 2]", "number 1"),
-        (b"[]", "no attestation"),
         (b'"text"', "line 1"),
-        (b'{"a": "' + b"x" * MAX_BUNDLE + b'"}', "larger than 1 MB"),
+        (b'{"a": "' + b"x" * LARGEST_BUNDLE + b'"}', "larger than 1 MB"),
         (b"\xff\xfe", "line 1"),
-        (b"[" * 100_000, "line 1"),
+        (b"[" * 100_000, "not a JSON array"),
     ],
 )
 def test_what_holds_no_bundles_is_refused_with_the_place(content, why):
     """A page, a number, half a file, far too much."""
     with pytest.raises(AttestationError, match=why):
         bundles_in(content, "the file")
+    with pytest.raises(AttestationError) as caught:
+        bundles_in(content, "the file")
+    assert caught.value.code == "bad-attestations-file"
 
 
 @pytest.mark.parametrize("media_type", ["application/vnd.dev.sigstore.bundle.v0.4+json", "", None, 3, ["x"], {"x": 1}])
@@ -189,9 +192,11 @@ def test_a_bundle_of_an_unknown_form_is_named_as_such(media_type):
 
 def test_what_a_bundle_claims_is_read_without_a_check_and_without_an_error():
     """It serves to choose among bundles, so nothing that is wrong with one may stop the others."""
-    assert claimed(bundle_of(document())) == Statement(NAME, SHA256, CHANNEL)
+    assert claims_of(bundle_of(document())) == [Claim(NAME, SHA256)]
+    unnamed = [{"digest": {"sha256": SHA256.upper()}}, {"name": NAME, "digest": {"sha256": 5}}]
+    assert claims_of(bundle_of(document(subject=unnamed))) == [Claim("", SHA256)]
     for broken in (b"", b"[]", b"{}", b'{"dsseEnvelope": 1}', b'{"dsseEnvelope": {"payload": "?"}}', bundle_of(b"{}")):
-        assert claimed(broken) is None
+        assert claims_of(broken) == []
 
 
 def test_nothing_that_is_random_breaks_the_readers():
@@ -202,7 +207,7 @@ def test_nothing_that_is_random_breaks_the_readers():
         damaged = bytearray(good)
         for _ in range(chance.randrange(1, 6)):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
-        claimed(bytes(damaged))
+        claims_of(bytes(damaged))
         for read in (lambda raw: bundles_in(raw, "x"), lambda raw: check_form(raw, "x"), Statement.parse):
             try:
                 read(bytes(damaged))
@@ -223,10 +228,26 @@ def test_a_file_without_an_attestation_is_an_error_and_so_is_no_file(tmp_path):
     """Both are named."""
     with pytest.raises(UsageError, match=r"none\.json cannot be read"):
         read_bundles(tmp_path / "none.json")
-    (tmp_path / "empty.json").write_bytes(b"\n")
-    with pytest.raises(AttestationError, match="is empty") as caught:
-        read_bundles(tmp_path / "empty.json")
-    assert caught.value.code == "no-attestation"
+    for nothing in (b"\n", b"[]"):
+        (tmp_path / "empty.json").write_bytes(nothing)
+        with pytest.raises(AttestationError, match="no attestation in it") as caught:
+            read_bundles(tmp_path / "empty.json")
+        assert caught.value.code == "no-attestation"
+
+
+def test_attestations_that_are_given_are_found_by_the_file_that_they_name(tmp_path):
+    """In files, in bytes, and in a folder; one that is given alone is meant for the file, whatever it says."""
+    mine, other, strange = bundle_of(document()), bundle_of(document(subject=[{"digest": {"sha256": SHA256}}])), b"{}"
+    (tmp_path / "many.json").write_bytes(sidecar_of([other, mine]))
+    folder = AttestationFolder(tmp_path / "kept")
+    folder.write(NAME, strange)
+    given = GivenAttestations([tmp_path / "many.json", str(tmp_path / "kept")])
+    assert given.of(NAME) == [mine, strange]
+    assert given.of("other-1-0.conda") == []
+    assert GivenAttestations([strange]).of(NAME) == [strange]
+    assert GivenAttestations([strange, mine]).of("other-1-0.conda") == []
+    with pytest.raises(UsageError, match="cannot be read"):
+        GivenAttestations([tmp_path / "none"])
 
 
 def test_a_folder_takes_one_attestation_a_file_and_only_whole_ones(tmp_path):

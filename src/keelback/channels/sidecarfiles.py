@@ -14,8 +14,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
-from keelback.channels.indexing import read_file
-from keelback.channels.sidecars import CURRENT, is_about, pinned, with_bundle
+from keelback.attestationfiles import CURRENT, LARGEST_SIDECAR, pinned, read_start
+from keelback.channels.sidecars import is_about, with_bundle
 from keelback.durable import remove, rename, write_synced
 from keelback.indexed import is_sha256
 
@@ -100,7 +100,7 @@ class SidecarFiles:
             path = self._folder / f"{filename}{CURRENT}"
             if content is None:
                 remove(path)
-            elif content != read_file(path):
+            elif content != _read(path):
                 self._write(path, content)
 
     def sweep(self, records: Mapping[str, Record]) -> None:
@@ -108,7 +108,7 @@ class SidecarFiles:
         for path in list(self._folder.iterdir()) if records else ():
             found = _SIDECAR.fullmatch(path.name)
             sha256 = records.get(found["filename"], {}).get("sha256") if found else None
-            if isinstance(sha256, str) and not is_about(read_file(path) or b"", sha256):
+            if isinstance(sha256, str) and not is_about(_read(path) or b"", sha256):
                 with contextlib.suppress(OSError):  # a reader on Windows has it open; it does no harm
                     path.unlink(missing_ok=True)
 
@@ -121,7 +121,7 @@ class SidecarFiles:
         A run that died while it replaced the file may have left others in their place: then those that are *named*.
         """
         suffixes = [CURRENT, pinned(str(named))] if is_sha256(named) else [CURRENT]
-        contents = (read_file(self._folder / f"{filename}{suffix}") for suffix in suffixes)
+        contents = (_read(self._folder / f"{filename}{suffix}") for suffix in suffixes)
         return next((content for content in contents if content is not None and is_about(content, sha256)), None)
 
     def _pin(self, filename: str, content: bytes) -> None:
@@ -133,6 +133,10 @@ class SidecarFiles:
         new = self._new_file()
         write_synced(new, content)
         rename(new, path)
+
+
+def _read(path: Path) -> bytes | None:
+    return read_start(path, LARGEST_SIDECAR)
 
 
 def _advertising(record: Record, content: bytes | None) -> Record:

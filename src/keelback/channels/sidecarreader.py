@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from keelback.attestationfiles import (
+    CURRENT,
+    LARGEST_SIDECAR,
+    UNPINNED,
+    malformed,
+    pinned,
+    read_start,
+    sidecar_bundles,
+)
 from keelback.channels.reader import REFUSED
-from keelback.channels.sidecars import CURRENT, LARGEST, UNPINNED, bundles_in, malformed, pinned
 from keelback.errors import AttestationError
 
 if TYPE_CHECKING:
@@ -53,7 +61,7 @@ def read_sidecar(reader: Reader, url: str, sha256: str | None = None) -> Sequenc
     """
     if sha256 is None:
         content = _read(reader, url, "no-attestation")
-        return () if content is None else bundles_in(content, url)
+        return () if content is None else sidecar_bundles(content, url)
     content = _read(reader, url, "attestations-missing")
     if content is None:
         raise AttestationError(
@@ -68,7 +76,7 @@ def read_sidecar(reader: Reader, url: str, sha256: str | None = None) -> Sequenc
             hint="Ask the owner of the channel to see to that: the file was damaged, or exchanged.",
             code="attestations-mismatch",
         )
-    bundles = bundles_in(content, url)
+    bundles = sidecar_bundles(content, url)
     if not bundles:
         raise malformed(f"{url} is an empty list, though the index says that there are attestations")
     return bundles
@@ -77,7 +85,7 @@ def read_sidecar(reader: Reader, url: str, sha256: str | None = None) -> Sequenc
 def _read(reader: Reader, url: str, forbidden: str) -> bytes | None:
     """What is at *url*; ``None`` where nothing is; raises with the code *forbidden* where the server says 403."""
     if url.startswith("file:"):
-        return read_limited(Path(url2pathname(urlsplit(url).path)))
+        return _read_file(Path(url2pathname(urlsplit(url).path)))
     answer = _ask(reader, url)
     if answer.status in _ABSENT:
         return None
@@ -90,25 +98,14 @@ def _read(reader: Reader, url: str, forbidden: str) -> bytes | None:
 
 def _ask(reader: Reader, url: str) -> Answer:
     while True:
-        request = replace(reader.request(url, _JSON), limit=LARGEST)
+        request = replace(reader.request(url, _JSON), limit=LARGEST_SIDECAR)
         answer = reader.client.get(request)
         if request.auth is not None or answer.status not in REFUSED or not reader.look_further(url):
             return answer
 
 
-def read_limited(path: Path) -> bytes | None:
-    """What is in the file *path*, which holds attestations; ``None`` where it is not there.
-
-    Raises:
-        AttestationError: it cannot be read, or is too large.
-    """
+def _read_file(path: Path) -> bytes | None:
     try:
-        if not path.exists():
-            return None
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+        return read_start(path, LARGEST_SIDECAR)
     except OSError as error:
         raise AttestationError(f"{path} cannot be read: {error.strerror or error}", code="disk") from error
-    if len(content) > LARGEST:
-        raise malformed(f"{path} is larger than {LARGEST} bytes")
-    return content

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from keelback.cli.options import TRUST_CONFIG, secret_options
+from keelback.cli.attestations import document_of, members_of, problem
+from keelback.cli.options import TRUST_CONFIG, json_text, secret_options
+from keelback.errors import KeelbackError
 from keelback.findings import printable
 
 if TYPE_CHECKING:
@@ -26,12 +30,15 @@ if TYPE_CHECKING:
 )
 @secret_options("oidc-token", what="ID token to sign with, made for 'sigstore', instead of the CI system's own")
 @TRUST_CONFIG
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
 def command(
     files: tuple[str, ...],
     channel: str | None,
     attestation_dir: str | None,
     oidc_token: Secret | None,
     trust_config: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Sign, for packages, who publishes them: an attestation (CEP 27) in the name of this CI job.
 
@@ -45,21 +52,52 @@ def command(
       keelback attest --channel https://prefix.dev/my-channel --attestation-dir attestations/ dist/
       keelback attest dist/ | keelback verify dist/ --policy repo:my-org/my-repo
 
-    Exit status: 0 all are attested, 1 one could not be, 2 wrong usage, 3 no identity to sign with.
+    Exit status: 0 all are attested, 1 some could not be, 2 wrong usage, 3 no identity to sign with.
     """
     from keelback.provenance.packages import attest  # noqa: PLC0415 - not for --help
 
-    attested = attest(
-        files, channel=channel, oidc_token=oidc_token, attestation_dir=attestation_dir, trust_config=trust_config
-    )
-    _show(attested)
+    attested: Sequence[Attested] = ()
+    failure: KeelbackError | None = None
+    try:
+        attested = attest(
+            files,
+            channel=channel,
+            oidc_token=oidc_token,
+            attestation_dir=attestation_dir,
+            trust_config=trust_config,
+            on_attested=None if as_json else _show,
+        )
+    except KeelbackError as error:
+        if not as_json:
+            raise
+        failure = error
+    ok = all(one.ok for one in attested)
+    if as_json:
+        click.echo(json_text(document_of([_entry(one) for one in attested], failure, ok=ok)))
+    if failure is not None:
+        sys.exit(int(failure.exit_status))
+    sys.exit(0 if ok else 1)
 
 
-def _show(attested: Sequence[Attested]) -> None:
-    for one in attested:
-        if one.file is None:
-            click.echo(one.bundle)
-        else:
-            click.echo(
-                f"{click.style('attested', fg='green')}  {one.archive.relative_path}  {printable(str(one.file))}"
-            )
+def _show(one: Attested) -> None:
+    from keelback.cli.console import show_problem  # noqa: PLC0415 - not for --help
+    from keelback.report import Problem  # noqa: PLC0415 - likewise
+
+    if one.file is not None:
+        click.echo(f"{click.style('attested', fg='green')}  {one.archive.relative_path}  {printable(str(one.file))}")
+    elif one.bundle is not None:  # one that could not be kept, too: it is in a public log for ever
+        click.echo(one.bundle)
+    if one.error is not None:
+        show_problem(Problem.of(one.error))
+
+
+def _entry(one: Attested) -> dict[str, Any]:
+    return {
+        "file": str(one.archive.path),
+        "sha256": None if one.verified is None else one.verified.statement.sha256,
+        "attested": one.bundle is not None,
+        "attestation": members_of(one.verified),
+        "bundle": None if one.bundle is None else json.loads(one.bundle),
+        "kept": None if one.file is None else str(one.file),
+        "error": problem(one.error),
+    }

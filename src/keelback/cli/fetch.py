@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from keelback.cli.options import fetch_options, force_option, secret_options, show_run
+from keelback.cli.options import (
+    TRUST_CONFIG,
+    attestation_option,
+    fetch_options,
+    force_option,
+    secret_options,
+    username_option,
+)
+from keelback.cli.runs import RunCommand, show_run
 from keelback.errors import UsageError
 from keelback.secret import redact
 
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
 _ASKED: Final = ("subdirs", "with_deps", "all_versions", "channels", "virtual_packages")
 
 
-@click.command("fetch")
+@click.command("fetch", cls=RunCommand)
 @click.argument("channel", required=False, metavar="[CHANNEL]")
 @click.argument("specs", nargs=-1, metavar="[SPECS]...")
 @click.option(
@@ -31,7 +39,7 @@ _ASKED: Final = ("subdirs", "with_deps", "all_versions", "channels", "virtual_pa
     "subdirs",
     multiple=True,
     metavar="SUBDIR",
-    help="Platform to fetch for, besides noarch; may be repeated.  [default: this machine's]",
+    help="Platform to fetch for, besides noarch; may be given more than once.  [default: this machine's]",
 )
 @click.option("--with-deps", is_flag=True, help="Also fetch all dependencies (solved for each --subdir).")
 @click.option("--all", "all_versions", is_flag=True, help="Every archive that matches, not the best for each spec.")
@@ -41,36 +49,33 @@ _ASKED: Final = ("subdirs", "with_deps", "all_versions", "channels", "virtual_pa
     "channels",
     multiple=True,
     metavar="URL",
-    help="Another channel, for packages that the first does not have; may be repeated.",
+    help="Another channel, for packages that the first does not have; may be given more than once.",
 )
 @click.option(
     "--virtual-package",
     "virtual_packages",
     multiple=True,
     metavar="NAME=VERSION",
-    help="Virtual package of the target machine, as in __cuda=12.4; may be repeated.",
+    help="Virtual package of the target machine, as in __cuda=12.4; may be given more than once.",
 )
 @click.option("--lock", metavar="FILE", help="Write URLs and hashes of what was fetched (@EXPLICIT).")
 @click.option("--locked", metavar="FILE", help="Fetch exactly what a lock file lists.")
-@click.option(
+@attestation_option(
     "--require-attestation",
     metavar="POLICY",
     help="Fetch only what has an attestation by whom POLICY names, as in repo:OWNER/NAME.",
 )
-@click.option(
-    "--attestation-dir",
-    metavar="FOLDER",
-    help="Look for attestations here first, as FILE.sigstore.json; then beside the package in its channel.",
-)
-@click.option(
-    "--trust-config",
+@attestation_option(
+    "--attestation",
+    "attestations",
+    multiple=True,
     metavar="FILE",
-    envvar="KEELBACK_TRUST_CONFIG",
-    show_envvar=True,
-    help="Trust this Sigstore deployment (a ClientTrustConfig), not the public one.",
+    help="Look for attestations here first: a file, or a folder with FILE.sigstore.json in it; may be given more than "
+    "once.",
 )
+@TRUST_CONFIG
 @force_option()
-@click.option("--username", metavar="NAME", help="The user, with a password.")
+@username_option("The user, with a password.")
 @secret_options("password", what="password")
 @secret_options("api-key", "-a", what="token")
 @fetch_options

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from keelback.cli.attestations import StandardInput, document_of, members_of, problem
 from keelback.cli.options import TRUST_CONFIG, json_text
 from keelback.errors import KeelbackError, UsageError
 from keelback.findings import printable
@@ -15,7 +15,7 @@ from keelback.findings import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keelback.provenance.packages import Verdict
+    from keelback.provenance.packages import Verification
     from keelback.provenance.policy import Policy
     from keelback.provenance.verifying import Verified
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @click.option(
     "--policy",
     metavar="POLICY",
-    help="Who has to have signed: repo:OWNER/NAME or project:GROUP/PROJECT, and workflow:FILE, ref:REF, issuer:URL, "
-    "identity:NAME, with commas between them.",
+    help="Who has to have signed: repo:OWNER/NAME, owner:NAME or project:GROUP/PROJECT, and workflow:FILE, ref:REF, "
+    "issuer:URL, identity:NAME, with commas between them.",
 )
 @click.option("--identity", metavar="NAME", help="The name that has to be in the certificate; with --issuer.")
 @click.option("--issuer", metavar="URL", help="The identity provider that has to have vouched for it.")
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     "attestations",
     multiple=True,
     metavar="FILE",
-    help="File with attestations; - is standard input; may be repeated.  [default: those beside each package, or "
-    "what is piped in]",
+    help="File with attestations, or folder with FILENAME.sigstore.json in it; - is standard input; may be given more "
+    "than once.  [default: those beside each package, or what is piped in]",
 )
 @TRUST_CONFIG
 @click.option("--offline", is_flag=True, help="Do not bring Sigstore's keys up to date first.")
@@ -69,15 +69,16 @@ def command(  # noqa: PLR0913 - one parameter an option
     """
     from keelback.provenance.packages import verify  # noqa: PLC0415 - not for --help
 
-    verdicts: Sequence[Verdict] = ()
+    found: Sequence[Verification] = ()
     failure: KeelbackError | None = None
+    standard_input = StandardInput()
     try:
-        verdicts = verify(
+        found = verify(
             files,
             policy=_policy(policy, identity, issuer),
             channel=channel,
-            attestations=_given(attestations),
-            otherwise=_piped,
+            attestations=_given(attestations, standard_input),
+            otherwise=standard_input.piped,
             trust_config=trust_config,
             offline=offline,
         )
@@ -85,60 +86,52 @@ def command(  # noqa: PLR0913 - one parameter an option
         if not as_json:
             raise
         failure = error
+    ok = all(one.ok for one in found)
     if as_json:
-        click.echo(json_text(_document(verdicts, failure)))
+        click.echo(json_text(document_of([_entry(one) for one in found], failure, ok=ok)))
     else:
-        _show(verdicts)
+        _show(found)
     if failure is not None:
         sys.exit(int(failure.exit_status))
-    sys.exit(0 if all(verdict.verified for verdict in verdicts) else 1)
+    sys.exit(0 if ok else 1)
 
 
 def _policy(policy: str | None, identity: str | None, issuer: str | None) -> Policy:
-    from keelback.provenance.policy import Policy  # noqa: PLC0415 - not for --help
+    from keelback.provenance.policy import GITHUB, Policy  # noqa: PLC0415 - not for --help
 
     if policy is not None and (identity is not None or issuer is not None):
         raise UsageError("--policy is given beside --identity and --issuer", hint="Put them into the policy.")
-    return Policy(identity=identity, issuer=issuer) if policy is None else Policy.parse(policy)
+    if policy is not None:
+        return Policy.parse(policy)
+    if identity is None and issuer is None:
+        raise UsageError(
+            "nobody is named whose attestation is wanted",
+            hint="Say whom you expect: --policy repo:OWNER/NAME, or --identity with --issuer.",
+        )
+    if issuer is None:
+        raise UsageError("--identity needs --issuer", hint=f"Add who vouches for it: --issuer {GITHUB}, for example.")
+    if identity is None:
+        raise UsageError("--issuer needs --identity", hint="Add for whom it has to vouch, or give a --policy instead.")
+    return Policy(identity=identity, issuer=issuer)
 
 
-def _given(names: tuple[str, ...]) -> list[bytes] | None:
-    """The bundles that ``--attestation`` names, if it is given."""
-    from keelback.provenance.files import read_bundles  # noqa: PLC0415 - not for --help
-
-    if not names:
-        return None
-    return [bundle for name in names for bundle in (_read_stdin() if name == "-" else read_bundles(Path(name)))]
-
-
-_read: list[list[bytes]] = []
-"""What was on standard input, which can be read once."""
+def _given(names: tuple[str, ...], standard_input: StandardInput) -> list[str | bytes] | None:
+    """What ``--attestation`` names, if it is given: paths, and the bundles on standard input."""
+    given: list[str | bytes] = [name for name in names if name != "-"]
+    if "-" in names:
+        given += standard_input.named()
+    return given if names else None
 
 
-def _piped() -> list[bytes]:
-    """The bundles that are piped in; none at a terminal."""
-    return [] if sys.stdin is None or sys.stdin.isatty() else _read_stdin()
-
-
-def _read_stdin() -> list[bytes]:
-    from keelback.provenance.bundle import MAX_DOCUMENT, bundles_in  # noqa: PLC0415 - not for --help
-
-    if not _read:
-        document = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_DOCUMENT + 1)
-        _read.append(bundles_in(document, "standard input"))
-    return _read[0]
-
-
-def _show(verdicts: Sequence[Verdict]) -> None:
+def _show(found: Sequence[Verification]) -> None:
     from keelback.cli.console import show_problem  # noqa: PLC0415 - not for --help
     from keelback.report import Problem  # noqa: PLC0415 - likewise
 
-    for verdict in verdicts:
-        if verdict.verified is not None:
-            name = printable(verdict.path.name)
-            click.echo(f"{click.style('verified', fg='green')}  {name}  {_said(verdict.verified)}")
-        elif verdict.error is not None:
-            show_problem(Problem.of(verdict.error))
+    for one in found:
+        if one.verified is not None:
+            click.echo(f"{click.style('verified', fg='green')}  {printable(one.path.name)}  {_said(one.verified)}")
+        elif one.error is not None:
+            show_problem(Problem.of(one.error))
 
 
 def _said(verified: Verified) -> str:
@@ -148,39 +141,11 @@ def _said(verified: Verified) -> str:
     return printable(f"by {verified.identity}{commit}{channel}, {verified.signed_at:%Y-%m-%d %H:%M} UTC")
 
 
-def _document(verdicts: Sequence[Verdict], failure: KeelbackError | None) -> dict[str, Any]:
-    from keelback.report import JSON_VERSION  # noqa: PLC0415 - not for --help
-
+def _entry(one: Verification) -> dict[str, Any]:
     return {
-        "version": JSON_VERSION,
-        "files": [
-            {
-                "file": str(verdict.path),
-                "sha256": verdict.sha256,
-                "verified": verdict.verified is not None,
-                "attestation": None if verdict.verified is None else _members(verdict.verified),
-                "error": _problem(verdict.error),
-            }
-            for verdict in verdicts
-        ],
-        "ok": failure is None and all(verdict.verified for verdict in verdicts),
-        "error": _problem(failure),
+        "file": str(one.path),
+        "sha256": one.sha256,
+        "verified": one.ok,
+        "attestation": members_of(one.verified),
+        "error": problem(one.error),
     }
-
-
-def _members(verified: Verified) -> dict[str, str | None]:
-    return {
-        "identity": verified.identity,
-        "issuer": verified.issuer,
-        "repository": verified.repository,
-        "workflow": verified.workflow,
-        "ref": verified.ref,
-        "commit": verified.commit,
-        "run": verified.signer.run_uri,
-        "signed_at": verified.signed_at.isoformat(),
-        "channel": verified.statement.channel,
-    }
-
-
-def _problem(error: KeelbackError | None) -> dict[str, str] | None:
-    return None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}

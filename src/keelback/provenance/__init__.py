@@ -3,14 +3,15 @@
 ::
 
     statement.py     what is said: this file, with this hash, was published to that channel
-    bundle.py        the file in which it comes: the statement, its signature, and all that is needed to verify it
+    bundle.py        which bundles can be verified: the statement, its signature, and all that is needed for that
     certificate.py   who signed: the identity that a CI system gave to a job
     policy.py        whose signature is wanted
     trust.py         whom Sigstore's own signatures have to be by
     verifying.py     whether an attestation holds
+    searching.py     the first that does, of all that there are for a file
     signing.py       makes attestations
     failures.py      what goes wrong meanwhile
-    files.py         attestations in files beside packages
+    files.py         attestations in files: beside packages, in folders, or given
     github.py        attestations kept by GitHub
     packages.py      attestations of packages: what the commands, and programs, call
 

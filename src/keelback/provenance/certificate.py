@@ -23,6 +23,7 @@ _EXTENSIONS: Final = {
     "source_uri": 12,
     "source_digest": 13,
     "source_ref": 14,
+    "owner_uri": 16,
     "config_uri": 18,
     "config_digest": 19,
     "trigger": 20,
@@ -42,6 +43,7 @@ class Signer:
         source_uri: the repository that the job ran for.
         source_digest: the commit.
         source_ref: the branch or tag, as a full name: ``refs/tags/v1``.
+        owner_uri: to whom the repository belongs.
         config_uri: the file that defines the workflow, and of which version: ``…/release.yml@refs/tags/v1``.
         config_digest: the commit of that file.
         signer_uri: the file whose job signed: another one where that workflow calls others.
@@ -56,6 +58,7 @@ class Signer:
     source_uri: str | None = None
     source_digest: str | None = None
     source_ref: str | None = None
+    owner_uri: str | None = None
     config_uri: str | None = None
     config_digest: str | None = None
     signer_uri: str | None = None

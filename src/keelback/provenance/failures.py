@@ -18,6 +18,7 @@ AUTHORITY: Final = "the certificate authority"
 LOG: Final = "the transparency log"
 
 _AGAIN: Final = "Run the same command again."
+_FOR_GOOD: Final = "Ask whoever runs this Sigstore deployment: the same request gets the same answer."
 _NETWORK: Final = "Check the network and its proxy (HTTPS_PROXY, and REQUESTS_CA_BUNDLE for certificates of your own)."
 _MOST_CAUSES: Final = 16
 
@@ -50,7 +51,11 @@ def explained(error: Exception, server: str, identity: IdToken) -> Exception:
 
     failure = next((cause for cause in _causes(error) if isinstance(cause, requests.RequestException)), None)
     if isinstance(failure, requests.TooManyRedirects):
-        return AttestationError(f"{server} sends the request elsewhere: refused", hint=_AGAIN, code="redirect")
+        return AttestationError(
+            f"{server} sends the request elsewhere: refused",
+            hint="See whether a proxy answers in its place, and whether the trust configuration has its own address.",
+            code="redirect",
+        )
     if failure is not None and failure.response is not None and not failure.response.ok:
         return _answered(failure.response, server, identity)
     if isinstance(failure, requests.ConnectionError | requests.Timeout) and failure.request is not None:
@@ -78,8 +83,9 @@ def _answered(response: requests.Response, server: str, identity: IdToken) -> Ex
             hint="See whether this Sigstore deployment takes identities of that CI system.",
             code="signing",
         )
-    error = AttestationError(message, hint=_AGAIN, code="signing")
-    return Again(error, response.headers.get("retry-after")) if is_temporary(response.status_code) else error
+    if is_temporary(response.status_code):
+        return Again(AttestationError(message, hint=_AGAIN, code="signing"), response.headers.get("retry-after"))
+    return AttestationError(message, hint=_FOR_GOOD, code="signing")
 
 
 def _causes(error: Exception) -> list[BaseException]:

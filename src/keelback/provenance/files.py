@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from keelback.archive.source import reason
+from keelback.attestationfiles import CURRENT, KEPT, LARGEST, UNPINNED, bundles_in, claims_of, read_start
 from keelback.durable import rename, write_synced
 from keelback.errors import AttestationError, ChannelError, UsageError
 from keelback.findings import printable
-from keelback.provenance.bundle import MAX_DOCUMENT, bundles_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SUFFIX: Final = ".sigstore.json"
-"""What is put behind a file name for the one bundle of that file, as Sigstore's own tools do."""
-SIDECARS: Final = (SUFFIX, ".v0.sigs", ".sigs")
-"""Where attestations may be beside a file: the latter two as channels serve them (prefix.dev; CEP 50)."""
+_BESIDE: Final = (KEPT, UNPINNED, CURRENT)
 
 
 def read_bundles(file: Path) -> list[bytes]:
@@ -29,15 +26,19 @@ def read_bundles(file: Path) -> list[bytes]:
         keelback.errors.UsageError: it cannot be read.
         AttestationError: it holds something else.
     """
-    shown = printable(str(file))
     try:
-        with file.open("rb") as stream:
-            document = stream.read(MAX_DOCUMENT + 1)
+        return _read(file)
     except (OSError, ValueError) as error:  # ValueError: its name has a zero byte
-        raise UsageError(f"the attestation {shown} cannot be read: {reason(error)}") from None
-    bundles = bundles_in(document, shown)
+        raise UsageError(f"the attestation {printable(str(file))} cannot be read: {reason(error)}") from None
+
+
+def _read(file: Path) -> list[bytes]:
+    document = read_start(file, LARGEST)
+    if document is None:
+        raise FileNotFoundError("there is no such file")
+    bundles = bundles_in(document, printable(str(file)))
     if not bundles:
-        raise AttestationError(f"{shown} is empty: there is no attestation in it", code="no-attestation")
+        raise AttestationError(f"{printable(str(file))} has no attestation in it", code="no-attestation")
     return bundles
 
 
@@ -46,8 +47,56 @@ def bundles_beside(package: Path) -> list[bytes]:
 
     Raises as :func:`read_bundles`.
     """
-    files = (package.with_name(package.name + suffix) for suffix in SIDECARS)
+    files = (package.with_name(package.name + suffix) for suffix in _BESIDE)
     return [bundle for file in files if file.is_file() for bundle in read_bundles(file)]
+
+
+class GivenAttestations:
+    """The attestations that a user names: bundles, files with bundles in them, and folders of such files.
+
+    Args:
+        given: paths, and bundles as bytes. Files are read now; of a folder, ``FILENAME.sigstore.json`` when it is
+            asked for.
+
+    Raises:
+        keelback.errors.UsageError: a path is not there, or cannot be read.
+        AttestationError: a file holds something else.
+    """
+
+    def __init__(self, given: Iterable[str | Path | bytes]) -> None:
+        self._bundles: list[bytes] = []
+        self._folders: list[Path] = []
+        for one in given:
+            if isinstance(one, bytes):
+                self._bundles.append(one)
+            elif Path(one).is_dir():
+                self._folders.append(Path(one))
+            else:
+                self._bundles += read_bundles(Path(one))
+        self._by_filename = defaultdict[str, list[bytes]](list)
+        for bundle in self._bundles:
+            for filename in {claim.filename for claim in claims_of(bundle)}:
+                self._by_filename[filename].append(bundle)
+
+    def of(self, filename: str) -> list[bytes]:
+        """The bundles for the file *filename*, by what they claim; one that is given alone is taken to be meant for it.
+
+        Raises:
+            AttestationError: the file in a folder cannot be read, or holds something else.
+        """
+        alone = self._bundles if len(self._bundles) == 1 else []
+        found = list(self._by_filename.get(filename, alone))
+        for file in (folder / f"{filename}{KEPT}" for folder in self._folders):
+            if file.is_file():
+                found += _read_kept(file)
+        return found
+
+
+def _read_kept(file: Path) -> list[bytes]:
+    try:
+        return _read(file)
+    except OSError as error:
+        raise AttestationError(f"{printable(str(file))} cannot be read: {reason(error)}", code="disk") from None
 
 
 class AttestationFolder:
@@ -84,7 +133,7 @@ class AttestationFolder:
         """
         if Path(filename).name != filename or filename in ("", ".."):
             raise AttestationError(f"{filename} is no file name: no attestation is written there", code="disk")
-        target = self._folder / f"{filename}{SUFFIX}"
+        target = self._folder / f"{filename}{KEPT}"
         unfinished = self._folder / f".{filename}.{secrets.token_hex(4)}.part"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,11 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MOST: Final = 100
 _LARGEST_ANSWER: Final = 32 << 20
 _PERMISSION: Final = "Give the job the permission 'attestations: write', and the step the variable GITHUB_TOKEN."
+_VARIABLES: Final = {
+    "GITHUB_REPOSITORY": "GitHub Actions sets it; elsewhere, set it to the OWNER/NAME that is to keep them.",
+    "GITHUB_TOKEN": _PERMISSION,
+}
+"""What has to be set to store attestations, and how it gets set."""
 _HINTS: Final = {
     401: "See that GITHUB_TOKEN is the token of this job: ${{ github.token }}.",
     403: _PERMISSION,
@@ -66,12 +71,11 @@ class GitHubStore:
             CredentialError: GITHUB_REPOSITORY or GITHUB_TOKEN is not set.
             AttestationError: GITHUB_REPOSITORY is no repository.
         """
-        repository, token = environ.get("GITHUB_REPOSITORY"), environ.get("GITHUB_TOKEN")
-        for name, value in (("GITHUB_REPOSITORY", repository), ("GITHUB_TOKEN", token)):
-            if not value:
-                raise CredentialError(f"GitHub is to keep the attestations, and {name} is not set", hint=_PERMISSION)
-        secret = Secret(token or "", "the variable GITHUB_TOKEN")
-        return cls(client, repository or "", secret, environ.get("GITHUB_API_URL") or API)
+        for name, hint in _VARIABLES.items():
+            if not environ.get(name):
+                raise CredentialError(f"GitHub is to keep the attestations, and {name} is not set", hint=hint)
+        token = Secret(environ["GITHUB_TOKEN"], "the variable GITHUB_TOKEN")
+        return cls(client, environ["GITHUB_REPOSITORY"], token, environ.get("GITHUB_API_URL") or API)
 
     def store(self, bundle: bytes, filename: str) -> str:
         """Have GitHub keep *bundle*, of the file *filename*.

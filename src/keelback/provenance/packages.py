@@ -6,17 +6,27 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from keelback.archive import discover, inspect
 from keelback.archive.source import reason
-from keelback.errors import AttestationError, UsageError
+from keelback.channels.registry import recognise, target_of
+from keelback.errors import (
+    ArchiveError,
+    AttestationError,
+    CredentialError,
+    KeelbackError,
+    SourceChanged,
+    TransportError,
+    UsageError,
+)
 from keelback.findings import printable
-from keelback.provenance.files import AttestationFolder, bundles_beside
+from keelback.provenance.files import AttestationFolder, GivenAttestations, bundles_beside
 from keelback.provenance.policy import Policy
+from keelback.provenance.searching import verify_any
 from keelback.provenance.trust import Trust, require_sigstore
-from keelback.provenance.verifying import verify_any
 from keelback.secret import as_secret
 from keelback.stopping import start_afresh, stop_everything
 
@@ -33,21 +43,30 @@ _AT_ONCE: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Attested:
-    """A package that was attested.
+    """What became of a package that was to be attested.
 
     Attributes:
         archive: the package.
-        bundle: its attestation, a Sigstore bundle as JSON.
-        file: where that is kept, if it is.
+        bundle: its attestation, a Sigstore bundle as JSON; ``None`` where there is none.
+        verified: what that says.
+        file: where it is kept, if it is.
+        error: why there is none, or why it is not kept.
     """
 
     archive: PackageArchive
-    bundle: bytes
+    bundle: bytes | None = None
+    verified: Verified | None = None
     file: Path | None = None
+    error: KeelbackError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is attested, and the attestation is where it was wanted."""
+        return self.error is None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verification:
     """Whether a package has the attestation that is wanted.
 
     Attributes:
@@ -62,6 +81,11 @@ class Verdict:
     verified: Verified | None = None
     error: AttestationError | None = None
 
+    @property
+    def ok(self) -> bool:
+        """Whether it has one."""
+        return self.verified is not None
+
 
 def attest(
     paths: str | Path | Iterable[str | Path],
@@ -70,6 +94,7 @@ def attest(
     oidc_token: str | Secret | None = None,
     attestation_dir: str | Path | None = None,
     trust_config: str | Path | None = None,
+    on_attested: Callable[[Attested], None] | None = None,
 ) -> list[Attested]:
     """Sign, for each package, a statement that it is published by the CI job in which this runs (CEP 27).
 
@@ -80,22 +105,25 @@ def attest(
         attestation_dir: a folder to which the attestations are written, as ``FILENAME.sigstore.json``.
         trust_config: a file that describes a private Sigstore deployment; by default what the variable
             ``KEELBACK_TRUST_CONFIG`` names, else the public deployment.
+        on_attested: is given what became of each package, in order, as soon as that is known.
 
     Returns:
-        the packages, in order of their paths.
+        what became of each package, in order of their paths: what is signed is in a public log, and so no failure of
+        one hides the attestations of the others.
 
     Raises:
         keelback.errors.UsageError: an argument is wrong.
         keelback.errors.ArchiveError: a file is no package that can be published.
         keelback.errors.IdentityError: there is no identity to sign with, or it cannot be used.
-        AttestationError: one could not be made.
-        keelback.errors.TransportError: a server cannot be reached.
+        AttestationError: no certificate could be had to sign with; nothing was signed.
+        keelback.errors.TransportError: a server cannot be reached; nothing was signed.
     """
     from keelback.credentials.oidc.providers import IdentitySource  # noqa: PLC0415 - asks servers: not for verifying
     from keelback.provenance.signing import Attester, signing_identity  # noqa: PLC0415 - likewise
     from keelback.transport import Client  # noqa: PLC0415 - likewise
 
     require_sigstore()
+    url = None if channel is None else _channel_url(channel)
     archives = [inspect(path) for path in discover(_listed(paths))]
     folder = None if attestation_dir is None else AttestationFolder(attestation_dir)
     if folder is not None:
@@ -103,20 +131,24 @@ def attest(
     trust = _trust(trust_config)
     with Client() as client:
         source = IdentitySource(client, os.environ, as_secret(oidc_token, "the given ID token"))
-        attester = Attester(signing_identity(source), trust, channel, retry=client.retry)
-        return _attest_all(archives, attester, folder)
+        attester = Attester(signing_identity(source), trust, url, retry=client.retry)
+        attester.prepare()
+        return _attest_all(archives, attester, folder, on_attested or (lambda _: None))
 
 
 def _attest_all(
-    archives: Sequence[PackageArchive], attester: Attester, folder: AttestationFolder | None
+    archives: Sequence[PackageArchive],
+    attester: Attester,
+    folder: AttestationFolder | None,
+    on_attested: Callable[[Attested], None],
 ) -> list[Attested]:
-    def one(archive: PackageArchive) -> Attested:
-        bundle = attester.attest(archive)
-        return Attested(archive, bundle, None if folder is None else folder.write(archive.filename, bundle))
-
+    run = _Run(attester, folder)
+    found: list[Attested] = []
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="attest")
     try:
-        return list(pool.map(one, archives))
+        for attested in pool.map(run.attest, archives):
+            found.append(attested)
+            on_attested(attested)
     except BaseException:
         stop_everything()
         pool.shutdown(cancel_futures=True)
@@ -124,6 +156,34 @@ def _attest_all(
         raise
     finally:
         pool.shutdown()
+    return found
+
+
+class _Run:
+    """Attests packages, until something fails that is not for one package alone; from several threads."""
+
+    def __init__(self, attester: Attester, folder: AttestationFolder | None) -> None:
+        self._attester = attester
+        self._folder = folder
+        self._ended_by: KeelbackError | None = None
+
+    def attest(self, archive: PackageArchive) -> Attested:
+        """What becomes of *archive*; after a server did not answer, or took no identity, the others are not tried."""
+        if self._ended_by is not None:
+            return Attested(archive, error=self._ended_by)
+        try:
+            bundle, verified = self._attester.sign(archive)
+        except (CredentialError, TransportError) as error:
+            self._ended_by = error
+            return Attested(archive, error=error)
+        except (ArchiveError, AttestationError, SourceChanged) as error:
+            return Attested(archive, error=error)
+        if self._folder is None:
+            return Attested(archive, bundle, verified)
+        try:
+            return Attested(archive, bundle, verified, self._folder.write(archive.filename, bundle))
+        except AttestationError as error:
+            return Attested(archive, bundle, verified, error=error)
 
 
 def verify(
@@ -131,24 +191,25 @@ def verify(
     *,
     policy: str | Policy,
     channel: str | None = None,
-    attestations: Sequence[bytes] | None = None,
+    attestations: Sequence[str | Path | bytes] | None = None,
     otherwise: Callable[[], Sequence[bytes]] | None = None,
     trust_config: str | Path | None = None,
     offline: bool = False,
-) -> list[Verdict]:
+) -> list[Verification]:
     """See whether each package has an attestation that says what it is, by whom it is wanted to be.
 
     Args:
         paths: packages, folders with packages in them, or patterns.
         policy: who has to have signed: ``repo:OWNER/NAME``, and more (see the command-line reference).
         channel: the URL of the channel that the packages come from; any will do where it is not given.
-        attestations: Sigstore bundles, of all packages in any order; by default, those in files beside each package.
-        otherwise: gives the bundles for packages that have no such files.
+        attestations: files with Sigstore bundles, of all packages in any order, folders with ``FILE.sigstore.json`` in
+            them, and bundles as bytes; by default, those in files beside each package.
+        otherwise: gives the bundles for packages that have no files beside them, where *attestations* is not given.
         trust_config: as for :func:`attest`.
         offline: whether the public keys are taken as they are here, without an update.
 
     Returns:
-        a verdict for each package, in order of their paths.
+        what was found of each package, in order of their paths.
 
     Raises:
         keelback.errors.UsageError: an argument is wrong, or a file cannot be read.
@@ -157,26 +218,41 @@ def verify(
     """
     require_sigstore()
     wanted = Policy.parse(policy) if isinstance(policy, str) else policy
+    url = None if channel is None else _channel_url(channel)
+    files = discover(_listed(paths))
     trust = _trust(trust_config, offline=offline)
+    trust.check()  # first: what cannot be used is wrong whatever the attestations are
+    given = None if attestations is None else GivenAttestations(attestations)
+    piped = cache(lambda read: GivenAttestations(read()))
 
-    def one(path: Path) -> Verdict:
+    def one(path: Path) -> Verification:
         sha256 = _sha256(path)
         try:
-            bundles = attestations if attestations is not None else bundles_beside(path)
-            if not bundles and otherwise is not None:
-                bundles = otherwise()
-            verified = verify_any(
-                bundles, filename=path.name, sha256=sha256, policy=wanted, channel=channel, trust=trust
-            )
+            bundles: Sequence[bytes] = bundles_beside(path) if given is None else given.of(path.name)
+            if not bundles and given is None and otherwise is not None:
+                bundles = piped(otherwise).of(path.name)
+            verified = verify_any(bundles, filename=path.name, sha256=sha256, policy=wanted, channel=url, trust=trust)
         except AttestationError as error:
-            return Verdict(path, sha256, error=error)
-        return Verdict(path, sha256, verified)
+            return Verification(path, sha256, error=error)
+        return Verification(path, sha256, verified)
 
-    return [one(path) for path in discover(_listed(paths))]
+    return [one(path) for path in files]
 
 
 def _listed(paths: str | Path | Iterable[str | Path]) -> Iterable[str | Path]:
     return [paths] if isinstance(paths, str | Path) else paths
+
+
+def _channel_url(channel: str) -> str:
+    """The URL by which an attestation names *channel*: the one that is signed when packages are published to it."""
+    target = target_of(channel)
+    if target.folder is not None:
+        raise UsageError(
+            f"the channel {printable(channel)} is a folder, which no attestation names",
+            hint="Give the URL under which it is served, or no channel.",
+        )
+    known = recognise(target)
+    return target.base(len(target.segments)) if known is None else known.url
 
 
 def _trust(config: str | Path | None, *, offline: bool = False) -> Trust:

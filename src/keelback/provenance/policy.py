@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from keelback.archive.findings import quoted
 from keelback.errors import AttestationError, UsageError
@@ -18,14 +18,43 @@ _GITHUB_SITE: Final = "https://github.com"
 GITLAB: Final = "https://gitlab.com"
 """The issuer of GitLab.com's identities, and the site itself (GitLab Docs, "OpenID Connect (OIDC) Authentication")."""
 
-_KEYS: Final = ("repo", "project", "workflow", "ref", "issuer", "identity")
+_KEYS: Final = ("repo", "owner", "project", "workflow", "ref", "issuer", "identity")
+_SITES: Final = {"repo": _GITHUB_SITE, "owner": _GITHUB_SITE, "project": GITLAB}
+"""Keys that say on which site somebody is, and what a value copied from a browser begins with."""
+_WORKFLOWS: Final = ".github/workflows/"
+_OWNER: Final = re.compile(r"[A-Za-z0-9._-]+")
 _REPO: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _PROJECT: Final = re.compile(r"[\w.+-]+(?:/[\w.+-]+)+")
 _GRAMMAR: Final = (
-    "Write KEY:VALUE, several with commas between them: repo:OWNER/NAME (GitHub), project:GROUP/PROJECT (GitLab), "
-    "workflow:FILE, ref:REF, issuer:URL, identity:NAME; one of repo, project and identity has to be there, and "
-    "identity needs issuer."
+    "Write KEY:VALUE, several with commas between them: repo:OWNER/NAME or owner:NAME (GitHub), project:GROUP/PROJECT "
+    "(GitLab), workflow:FILE, ref:REF, issuer:URL, identity:NAME; one of repo, owner, project and identity has to be "
+    "there, and identity needs issuer."
 )
+_NOT_THEIRS: Final = "Do not use the file, unless you know that it is built there."
+_NOT_FROM_THERE: Final = "Do not use the file, unless it is published from there, too; then say so in the policy."
+
+
+class _Mismatch(NamedTuple):
+    """What of a signer is not as it has to be.
+
+    Attributes:
+        says: what that means.
+        what: what is not as it has to be.
+        found: what it is.
+        wanted: what it has to be.
+        hint: what to do.
+    """
+
+    says: str
+    what: str
+    found: str | None
+    wanted: str
+    hint: str = _NOT_THEIRS
+
+    def __str__(self) -> str:
+        if not self.found:
+            return f"{self.says}: its certificate names no {self.what}, and {quoted(self.wanted)} is wanted"
+        return f"{self.says}: the {self.what} is {quoted(self.found)}, and not {quoted(self.wanted)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +63,7 @@ class Policy:
 
     Attributes:
         repo: the repository on GitHub, ``OWNER/NAME``, in whatever case.
+        owner: the organization or user on GitHub to whom the repository belongs, in whatever case.
         project: the project on GitLab, ``GROUP/PROJECT``, in whatever case; on gitlab.com, or the server *issuer*.
         workflow: the file that defines the workflow: ``release.yml``.
         ref: the branch or tag that it ran for, as a full name: ``refs/heads/main``.
@@ -42,6 +72,7 @@ class Policy:
     """
 
     repo: str | None = None
+    owner: str | None = None
     project: str | None = None
     workflow: str | None = None
     ref: str | None = None
@@ -49,39 +80,60 @@ class Policy:
     identity: str | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("repo", "project", "identity") if getattr(self, name) is not None]
-        if not given:
-            raise _bad("it has none of repo, project and identity: anybody at all would do")
-        if self.repo is not None and self.project is not None:
-            raise _bad("it has both repo, which is GitHub's, and project, which is GitLab's")
-        if given == ["identity"] and self.issuer is None:
+        self._check_whose()
+        self._check_forms()
+
+    def _check_whose(self) -> None:
+        """See that it does not let anybody pass, nor ask for what nobody can be."""
+        sites = [name for name in _SITES if getattr(self, name) is not None]
+        if not sites and self.identity is None:
+            raise _bad("it has none of repo, owner, project and identity: anybody at all would do")
+        if len(sites) > 1:
+            raise _bad(f"it has both {sites[0]} and {sites[1]}, of which one says whose it is")
+        if not sites and self.issuer is None:
             raise _bad("it has an identity without the issuer that vouches for it")
-        if self.repo is not None and not _REPO.fullmatch(self.repo):
-            raise _bad(f"repo is OWNER/NAME, and not {quoted(self.repo)}")
-        if self.repo is not None and self.issuer not in (None, GITHUB):
-            raise _bad("repo is a repository on GitHub, whose identities have another issuer")
-        if self.project is not None and not _PROJECT.fullmatch(self.project):
-            raise _bad(f"project is GROUP/PROJECT, and not {quoted(self.project)}")
+        if self._is_on_github() and self.issuer not in (None, GITHUB):
+            raise _bad(f"{sites[0]} is on GitHub, whose identities have another issuer")
+
+    def _check_forms(self) -> None:
+        """See that each value is one that a certificate can have."""
+        for name, form, written in (
+            ("repo", _REPO, "OWNER/NAME"),
+            ("owner", _OWNER, "one name"),
+            ("project", _PROJECT, "GROUP/PROJECT"),
+        ):
+            value = getattr(self, name)
+            if value is not None and not form.fullmatch(value):
+                raise _bad(f"{name} is {written}, and not {quoted(value)}")
         if self.issuer is not None and not self.issuer.startswith("https://"):
             raise _bad(f"issuer is an https URL, and not {quoted(self.issuer)}")
+        if self.workflow is not None and self._is_on_github() and "/" in self.workflow:
+            raise _bad(f"workflow is the name of a file in {_WORKFLOWS}, and not {quoted(self.workflow)}")
+        if self.ref is not None and not self.ref.startswith("refs/"):
+            raise _bad(
+                f"ref is the full name of a branch or tag, and not {quoted(self.ref)}",
+                f"Write ref:refs/tags/{self.ref} for a tag, or ref:refs/heads/{self.ref} for a branch.",
+            )
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """The policy that *text* says: ``KEY:VALUE``, several with commas between them.
 
+        A repository or project may be its URL, and a workflow its path in the repository.
+
         Raises:
-            keelback.errors.UsageError: it says none; the hint has the grammar.
+            keelback.errors.UsageError: it says none; the hint has the grammar, or what was meant.
         """
         values: dict[str, str] = {}
         for part in text.split(","):
             key, _, value = (piece.strip() for piece in part.partition(":"))
             if key not in _KEYS:
-                raise _bad(f"{quoted(key)} is not a key" if key else "it has an empty part")
+                raise _no_key(part.strip(), key)
             if key in values:
                 raise _bad(f"{key} is there twice")
             if not value:
                 raise _bad(f"{key} has no value")
-            values[key] = value
+            values[key] = _plain(key, value)
         return cls(**values)
 
     def __str__(self) -> str:
@@ -90,7 +142,7 @@ class Policy:
     @property
     def required_issuer(self) -> str | None:
         """The identity provider that has to have vouched for the signer."""
-        if self.repo is not None:
+        if self._is_on_github():
             return GITHUB
         return self.issuer or (GITLAB if self.project is not None else None)
 
@@ -98,36 +150,40 @@ class Policy:
         """See that *signer*, of the attestation of *filename*, is whose signature is wanted.
 
         Raises:
-            AttestationError: code ``attestation-issuer`` or ``attestation-identity``: it is somebody else.
+            AttestationError: code ``attestation-issuer`` or ``attestation-identity``: it is somebody else, or another
+                workflow, branch or tag of theirs.
         """
         if self.required_issuer != signer.issuer:
             raise AttestationError(
                 f"{filename}: the identity that signed it comes from another issuer: {quoted(signer.issuer)}, and not "
                 f"{self.required_issuer}",
-                hint="Do not use the file, unless you know that it is built there.",
+                hint=_NOT_THEIRS,
                 code="attestation-issuer",
             )
-        wrong = self._wrong(signer)
-        if wrong:
-            what, found, wanted = wrong
-            raise AttestationError(
-                f"{filename}: somebody else signed it: the {what} is {quoted(found)}, and not {quoted(wanted)}",
-                hint="Do not use the file, unless you know that it is built there.",
-                code="attestation-identity",
-            )
+        mismatch = self._mismatch(signer)
+        if mismatch:
+            raise AttestationError(f"{filename}: {mismatch}", hint=mismatch.hint, code="attestation-identity")
 
-    def _wrong(self, signer: Signer) -> tuple[str, str | None, str] | None:
-        """What of *signer* is not as it has to be: its name, what it is, and what it has to be."""
+    def _mismatch(self, signer: Signer) -> _Mismatch | None:
+        somebody = "somebody else signed it"
         source = self._source()
         if source is not None and (signer.source_uri or "").lower() != source.lower():
-            return "repository", signer.source_uri, source
-        if self.workflow is not None and not _runs(signer, self.workflow):
-            return "workflow", signer.config_uri, self.workflow
-        if self.ref is not None and signer.source_ref != self.ref:
-            return "ref", signer.source_ref, self.ref
+            return _Mismatch(somebody, "repository", signer.source_uri, source)
+        owner = None if self.owner is None else f"{_GITHUB_SITE}/{self.owner}"
+        if owner is not None and (signer.owner_uri or "").lower() != owner.lower():
+            return _Mismatch(somebody, "owner", signer.owner_uri, owner)
         if self.identity is not None and signer.name != self.identity:
-            return "identity", signer.name, self.identity
+            return _Mismatch(somebody, "identity", signer.name, self.identity)
+        if self.workflow is not None and not _runs(signer, self.workflow):
+            return _Mismatch(
+                "another workflow signed it", "workflow", signer.config_uri, self.workflow, _NOT_FROM_THERE
+            )
+        if self.ref is not None and signer.source_ref != self.ref:
+            return _Mismatch("it was signed for another ref", "ref", signer.source_ref, self.ref, _NOT_FROM_THERE)
         return None
+
+    def _is_on_github(self) -> bool:
+        return self.repo is not None or self.owner is not None
 
     def _source(self) -> str | None:
         if self.repo is not None:
@@ -144,10 +200,31 @@ def _runs(signer: Signer, workflow: str) -> bool:
     source = signer.source_uri or ""
     if not at or not source or version not in (signer.source_ref, signer.source_digest):
         return False
-    files = (f"{source}/.github/workflows/{workflow}", f"{source}//{workflow}")
+    files = (f"{source}/{_WORKFLOWS}{workflow}", f"{source}//{workflow}")
     same_site = uri[: len(source)].lower() == source.lower()
     return same_site and any(uri[len(source) :] == file[len(source) :] for file in files)
 
 
-def _bad(why: str) -> UsageError:
-    return UsageError(f"the policy does not say whose attestation is wanted: {why}", hint=_GRAMMAR)
+def _plain(key: str, value: str) -> str:
+    """*value* as a certificate has it, or what comes before it there, where it was copied from elsewhere."""
+    if key == "workflow":
+        return value.removeprefix(_WORKFLOWS)
+    site = _SITES.get(key)
+    if site is None or not value.lower().startswith(f"{site}/"):
+        return value
+    return value[len(site) + 1 :].rstrip("/").removesuffix(".git")
+
+
+def _no_key(part: str, key: str) -> UsageError:
+    if not part:
+        return _bad("it has an empty part")
+    meant = _plain("repo", part)
+    if _REPO.fullmatch(meant):
+        return _bad(
+            f"{quoted(part)} has no key", f"Write repo:{meant} if that is on GitHub, project:{meant} if on GitLab."
+        )
+    return _bad(f"{quoted(key)} is not a key")
+
+
+def _bad(why: str, hint: str = _GRAMMAR) -> UsageError:
+    return UsageError(f"the policy cannot be used: {why}", hint=hint)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keelback.credentials.oidc.idtoken import IdToken
     from keelback.credentials.oidc.providers import IdentitySource
     from keelback.provenance.trust import Trust
+    from keelback.provenance.verifying import Verified
 
 T = TypeVar("T")
 
@@ -90,6 +91,18 @@ class _Key(NamedTuple):
         return self.expires is not None and datetime.now(UTC) > self.expires - _MARGIN
 
 
+class Signed(NamedTuple):
+    """What was signed.
+
+    Attributes:
+        bundle: the attestation, a Sigstore bundle as JSON.
+        verified: what it says, and who says it, as others will find it.
+    """
+
+    bundle: bytes
+    verified: Verified
+
+
 class Attester:
     """Makes the attestations of one run; from as many threads as wanted.
 
@@ -119,8 +132,20 @@ class Attester:
         self._lock = threading.Lock()
         self._key: _Key | None = None
 
+    def prepare(self) -> None:
+        """Have all that is signed with, the certificate included: what fails here would fail for every package.
+
+        Raises as :meth:`attest`.
+        """
+        require_sigstore()
+        self._persist(self._current_key)
+
     def attest(self, package: Attestable) -> bytes:
-        """An attestation of *package*: a Sigstore bundle, as JSON.
+        """An attestation of *package*: a Sigstore bundle, as JSON; otherwise as :meth:`sign`."""
+        return self.sign(package).bundle
+
+    def sign(self, package: Attestable) -> Signed:
+        """An attestation of *package*, and what it says.
 
         It is verified before it is handed out: what nobody could verify is never published.
 
@@ -132,11 +157,11 @@ class Attester:
         """
         require_sigstore()
         statement = Statement(package.filename, package.sha256, self._channel)
-        bundle = self._persist(lambda: self._sign(statement))
+        bundle = self._persist(lambda: self._signed(statement))
         verified = open_bundle(bundle, filename=package.filename, trust=self._trust)
         if verified.statement != statement:
             raise AttestationError(f"{package.filename}: something else was signed than was asked for", code="signing")
-        return bundle
+        return Signed(bundle, verified)
 
     def _persist(self, sign: Callable[[], T]) -> T:
         """What *sign* returns, however often it takes."""
@@ -153,7 +178,7 @@ class Attester:
                 logger.info("%s; trying again in %.1f s", again.error, wait)
                 _pause(wait)
 
-    def _sign(self, statement: Statement) -> bytes:
+    def _signed(self, statement: Statement) -> bytes:
         from sigstore import dsse  # noqa: PLC0415 - comes with the extra
 
         key = self._current_key()

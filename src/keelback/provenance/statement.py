@@ -6,10 +6,11 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from keelback.archive.findings import Unreadable, quoted
 from keelback.archive.strictjson import parse_object
+from keelback.channels.naming import is_same_channel
 from keelback.errors import AttestationError, UsageError
 from keelback.hosts import scheme_and_host
 from keelback.secret import redact
@@ -79,7 +80,8 @@ class Statement:
         Args:
             filename: compared byte for byte.
             sha256: in hexadecimal.
-            channel: the URL of the channel that the package comes from; ``None``: any will do.
+            channel: the URL of the channel that the package comes from, under whichever of its names; ``None``: any
+                will do.
 
         Raises:
             AttestationError: code ``attestation-name``, ``attestation-digest`` or ``attestation-channel``.
@@ -96,7 +98,7 @@ class Statement:
                 hint="Do not use the file before you know why: it was built again, damaged or tampered with.",
                 code="attestation-digest",
             )
-        if channel is not None and self.channel is not None and _normal(self.channel) != _normal(channel):
+        if channel is not None and self.channel is not None and not _is_same(self.channel, channel):
             raise AttestationError(
                 f"{filename}: the attestation is for another channel, {quoted(self.channel)}, and not for {channel}",
                 hint="Get the package from the channel that it was published to.",
@@ -151,15 +153,19 @@ def _target(predicate: Any) -> str | None:
     return url
 
 
-def _normal(url: str) -> tuple[str, str, int | None, str]:
-    """What two URLs of one channel have in common."""
-    scheme, host = scheme_and_host(url)
+def _is_same(one: str, other: str) -> bool:
+    return is_same_channel(_without_default_port(one), _without_default_port(other))
+
+
+def _without_default_port(url: str) -> str:
+    """*url*, which may be anything, without the port that its scheme has anyway."""
     try:
         parts = urlsplit(url)
-        port = parts.port
+        if parts.port is None or parts.port != _DEFAULT_PORTS.get(parts.scheme.rpartition("+")[2]):
+            return url
     except ValueError:
-        return "", "", None, url
-    return scheme, host, port or _DEFAULT_PORTS.get(scheme), parts.path.rstrip("/")
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition(":")[0]))
 
 
 def _not_cep_27(why: str) -> AttestationError:

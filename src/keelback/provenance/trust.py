@@ -65,6 +65,16 @@ class Trust:
         chosen = file or environ.get(VARIABLE)
         return cls(Path(chosen) if chosen else None, offline=offline)
 
+    def check(self) -> None:
+        """See that the file, where there is one, can be used; the public deployment is asked for nothing yet.
+
+        Raises:
+            keelback.errors.UsageError: it is not there, or is something else.
+            AttestationError: ``sigstore`` is not installed.
+        """
+        if self._config is not None:
+            self.verifier()
+
     def load(self) -> ClientTrustConfig:
         """Keys and addresses of the deployment.
 
@@ -151,13 +161,30 @@ def _private(file: Path) -> ClientTrustConfig:
         _ = config.trusted_root, config.signing_config
     except Exception as error:  # noqa: BLE001 - sigstore, pydantic and cryptography each have errors of their own
         raise UsageError(
-            f"{printable(str(file))} is no trust configuration of Sigstore: {_words(error)}",
-            hint="It is the JSON of a ClientTrustConfig: mediaType, trustedRoot and signingConfig.",
+            f"{printable(str(file))} is no trust configuration of Sigstore: {_what_is_wrong(error)}",
+            hint="Give the JSON of a ClientTrustConfig, with mediaType, trustedRoot and signingConfig.",
         ) from None
     return config
 
 
-def _words(error: BaseException) -> str:
+def _what_is_wrong(error: Exception) -> str:
+    """The first member of a trust configuration with which *error* finds fault, and which fault."""
+    details = getattr(error, "errors", None)
+    if not callable(details):  # it is not of pydantic, which reads the file for sigstore
+        return _words(error)
+    first = details()[0]
+    member = printable(".".join(map(str, first["loc"])), 200)
+    match first["type"]:
+        case "json_invalid":
+            return "it is not JSON"
+        case "missing":
+            return f"{member} is missing"
+        case "extra_forbidden":
+            return f"{member} has no place in it"
+    return f"{member or 'it'} is not what it has to be: {_words(first['msg'])}"
+
+
+def _words(error: BaseException | str) -> str:
     """What *error* says, in one short line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]}…"

@@ -6,18 +6,18 @@ of CEP 27, and whose signature is wanted, are checked here.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keelback.archive.findings import quoted
 from keelback.errors import AttestationError
-from keelback.provenance.bundle import check_form, claimed
+from keelback.provenance.bundle import check_form
 from keelback.provenance.certificate import Signer
 from keelback.provenance.statement import PAYLOAD_TYPE, Statement
 from keelback.secret import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from cryptography.x509 import Certificate
@@ -25,35 +25,45 @@ if TYPE_CHECKING:
     from keelback.provenance.policy import Policy
     from keelback.provenance.trust import Trust
 
-_MOST_TRIED: Final = 100
-"""Bundles of one file; who has more wants to keep us busy."""
-_MOST_REASONS: Final = 5
-
 _TAMPERED: Final = "Do not use the file before you know why: the attestation is damaged, or was tampered with."
+_OTHER_DEPLOYMENT: Final = (
+    "See whether it was made with another Sigstore than the one that is trusted: --trust-config names one that is not "
+    "the public one. Otherwise do not use the file: the attestation is damaged, or was tampered with."
+)
 
 
 class _Meaning(NamedTuple):
     """What a message of ``sigstore`` means, by the words in it."""
 
-    words: tuple[str, ...]
+    words: re.Pattern[str]
     code: str
     means: str
+    hint: str = _OTHER_DEPLOYMENT
 
 
 _MEANINGS: Final = (
     _Meaning(
-        ("expired at time of", "not valid at validation time", "sources of verified time", "signed timestamp(s)"),
+        # "timestamp certificate chain" is the chain of the signer's certificate, at the time of the time stamp
+        re.compile(
+            r"expired at time of|not valid at validation time|verified time|integrated time|timestamp(?! certificate)",
+            re.IGNORECASE,
+        ),
         code="attestation-time",
         means="nothing shows that it was signed while its certificate was valid",
     ),
     _Meaning(
-        ("log entry", "inclusion", "checkpoint", "transparency log"),
+        re.compile("log entry|inclusion|checkpoint|transparency log"),
         code="attestation-log",
         means="its entry in the transparency log does not hold",
     ),
-    _Meaning(("DSSE", "envelope"), code="attestation-signature", means="its signature does not fit what it says"),
     _Meaning(
-        ("certificate", "SCT", "usage"),
+        re.compile("DSSE|envelope"),
+        code="attestation-signature",
+        means="its signature does not fit what it says",
+        hint=_TAMPERED,
+    ),
+    _Meaning(
+        re.compile("certificate|SCT|usage"),
         code="attestation-certificate",
         means="its certificate is not one of the authority that is trusted",
     ),
@@ -109,13 +119,15 @@ class Verified:
         return self.signer.issued
 
 
-def verify(bundle: bytes, *, filename: str, sha256: str, policy: Policy, channel: str | None, trust: Trust) -> Verified:
+def verify(
+    bundle: bytes, *, filename: str, sha256: str | None, policy: Policy, channel: str | None, trust: Trust
+) -> Verified:
     """See that *bundle* is an attestation of a file, by whom *policy* wants it to be.
 
     Args:
         bundle: a Sigstore bundle, as JSON.
         filename: the name under which the file is in the channel; nothing is read.
-        sha256: its hash, in hexadecimal.
+        sha256: its hash, in hexadecimal; ``None``: whatever the attestation says, for the caller to see to.
         policy: who has to have signed.
         channel: the URL of the channel that the file comes from; ``None``: any will do.
         trust: the Sigstore deployment.
@@ -126,56 +138,10 @@ def verify(bundle: bytes, *, filename: str, sha256: str, policy: Policy, channel
         keelback.errors.UsageError: the deployment is described by a file that cannot be used.
     """
     verified = open_bundle(bundle, filename=filename, trust=trust)
-    verified.statement.check(filename=filename, sha256=sha256, channel=channel)
+    statement = verified.statement
+    statement.check(filename=filename, sha256=statement.sha256 if sha256 is None else sha256, channel=channel)
     policy.check(verified.signer, filename)
     return verified
-
-
-def verify_any(
-    bundles: Sequence[bytes], *, filename: str, sha256: str, policy: Policy, channel: str | None, trust: Trust
-) -> Verified:
-    """The first of *bundles* that verifies; arguments as for :func:`verify`.
-
-    Where there are several, those that do not even claim to be for this file are not looked at any further.
-
-    Raises:
-        AttestationError: none does: its own error where there is one alone; otherwise the reason of each.
-    """
-    if not bundles:
-        raise AttestationError(
-            f"{filename}: there is no attestation",
-            hint="Ask its publisher to attest what is published.",
-            code="no-attestation",
-        )
-    errors: list[AttestationError] = []
-    for bundle in _candidates(bundles, filename, sha256):
-        try:
-            return verify(bundle, filename=filename, sha256=sha256, policy=policy, channel=channel, trust=trust)
-        except AttestationError as error:
-            if error.code == "no-sigstore":
-                raise
-            errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    reasons = "; ".join(error.message.removeprefix(f"{filename}: ") for error in errors[:_MOST_REASONS])
-    more = f"; and {len(errors) - _MOST_REASONS} more" if len(errors) > _MOST_REASONS else ""
-    raise AttestationError(
-        f"{filename}: none of its {len(errors)} attestations verifies: {reasons}{more}",
-        hint=errors[0].hint,
-        code=errors[0].code,
-    )
-
-
-def _candidates(bundles: Sequence[bytes], filename: str, sha256: str) -> Sequence[bytes]:
-    """Those that claim to be for the file, at most a hundred; where none does, the one that comes nearest."""
-    if len(bundles) == 1:
-        return bundles
-    claims = [(bundle, claimed(bundle)) for bundle in bundles]
-    own = [bundle for bundle, claim in claims if claim and (claim.filename, claim.sha256) == (filename, sha256.lower())]
-    if own:
-        return own[:_MOST_TRIED]
-    nearest = [bundle for bundle, claim in claims if claim is not None and claim.filename == filename]
-    return nearest[:1] or bundles[:1]
 
 
 def open_bundle(bundle: bytes, *, filename: str, trust: Trust) -> Verified:
@@ -221,7 +187,7 @@ class _Anybody:
 def _explained(error: Exception, filename: str) -> AttestationError:
     words = " ".join(redact(str(error)).split())[:300] or type(error).__name__
     for meaning in _MEANINGS:
-        if any(sign in words for sign in meaning.words):
+        if meaning.words.search(words):
             text = f"{filename}: the attestation does not verify: {meaning.means} ({words})"
-            return AttestationError(text, hint=_TAMPERED, code=meaning.code)
+            return AttestationError(text, hint=meaning.hint, code=meaning.code)
     return AttestationError(f"{filename}: the attestation does not verify ({words})", hint=_TAMPERED)

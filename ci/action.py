@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ACTION: Final = Path(__file__).resolve().parents[1]
 SWITCHES: Final = ("attest", "store-github-attestation", "force", "skip-existing", "verify", "dry-run")
-VALUES: Final = ("attestation-dir", "subdir")
+VALUES: Final = ("attestation-dir", "trust-config", "subdir")
 TRUST: Final = ("auto", "always", "never")
 
 
@@ -107,10 +107,10 @@ def publish_arguments(environ: Mapping[str, str]) -> list[str]:
         raise InputError("the input 'packages' is empty: name packages, or a folder that has them")
     trust = value(environ, "trusted-publishing")
     if trust not in TRUST:
-        raise InputError(f"the input 'trusted-publishing' is {trust!r}, and not one of {', '.join(TRUST)}")
+        raise InputError(f"the input 'trusted-publishing' has to be one of {', '.join(TRUST)}, not {trust!r}")
     arguments = ["--ci=github", "--no-keychain", f"--trusted-publishing={trust}"]
     arguments += [f"--to={channel}" for channel in channels]
-    arguments += [f"--trusted-publishing-host={host}" for host in lines(environ, "trusted-publishing-hosts")]
+    arguments += [f"--trusted-publishing-host={host}" for host in value(environ, "trusted-publishing-hosts").split()]
     arguments += [f"--{name}" for name in SWITCHES if switch(environ, name)]
     arguments += [f"--{name}={given}" for name in VALUES if (given := value(environ, name))]
     if value(environ, "token"):
@@ -136,7 +136,7 @@ def switch(environ: Mapping[str, str], name: str) -> bool:
     """
     given = value(environ, name)
     if given not in {"true", "false", ""}:
-        raise InputError(f"the input '{name}' is {given!r}, and neither 'true' nor 'false'")
+        raise InputError(f"the input '{name}' has to be 'true' or 'false', not {given!r}")
     return given == "true"
 
 

@@ -1,11 +1,14 @@
 """A stand-in for GitLab: puts inputs into the text of a component, and runs the script of its job.
 
-Sources: GitLab Docs, "CI/CD inputs" (types, ``regex`` and ``options`` are checked, then text is put into text, and
-only then read as YAML), "CI/CD YAML syntax reference" (``variables:expand``), and that a job's lines are one script.
+Sources: GitLab Docs, "CI/CD inputs" (types, ``regex`` and ``options`` are checked, then text is put into text, an
+array as JSON, and only then read as YAML), "CI/CD YAML syntax reference" (``variables:expand``, ``id_tokens``), and
+that a job's lines are one script.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import re
 import subprocess
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _INTERPOLATION = re.compile(r"\$\[\[\s*inputs\.([a-z-]+)\s*\]\]")
@@ -30,8 +34,7 @@ def pipeline(component: Path, inputs: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputRefusedError: one of them has the wrong type or does not match its pattern.
     """
-    spec, text = component.read_text(encoding="utf-8").split("\n---\n")
-    declared = yaml.safe_load(spec)["spec"]["inputs"]
+    declared, text = _parts(component)
     values = {}
     for name, about in declared.items():
         value = inputs[name] if name in inputs else about["default"]
@@ -41,11 +44,22 @@ def pipeline(component: Path, inputs: dict[str, Any]) -> dict[str, Any]:
     return loaded
 
 
+@functools.cache
+def _parts(component: Path) -> tuple[dict[str, Any], str]:
+    """The inputs that *component* declares, and the text into which they are put."""
+    spec, text = component.read_text(encoding="utf-8").split("\n---\n")
+    return yaml.safe_load(spec)["spec"]["inputs"], text
+
+
 def _checked(name: str, value: Any, about: dict[str, Any]) -> str:
     if about.get("type", "string") == "boolean":
         if not isinstance(value, bool):
             raise InputRefusedError(name)
         return str(value).lower()
+    if about.get("type") == "array":
+        if not isinstance(value, list):
+            raise InputRefusedError(name)
+        return json.dumps(value)
     pattern = about.get("regex", "").removesuffix(r"\z") + r"\Z"  # RE2's end of the text, in Python's spelling
     if not isinstance(value, str) or ("regex" in about and not re.search(pattern, value)):
         raise InputRefusedError(name)
@@ -54,8 +68,20 @@ def _checked(name: str, value: Any, about: dict[str, Any]) -> str:
     return value
 
 
-def run(job: dict[str, Any], folder: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the script of *job* in *folder*, where ``pip`` does nothing and ``keelback`` is the one of the tests."""
+def run(
+    job: dict[str, Any],
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    identity: Callable[[str], str] = lambda audience: f"an identity for {audience}",
+) -> subprocess.CompletedProcess[str]:
+    """Run the script of *job* in *folder*, where ``pip`` does nothing and ``keelback`` is the one of the tests.
+
+    Args:
+        job: the job.
+        folder: its project.
+        env: variables that it has from elsewhere.
+        identity: makes the ID token for an audience.
+    """
     tools = folder.parent / "tools"
     tools.mkdir(exist_ok=True)
     scripts = {
@@ -81,6 +107,7 @@ def run(job: dict[str, Any], folder: Path, env: dict[str, str] | None = None) ->
             "GITLAB_CI": "true",
             **(env or {}),
             **variables,
+            **{name: identity(about["aud"]) for name, about in job["id_tokens"].items()},
         },
         capture_output=True,
         text=True,

@@ -15,6 +15,7 @@ import yaml
 import leaks
 from ci.runner import Job, Runner
 from docs.pages import ROOT
+from keelback.cli.publish import command as publish_command
 from making import make_conda
 from servers.scripted import Fault, PrefixServer, QuetzServer
 
@@ -63,6 +64,7 @@ def test_three_lines_publish_a_folder(runner: Runner) -> None:
         "identical": "0",
         "skipped": "0",
         "failed": "0",
+        "not-attempted": "0",
     }
     assert [outcome["status"] for outcome in report["channels"][0]["outcomes"]] == ["uploaded", "uploaded"]
     assert "| demo | 1.0 | h0&#95;0 | noarch | 1.0 kB | uploaded |" in job.summary
@@ -130,28 +132,74 @@ def test_a_hostile_server_gives_the_runner_no_command(runner: Runner) -> None:
     assert not re.search(r"<img|\]\(http|www\.|`|##vso", job.summary)
 
 
-@pytest.mark.parametrize("name", sorted(ACTION["inputs"]))
+SWITCHES = ["attest", "dry-run", "force", "skip-existing", "store-github-attestation", "verify"]
+TEXTS = sorted(ACTION["inputs"].keys() - {*SWITCHES, "trusted-publishing"})
+
+
 @pytest.mark.parametrize("value", HOSTILE)
-def test_no_input_is_ever_a_script(runner: Runner, name: str, value: str) -> None:
-    """Not as a part of one, not as an option, not as a command in the log."""
-    inputs = {"to": "./channel", "dry_run": "true", name.replace("-", "_"): value}
-    if name == "token":
-        inputs["to"] = "quetz+http://127.0.0.1:9/channel"
-    job = runner.run(**inputs)
+def test_no_input_is_ever_a_script(runner: Runner, value: str) -> None:
+    """All of them at once: what a shell, an expression or the runner would understand in them, none of these does."""
+    job = runner.run(**{name.replace("-", "_"): value for name in ACTION["inputs"]})
     clean(job, runner)
-    assert "Usage: keelback" not in job.text
-    assert job.masks in ([], [value.strip()])
-
-
-@pytest.mark.parametrize("name", ["attest", "dry-run", "force", "skip-existing", "store-github-attestation", "verify"])
-@pytest.mark.parametrize("value", ["yes", "True", "1", "on", "fals"])
-def test_a_switch_is_true_or_false(runner: Runner, name: str, value: str) -> None:
-    """Anything else is named, and nothing is published: who writes it means something."""
-    job = runner.run(to="./channel", **{name.replace("-", "_"): value})
     assert job.exit_status == 2
-    assert [shown.data for shown in job.annotations] == [
-        f"the input '{name}' is '{value}', and neither 'true' nor 'false'"
-    ]
+    runner.job.exit_status = 0
+    job = runner.run(dry_run="true", **{name.replace("-", "_"): value for name in TEXTS})
+    clean(job, runner)
+    assert job.exit_status != 0
+    assert "Usage: keelback" not in job.text
+    assert job.masks == [value.strip()]
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if name not in {"to", "token"}])
+def test_what_keelback_says_of_an_input_is_no_command(runner: Runner, name: str) -> None:
+    """It quotes what it does not understand, and the runner reads that."""
+    job = runner.run(**{"to": "./channel", "dry_run": "true", name.replace("-", "_"): HOSTILE[3]})
+    clean(job, runner)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_token_is_never_more_than_a_token(runner: Runner, value: str) -> None:
+    """Also where it comes to be used: it is sent, or refused."""
+    with QuetzServer(leaks.new_secret("another")) as server:
+        job = runner.run(to=server.publish_url, dry_run="true", token=value)
+    clean(job, runner)
+    assert job.exit_status != 0
+    assert job.masks == [value.strip()]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("value", HOSTILE)
+def test_an_input_is_the_value_of_its_own_option(action: Any, name: str, value: str) -> None:
+    """Whatever it begins with, and whatever it looks like."""
+    environ = {"INPUT_TO": "./channel", "INPUT_PACKAGES": "output/", "INPUT_TRUSTED_PUBLISHING": "auto"}
+    plain = options_of(action.publish_arguments(environ))
+    changed = options_of(action.publish_arguments({**environ, f"INPUT_{name.upper().replace('-', '_')}": value}))
+    others = {option for option in plain if plain[option] != changed[option]}
+    own = {"packages": "paths", "trusted-publishing-hosts": "trusted_publishing_hosts", "token": "api_key_file"}
+    given_elsewhere = {"github-token", "python-version"}
+    assert others == (set() if name in given_elsewhere else {own.get(name, name.replace("-", "_"))})
+
+
+def options_of(arguments: list[str]) -> dict[str, Any]:
+    """What ``keelback publish`` understands of its command line."""
+    with publish_command.make_context("publish", [*arguments]) as ctx:
+        return dict(ctx.params)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("value", ["yes", "True", "1", "on", "fals"])
+def test_a_switch_is_true_or_false(action: Any, name: str, value: str) -> None:
+    """Anything else is named: who writes it means something."""
+    environ = {"INPUT_ATTEST": "", f"INPUT_{name.upper().replace('-', '_')}": value}
+    with pytest.raises(action.InputError, match=f"^the input '{name}' has to be 'true' or 'false', not '{value}'$"):
+        action.switch(environ, name)
+
+
+def test_nothing_is_published_with_a_switch_that_is_neither(runner: Runner) -> None:
+    """The error is an annotation, and the status is that of wrong usage."""
+    job = runner.run(to="./channel", force="yes")
+    assert job.exit_status == 2
+    assert [shown.data for shown in job.annotations] == ["the input 'force' has to be 'true' or 'false', not 'yes'"]
     assert not (runner.workspace / "channel").exists()
 
 
@@ -160,7 +208,10 @@ def test_a_switch_is_true_or_false(runner: Runner, name: str, value: str) -> Non
     [
         ({"to": " \n"}, "the input 'to' is empty"),
         ({"packages": ""}, "the input 'packages' is empty"),
-        ({"trusted_publishing": "allways"}, "the input 'trusted-publishing' is 'allways', and not one of auto, always"),
+        (
+            {"trusted_publishing": "allways"},
+            "the input 'trusted-publishing' has to be one of auto, always, never, not 'allways'",
+        ),
     ],
 )
 def test_an_input_that_makes_no_sense_is_named(runner: Runner, inputs: dict[str, str], said: str) -> None:

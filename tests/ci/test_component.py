@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from ci.component import InputRefusedError, pipeline, run
-from ci.test_action import HOSTILE
+from ci.test_action import ACTION, HOSTILE
 from docs.pages import ROOT
+from keelback import __version__
+from keelback.credentials.oidc.gitlab import variable_for
 from making import make_conda
 
 if TYPE_CHECKING:
@@ -54,7 +56,54 @@ def test_the_component_publishes(workspace: Path) -> None:
 def test_the_component_asks_for_both_identities() -> None:
     """One for the server and one for Sigstore, under the names by which they are looked up."""
     tokens = pipeline(COMPONENT, {"to": "./channel"})[JOB]["id_tokens"]
-    assert tokens == {"PREFIX_DEV_ID_TOKEN": {"aud": "prefix.dev"}, "SIGSTORE_ID_TOKEN": {"aud": "sigstore"}}
+    assert tokens == {"KEELBACK_PUBLISH_IDENTITY": {"aud": "prefix.dev"}, "SIGSTORE_ID_TOKEN": {"aud": "sigstore"}}
+
+
+@pytest.mark.parametrize("audience", ["prefix.dev", "conda.example.com", "9.example-host.com"])
+def test_the_identity_is_where_keelback_looks_for_it(workspace: Path, audience: str) -> None:
+    """In the variable that is named after the audience, and in no other."""
+    job = pipeline(COMPONENT, {"to": "./channel", "id-token-audience": audience, "attest": True})[JOB]
+    assert seen(job, workspace) == {variable_for(audience), "SIGSTORE_ID_TOKEN"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "left"),
+    [
+        ({}, {"PREFIX_DEV_ID_TOKEN"}),
+        ({"trusted-publishing": "never"}, set()),
+        ({"trusted-publishing": "never", "attest": True}, {"SIGSTORE_ID_TOKEN"}),
+    ],
+)
+def test_an_identity_that_is_not_needed_is_taken_away(workspace: Path, inputs: dict[str, Any], left: set[str]) -> None:
+    """GitLab makes both for every job; what the job starts has those that it uses."""
+    assert seen(pipeline(COMPONENT, {"to": "./channel", **inputs})[JOB], workspace) == left
+
+
+def seen(job: dict[str, Any], workspace: Path) -> set[str]:
+    """The variables that have an identity in them, where keelback would begin."""
+    *before, last = job["script"]
+    job = {**job, "script": [*before, last.rpartition("keelback publish")[0], "env"]}
+    found = run(job, workspace).stdout.splitlines()
+    return {line.partition("=")[0] for line in found if "=an identity for" in line}
+
+
+def test_the_component_publishes_tags_alone_unless_told_otherwise() -> None:
+    """Every branch would publish otherwise, those of strangers among them."""
+    assert pipeline(COMPONENT, {"to": "./channel"})[JOB]["rules"] == [{"if": "$CI_COMMIT_TAG"}]
+    rules = [{"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH", "when": "manual"}]
+    assert pipeline(COMPONENT, {"to": "./channel", "rules": rules})[JOB]["rules"] == rules
+
+
+def test_the_component_installs_the_release_that_it_is_of() -> None:
+    """Whoever pins the component has pinned keelback."""
+    assert INPUTS["version"]["default"] == __version__
+
+
+def test_the_action_and_the_component_have_the_same_inputs() -> None:
+    """But for those that only one of the two systems has a use for."""
+    github_alone = {"store-github-attestation", "github-token", "token", "python-version"}
+    gitlab_alone = {"id-token-audience", "rules", "version", "job-name", "stage", "image"}
+    assert set(ACTION["inputs"]) - github_alone == set(INPUTS) - gitlab_alone
 
 
 def test_the_component_installs_what_it_needs(workspace: Path) -> None:
@@ -63,22 +112,27 @@ def test_the_component_installs_what_it_needs(workspace: Path) -> None:
     run(job, workspace)
     asked = (workspace.parent / "tools" / "pip-arguments").read_text(encoding="utf-8").split("\n")
     assert "keelback[provenance]==0.1.0" in asked
+    assert "--only-binary=:all:" in asked
 
 
-@pytest.mark.parametrize("name", sorted(INPUTS))
 @pytest.mark.parametrize("value", [*HOSTILE, *BREAKING])
-def test_no_input_is_ever_a_script(workspace: Path, name: str, value: str) -> None:
+def test_no_input_is_ever_a_script(workspace: Path, value: str) -> None:
     """It is refused, or it stays one value in its place; the script is the same, whatever it is."""
     plain = pipeline(COMPONENT, {"to": "./channel"})
-    try:
-        changed = pipeline(COMPONENT, {"to": "./channel", "dry-run": name != "dry-run", name: value})
-    except InputRefusedError:
+    taken: dict[str, Any] = {"to": "./channel", "dry-run": True}
+    for name in INPUTS:
+        try:
+            changed = pipeline(COMPONENT, {"to": "./channel", name: value})
+        except InputRefusedError:
+            continue
+        taken[name] = value
+        ((found, job),) = changed.items()
+        assert set(job) == set(plain[JOB])
+        assert job["script"] == plain[JOB]["script"]
+        assert value in {found, job["stage"], job["image"], *_texts(job["id_tokens"]), *_texts(job["variables"])}
+    (job,) = pipeline(COMPONENT, taken).values()
+    if value in BREAKING:  # for YAML; to the shell it is nothing
         return
-    assert len(changed) == 1
-    (job,) = changed.values()
-    assert set(job) == set(plain[JOB])
-    assert job["script"] == plain[JOB]["script"]
-    assert value in {*changed, job["stage"], job["image"], *_texts(job["id_tokens"]), *_texts(job["variables"])}
     done = run(job, workspace)
     assert not list(workspace.parent.rglob("pwned*"))
     assert "Usage: keelback" not in done.stdout
@@ -102,6 +156,8 @@ def test_every_input_is_described_and_bounded() -> None:
     for name, about in INPUTS.items():
         assert about["description"], name
         pattern = about.get("regex", "")
-        assert about.get("type") == "boolean" or "options" in about or (pattern[:2], pattern[-2:]) == (r"\A", r"\z"), (
-            name
-        )
+        assert (
+            about.get("type") in {"boolean", "array"}
+            or "options" in about
+            or (pattern[:2], pattern[-2:]) == (r"\A", r"\z")
+        ), name

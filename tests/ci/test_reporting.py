@@ -80,14 +80,46 @@ def test_nobody_is_told_where_nobody_listens(demo: Path, system: str, args: list
     assert not list((demo.parents[1] / "temp").iterdir())
 
 
-def test_an_error_before_the_run_is_annotated(demo: Path) -> None:
-    """It ends with the same status, and with the same words."""
-    args = ["publish", "--to", "quetz+https://quetz.example/chan", demo]
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (["publish", "--to", "quetz+https://quetz.example/chan", "DEMO"], "credential"),
+        (["publish", "DEMO"], "usage"),
+        (["publish", "--to", "chan", "--no-such-option", "DEMO"], "usage"),
+        (["publish", "--to", "chan", "--api-key=x", "--api-key-file=y", "DEMO"], "usage"),
+        (["fetch"], "usage"),
+    ],
+)
+def test_an_error_before_the_run_is_annotated(demo: Path, args: list[str], status: str) -> None:
+    """Also what is wrong with the command line: an annotation stands in place of the line, with the same words."""
+    args = [str(demo) if arg == "DEMO" else arg for arg in args]
     plain = run_keelback(args)
-    told = run_keelback(args, env=SYSTEMS["github"], home=plain.home)
+    outputs = demo.parents[1] / "temp" / "output"
+    told = run_keelback(args, env={**SYSTEMS["github"], "GITHUB_OUTPUT": str(outputs)}, home=plain.home)
     assert (told.returncode, told.stdout) == (plain.returncode, plain.stdout)
-    assert told.stderr.startswith(plain.stderr)
-    assert "::error title=keelback::" in told.stderr
+    error, hint = (line.partition(": ")[2].strip() for line in plain.stderr.splitlines()[-2:])
+    shown = told.stderr.splitlines()[-1]
+    assert shown == f"::error title=keelback::{error}%0A{hint}"
+    assert len(told.stderr.splitlines()) == len(plain.stderr.splitlines()) - 1
+    assert f"\n{status}\n" in outputs.read_text(encoding="utf-8")
+
+
+def test_an_error_in_a_command_line_is_in_the_document(demo: Path) -> None:
+    """With ``--json``, whoever reads standard output always finds one."""
+    done = run_keelback(["publish", "--json", "--dry-run", "--jobs", "none", demo])
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.json()["error"]["code"] == "usage"
+    assert done.json()["dry_run"] is True
+
+
+def test_the_outputs_of_an_error_go_where_they_can(demo: Path) -> None:
+    """``--ci-outputs`` has them for wrong usage, too; where it is wrong itself, the rest is still told."""
+    file = demo.parents[1] / "temp" / "x.env"
+    done = publish(demo, "--ci-outputs", str(file), "--jobs", "0", env=SYSTEMS["gitlab"])
+    assert done.stderr.startswith("error: Invalid value for '-j'")
+    assert "KEELBACK_STATUS=usage\n" in file.read_text(encoding="utf-8")
+    done = publish(demo, "--ci-outputs", "/nowhere/x.env", env=SYSTEMS["github"])
+    assert "::error title=keelback::--ci-outputs: /nowhere/x.env cannot be written" in done.stderr
 
 
 def test_what_cannot_be_written_does_not_change_how_it_ends(demo: Path) -> None:
@@ -110,9 +142,10 @@ _ANNOUNCING = """
 import os, sys
 from keelback.cli.ci.reporting import ci_reporter
 from keelback.secret import Secret, announce
-with ci_reporter(sys.argv[1], None, as_json=False).masking():
-    announce(Secret(os.environ["MADE"]))
-    print("careless:", os.environ["MADE"])
+for system in sys.argv[1:]:
+    with ci_reporter(system, None, as_json=False).masking():
+        announce(Secret(os.environ["MADE"]))
+        print("careless:", os.environ["MADE"])
 """
 
 
@@ -129,12 +162,11 @@ def test_a_secret_of_the_run_is_masked_where_the_runner_reads() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "0", "true"])
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_a_secret_of_the_run_is_not_written_unasked(system: str, value: str) -> None:
+def test_a_secret_of_the_run_is_not_written_unasked(value: str) -> None:
     """A script may send the output to a file: no mask without ``KEELBACK_CI_MASK=1``."""
     env = {**os.environ, "MADE": leaks.new_secret("made"), "KEELBACK_CI_MASK": value}
-    code = _ANNOUNCING.rpartition("    print")[0]
-    done = subprocess.run([sys.executable, "-c", code, system], env=env, capture_output=True, check=True)
+    code = _ANNOUNCING.rpartition("        print")[0]
+    done = subprocess.run([sys.executable, "-c", code, *SYSTEMS], env=env, capture_output=True, check=True)
     assert done.stderr + done.stdout == b""
 
 

@@ -60,6 +60,22 @@ def test_every_sending_command_takes_the_same_options(command: list[str]) -> Non
         assert re.search(rf"(^|\s){option}\b", text), option
 
 
+@pytest.mark.parametrize("command", [["publish"], ["fetch"], *(["upload", name] for name in UPLOADS)], ids=" ".join)
+def test_options_are_listed_in_sections(command: list[str]) -> None:
+    """Forty of them in one list would not be read; what a command alone has comes first."""
+    headings = re.findall(r"^(\w[\w ]+):$", help_of(*command).split("\nOptions:\n")[1], re.MULTILINE)
+    sections = {"What is transferred", "Credentials", "Trusted publishing", "Attestations", "Connection", "Output"}
+    assert set(headings) == sections
+    assert len(headings) == len(sections)
+
+
+def test_what_is_there_for_old_scripts_alone_is_not_shown() -> None:
+    """One option in the help for one thing; rattler-build's name for it goes on working."""
+    assert "--generate-attestation" not in help_of("upload", "prefix")
+    done = run_keelback(["upload", "prefix", "-c", "my-channel", "--generate-attestation", "no-such-file"])
+    assert "no-such-file" in done.stderr
+
+
 def test_the_help_of_publish_tells_the_exit_statuses() -> None:
     """All of them, by number."""
     text = " ".join(help_of("publish").split("Exit status:")[1].split())

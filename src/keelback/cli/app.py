@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from keelback._version import __version__
+from keelback.cli.command import usage_error
 from keelback.cli.lazy import LazyGroup
-from keelback.errors import ExitStatus, KeelbackError, UsageError, presentable
+from keelback.errors import ExitStatus, KeelbackError, presentable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -102,9 +103,7 @@ def _show_usage(error: click.ClickException) -> None:
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2 and later
         error.show()
         return
-    ctx = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f"Try '{ctx.command_path} --help'." if ctx is not None else ""
-    _show(UsageError(" ".join(error.format_message().split()), hint=hint))
+    _show(usage_error(error))
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler

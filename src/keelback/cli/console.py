@@ -118,19 +118,19 @@ class Console(Reporter):
 
     # --- afterwards -------------------------------------------------------------------------------------------------
 
-    def summary(self, report: Report) -> None:
-        """What became of the run, channel by channel."""
+    def summary(self, report: Report, *, errors: bool = True) -> None:
+        """What became of the run, channel by channel; without the *errors* of channels and run, if so wanted."""
         for channel in report.channels:
             for outcome in channel.outcomes:
                 if outcome.status is Status.NOT_ATTEMPTED or not outcome.name:
                     self._print(self._outcome_lines(outcome))
                 if outcome.visible is False:
                     self._print([f"{'not visible':{_WIDTH}}  {outcome.relative_path}: accepted, not in the index yet"])
-            if channel.error is not None:
+            if channel.error is not None and errors:
                 show_problem(channel.error)
             counts = ", ".join(f"{count} {self._would}{status}" for status, count in channel.summary.items())
             click.echo(f"{printable(redact(channel.channel))}: {counts or 'nothing to do'}")
-        if report.error is not None:
+        if report.error is not None and errors:
             show_problem(report.error)
 
     def _outcome_lines(self, outcome: Outcome) -> list[str]:

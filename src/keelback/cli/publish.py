@@ -6,16 +6,17 @@ from typing import Any
 
 import click
 
-from keelback.cli.options import carry_out, force_option, run_options, secret_options
+from keelback.cli.options import force_option, run_options, secret_options, username_option
+from keelback.cli.runs import RunCommand, carry_out
 
 
-@click.command("publish")
+@click.command("publish", cls=RunCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
 @click.option(
     "--to", "to", multiple=True, required=True, metavar="CHANNEL", help="Where to; may be given more than once."
 )
 @force_option()
-@click.option("--username", metavar="NAME", help="The user, with a password, for Artifactory.")
+@username_option("The user, with a password, for Artifactory.")
 @secret_options("password", what="password")
 @secret_options("api-key", "-a", what="token")
 @run_options
@@ -36,11 +37,12 @@ def command(paths: tuple[str, ...], to: tuple[str, ...], **options: Any) -> None
       prefix+https://HOST/CHANNEL, anaconda+https://HOST/api/OWNER[/label/LABEL]
 
     \b
-    Tokens are found in
+    A token is taken from the first of these that has one:
       --api-key, --api-key-file;
       PREFIX_API_KEY, ANACONDA_API_KEY, QUETZ_API_KEY, ARTIFACTORY_TOKEN
       (or ARTIFACTORY_USERNAME and ARTIFACTORY_PASSWORD);
-      the file in RATTLER_AUTH_FILE; ~/.rattler/credentials.json
+      trusted publishing: in a CI job that prefix.dev trusts, no token is needed;
+      the stores: RATTLER_AUTH_FILE, the keychain, ~/.rattler/credentials.json
 
     \b
     Examples:

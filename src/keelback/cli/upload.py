@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keelback.cli.options import carry_out, force_option, run_options, secret_options
+from keelback.cli.options import force_option, run_options, secret_options, username_option
+from keelback.cli.runs import RunCommand, carry_out
 
 if TYPE_CHECKING:
     from keelback.secret import Secret
@@ -24,7 +25,7 @@ def command() -> None:
     """
 
 
-@command.command("prefix")
+@command.command("prefix", cls=RunCommand)
 @_files
 @click.option(
     "-u",
@@ -36,7 +37,7 @@ def command() -> None:
     help="The server.",
 )
 @click.option("-c", "--channel", envvar="PREFIX_CHANNEL", show_envvar=True, required=True, help="The channel.")
-@click.option("--generate-attestation", is_flag=True, help="The same as --attest.")
+@click.option("--generate-attestation", is_flag=True, hidden=True, help="The same as --attest.")
 @force_option()
 @secret_options("api-key", "-a", variable="PREFIX_API_KEY", what="token")
 @run_options
@@ -53,7 +54,7 @@ def _prefix(paths: tuple[str, ...], url: str, channel: str, *, generate_attestat
     carry_out(paths, [PrefixChannel(channel, url=url)], **options)
 
 
-@command.command("anaconda")
+@command.command("anaconda", cls=RunCommand)
 @_files
 @click.option(
     "-u",
@@ -94,7 +95,7 @@ def _anaconda(paths: tuple[str, ...], url: str, owner: str, labels: tuple[str, .
     carry_out(paths, [AnacondaChannel(owner, labels, url=url)], **options)
 
 
-@command.command("quetz")
+@command.command("quetz", cls=RunCommand)
 @_files
 @click.option("-u", "--url", envvar="QUETZ_SERVER_URL", show_envvar=True, required=True, help="The server.")
 @click.option("-c", "--channel", envvar="QUETZ_CHANNEL", show_envvar=True, required=True, help="The channel.")
@@ -113,7 +114,7 @@ def _quetz(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> No
     carry_out(paths, [QuetzChannel(channel, url=url)], **options)
 
 
-@command.command("artifactory")
+@command.command("artifactory", cls=RunCommand)
 @_files
 @click.option(
     "-u",
@@ -127,7 +128,7 @@ def _quetz(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> No
     "-c", "--channel", envvar="ARTIFACTORY_CHANNEL", show_envvar=True, required=True, help="The key of the repository."
 )
 @force_option()
-@click.option("--username", metavar="NAME", help="The user, with a password.  [env var: ARTIFACTORY_USERNAME]")
+@username_option("The user, with a password.  [env var: ARTIFACTORY_USERNAME]")
 @secret_options("password", variable="ARTIFACTORY_PASSWORD", what="password")
 @secret_options("token", "-t", variable="ARTIFACTORY_TOKEN", what="token")
 @run_options

@@ -262,7 +262,7 @@ def _read_docker(helper: Helper, name: str, output: Output) -> _Answer:  # noqa:
     answer = _checked_object(name, output)
     username, secret = answer.get("Username"), answer.get("Secret")
     if not isinstance(username, str) or not isinstance(secret, str):
-        raise _failed(f"{name} printed no 'Username' or no 'Secret'.", "Is its 'output' docker?")
+        raise _failed(f"{name} printed no 'Username' or no 'Secret'.", "See that its 'output' really is docker.")
     if username == IDENTITY_TOKEN:
         return _Answer(_credential(name, {BearerToken.kind: secret}), None)
     return _Answer(_credential(name, {BasicHTTP.kind: {"username": username, "password": secret}}), None)
@@ -307,7 +307,8 @@ def _expiry(name: str, answer: Mapping[str, object]) -> float | None:
     if expires_at is None:
         return None
     if not isinstance(expires_at, int | float) or isinstance(expires_at, bool):
-        raise _failed(f"{name} printed an 'expires_at' that is no number of seconds.", "It counts from 1970, in UTC.")
+        why = f"{name} printed an 'expires_at' that is not a number of seconds."
+        raise _failed(why, "It counts from 1970, in UTC.")
     if expires_at <= _now():
         raise _failed(f"{name} gave a credential that has expired.", "See whether this machine's clock is right.")
     return float(expires_at)
@@ -346,7 +347,7 @@ def _checked_text(name: str, output: Output) -> str:
     try:
         return output.stdout.decode()
     except UnicodeDecodeError:
-        raise _failed(f"{name} printed what is not UTF-8.", "Is it the right command?") from None
+        raise _failed(f"{name} printed something that is not UTF-8.", "See that it is the right command.") from None
 
 
 def _text(data: bytes) -> str:

@@ -255,7 +255,7 @@ class Client:
         try:
             url = httpx2.URL(request.url)
         except (httpx2.InvalidURL, ValueError) as error:  # a server may have made it
-            raise TransportError(f"{redact(request.url)!r} is no URL: {error}") from error
+            raise TransportError(f"{redact(request.url)!r} is not a URL: {error}") from error
         if not url.host or url.scheme not in ("http", "https"):
             raise TransportError(f"{request.url!r} is no http(s) URL with a host")
         if url.scheme == "https" or request.auth is None or is_loopback(url.host) or self.may_be_insecure(request.url):
@@ -284,7 +284,9 @@ def _insecure_host(name: str) -> str:
     """
     host = "" if "/" in name else host_of(f"https://{name}")
     if not host:
-        raise UsageError(f"{name!r} is no host", hint="Name the host alone, as in --allow-insecure-host example.com.")
+        raise UsageError(
+            f"{name!r} is not a host name", hint="Name the host alone, as in --allow-insecure-host example.com."
+        )
     return host
 
 
@@ -324,7 +326,7 @@ def _redirected(request: Request, first: Request, location: str) -> Request:
     try:
         target = httpx2.URL(urljoin(request.url, location))
     except (ValueError, httpx2.InvalidURL) as error:
-        raise TransportError(f"{redact(request.url)} redirects to what is no URL") from error
+        raise TransportError(f"{redact(request.url)} redirects to something that is not a URL") from error
     origin = httpx2.URL(first.url)
     if target.scheme not in ("http", "https") or (origin.scheme == "https" and target.scheme != "https"):
         raise TransportError(f"{redact(request.url)} redirects to {redact(str(target.copy_with(query=None)))}: refused")

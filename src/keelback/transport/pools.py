@@ -208,7 +208,7 @@ def _proxy(address: str) -> httpcore2.Proxy:
         url = httpx2.URL("")
     if url.scheme not in ("http", "https") or not host_of(address):  # whatever it is, a password may be in it
         raise UsageError(
-            "the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) is no http(s) URL",
+            "the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) is not an http(s) URL",
             hint="Write it like http://HOST:PORT, with special characters of a password percent-encoded.",
         ) from None
     auth = None
@@ -245,4 +245,4 @@ def _with_bundle(variable: str, bundle: Path) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=bundle)
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror or str(error)
-        raise UsageError(f"{variable} names {bundle}, which is no certificate bundle: {reason}") from error
+        raise UsageError(f"{variable} names {bundle}, which is not a certificate bundle: {reason}") from error

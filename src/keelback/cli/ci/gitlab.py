@@ -5,7 +5,7 @@ Source: GitLab Docs, "GitLab CI/CD artifacts reports types" (``dotenv``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from keelback.cli.ci.system import Annotation, System
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 class GitLabCI(System):
     """Takes nothing from the log; the outputs go into the file of ``--ci-outputs``."""
+
+    shows_errors: ClassVar[bool] = False
 
     def annotate(self, annotation: Annotation) -> None:
         """There are none."""

@@ -44,6 +44,11 @@ class CIReporter:
         self._system = system
         self._outputs_file = outputs_file
 
+    @property
+    def shows_errors(self) -> bool:
+        """Whether the errors of a run stand in the log by this alone."""
+        return self._system is not None and self._system.shows_errors
+
     def masking(self) -> AbstractContextManager[None]:
         """A context in which every short-lived secret of the run is masked, where that is wanted."""
         if self._system is None or os.environ.get(MASK) != "1":

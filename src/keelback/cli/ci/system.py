@@ -41,6 +41,9 @@ class System(ABC):
         as_json: whether standard output belongs to a document.
     """
 
+    shows_errors: ClassVar[bool] = True
+    """Whether an annotation is a line of the log as well, so that nothing else has to say it there."""
+
     most_annotations: ClassVar[int] = 10
     """Errors that are shown for one step, and warnings likewise."""
 

@@ -139,9 +139,18 @@ class IdentityError(CredentialError):
 
 
 class ExchangeError(CredentialError):
-    """A server gave no token in exchange for the CI system's identity."""
+    """A server gave no token in exchange for the CI system's identity.
+
+    Attributes:
+        claims: ``NAME=VALUE`` of what the identity says by which the server could know it, and did not; empty where the
+            reason is another.
+    """
 
     code = "exchange-refused"
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None, claims: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.claims = claims
 
 
 class ChannelError(KeelbackError):

@@ -279,7 +279,7 @@ CASES: Final = [
         "not a publisher",
         not_a_publisher,
         replace(NOTHING_SAID, identities=PREFIX),
-        refused(says="repository=acme/foo"),
+        refused(says="owner acme, repository foo"),
     ),
     Case(
         "mint 403",
@@ -293,14 +293,19 @@ CASES: Final = [
         replace(NOTHING_SAID, identities=PREFIX),
         replace(refused(says="500"), identities=PREFIX * 5),
     ),
-    Case("mint HTML", mint_answers(200, "html"), NOT_A_TOKEN, refused(says="no token")),
-    Case("mint JSON", mint_answers(200, "json", '{"token": "abc"}'), NOT_A_TOKEN, refused(says="no token")),
-    Case("mint empty", mint_answers(200, "empty"), NOT_A_TOKEN, refused(says="no token")),
+    Case("mint HTML", mint_answers(200, "html"), NOT_A_TOKEN, refused(says="a web page")),
+    Case(
+        "mint JSON",
+        mint_answers(200, "json", '{"token": "abc"}'),
+        NOT_A_TOKEN,
+        refused(says="a document in place of a token"),
+    ),
+    Case("mint empty", mint_answers(200, "empty"), NOT_A_TOKEN, refused(says="an empty token")),
     Case(
         "mint newline",
         newline_behind_the_token,
         Seen(went_well=False, identities=PREFIX, exchanges=1, says="builder error"),
-        replace(refused(says="no token"), exchanges=1),
+        replace(refused(says="has a line break in it"), exchanges=1),
     ),
     Case(
         "mint answer lost",

@@ -13,6 +13,8 @@ import pytest
 
 import leaks
 from cli_runner import run_keelback
+from in_process import run_here
+from keelback import Retry
 from servers.scripted import Fault, issuers
 from servers.scripted.publishing_world import LOOKALIKES, PublishingWorld
 
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-REGISTER = "Those are owner acme, repository foo, workflow file release.yml, no environment."
+    from cli_runner import Completed
+
+FORM = "the identity is that of owner acme, repository foo, workflow file release.yml, no environment"
 
 
 class Examined:
@@ -53,23 +57,34 @@ class Examined:
 
 
 class Job:
-    """A world, in which the command is run as a job of GitHub Actions unless it is said otherwise."""
+    """A world, in which the command is run as a job of GitHub Actions unless it is said otherwise.
 
-    def __init__(self, world: PublishingWorld) -> None:
+    Args:
+        world: the servers.
+        home: the home folder of the job.
+    """
+
+    def __init__(self, world: PublishingWorld, home: Path) -> None:
         self.world = world
+        self.home = home
 
     def check(self, *options: str, env: dict[str, str] | None = None, url: str = PublishingWorld.channel) -> Examined:
         """``keelback auth check``, once for programs and once for people; GitLab's one identity serves both times."""
         env = self.world.github() if env is None else env
         self.world.prefix.takes_again = True
-        arguments = ["auth", "check", url, "--timeout", "5", *options]
-        for_programs = run_keelback([*arguments, "--json"], env=env)
-        for_people = run_keelback(arguments, env=env)
+        arguments = [url, "--timeout", "5", *options]
+        for_programs, for_people = self.run(*arguments, "--json", env=env), self.run(*arguments, env=env)
         assert (for_programs.stderr, for_people.stderr) == ("", "")
         assert for_programs.returncode == for_people.returncode
         document = for_programs.json()
         assert for_people.stdout.rstrip().endswith(document["verdict"])
         return Examined(document, for_people.stdout, for_people.returncode)
+
+    def run(self, *arguments: str, env: dict[str, str], stdin: str = "") -> Completed:
+        """``keelback auth check``, without the pauses between attempts."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("keelback.transport.Retry", lambda **_: Retry(attempts=2, base=0.01))
+            return run_here(["auth", "check", *arguments], env=env, home=self.home, stdin=stdin)
 
     def without_permission(self) -> dict[str, str]:
         """The environment of a job that may not write ID tokens."""
@@ -85,7 +100,7 @@ class Job:
 def job(tmp_path: Path) -> Iterator[Job]:
     """A job of a workflow that prefix.dev knows."""
     with PublishingWorld(tmp_path) as world:
-        yield Job(world)
+        yield Job(world, tmp_path)
     world.assert_clean()
 
 
@@ -166,7 +181,7 @@ def test_the_variable_of_the_server_comes_before_it_and_no_identity_is_sent(tmp_
     """Nothing is exchanged that ``publish`` would not use."""
     key = leaks.new_secret("variable")
     with PublishingWorld(tmp_path, keys={key: "variable"}) as world:
-        job = Job(world)
+        job = Job(world, tmp_path)
         found = job.check(env={**world.github(), "PREFIX_API_KEY": key})
 
         assert job.nobody_was_told()
@@ -199,7 +214,7 @@ def test_an_identity_that_was_made_elsewhere_is_exchanged_in_its_place(job: Job)
     """``--oidc-token -``, outside of CI."""
     token = job.world.github_issuer.token("prefix.dev")
 
-    done = run_keelback(["auth", "check", job.world.channel, "--oidc-token", "-"], env=job.world.network, input=token)
+    done = job.run(job.world.channel, "--oidc-token", "-", env=job.world.network, stdin=token)
 
     assert done.returncode == 0, done.stdout
     assert "identity: from --oidc-token" in done.stdout
@@ -226,7 +241,7 @@ def test_a_refused_identity_stands_beside_what_has_to_be_registered(job: Job) ->
         assert f"{line}\n" in f"{found.section}\n"
     assert [finding["code"] for finding in found.document["findings"]] == ["exchange-refused"]
     assert "repository=" not in found.verdict  # the claims are in the section
-    assert found.verdict.endswith(REGISTER)
+    assert f"{FORM}. Register a trusted publisher for the channel at prefix.dev" in found.verdict
 
 
 def test_gitlabs_refused_identity_has_the_fields_of_gitlab(job: Job) -> None:
@@ -260,10 +275,11 @@ def test_what_is_stored_serves_in_its_place_and_the_refusal_is_told_all_the_same
         world.prefix.publishers.clear()
         world.prefix._token = key  # whom GraphQL knows
         env = {**world.github(), "RATTLER_AUTH_FILE": str(auth)}
-        found, always = Job(world).check(env=env), Job(world).check("--trusted-publishing", "always", env=env)
+        job = Job(world, tmp_path)
+        found, always = job.check(env=env), job.check("--trusted-publishing", "always", env=env)
     assert (found.exit_status, found.document["match"]["key"]) == (3, "*.prefix.dev")
     assert "is used in its place" in found.verdict
-    assert found.verdict.endswith(REGISTER)
+    assert FORM in found.verdict
     assert (always.exit_status, always.document["match"]) == (3, None)
 
 
@@ -285,7 +301,7 @@ def test_a_job_without_identity_and_with_a_stored_key_lacks_nothing(tmp_path: Pa
     auth = stored(tmp_path, key)
     with PublishingWorld(tmp_path, keys={key: "stored"}) as world:
         world.prefix._token = key
-        job = Job(world)
+        job = Job(world, tmp_path)
         found = job.check(env={**job.without_permission(), "RATTLER_AUTH_FILE": str(auth)})
     assert (found.exit_status, found.document["findings"]) == (0, [])
     assert "id-token: write" in found.section
@@ -311,25 +327,25 @@ def test_an_identity_for_somebody_else_is_not_sent(job: Job) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "exit_status", "advice"),
+    ("fault", "advice"),
     [
-        (Fault("status", when="mint", status=404, times=None), 3, "Is this the server of the channel"),
-        (Fault("status", when="mint", status=500, times=None), 3, "Try again later."),
-        (Fault("status", when="mint", status=200, media="html", times=None), 3, "answers in its place"),
-        (Fault("reset", when="mint", times=None), 1, ""),
+        (Fault("status", when="mint", status=404, times=None), "Check the URL of the channel"),
+        (Fault("status", when="mint", status=500, times=None), "Try again later."),
+        (Fault("status", when="mint", status=200, media="html", times=None), "answers in its place"),
+        (Fault("reset", when="mint", times=None), "(2 attempts)"),
     ],
     ids=["404", "500", "html", "reset"],
 )
 def test_a_failure_that_says_nothing_of_the_identity_advises_to_register_nothing(
-    job: Job, fault: Fault, exit_status: int, advice: str
+    job: Job, fault: Fault, advice: str
 ) -> None:
     """A server in trouble, another server, no answer: each with its own next step."""
     job.world.prefix.plan(fault)
 
     found = job.check()
 
-    assert found.exit_status == exit_status
-    assert "Those are" not in found.verdict
+    assert found.exit_status == 3
+    assert "the identity is that of" not in found.verdict
     assert "has to know for it" not in found.section
     assert advice in found.verdict
 
@@ -404,11 +420,11 @@ def test_outside_ci_there_is_nothing_to_read_about_it(job: Job) -> None:
 
 def test_a_host_alone_sends_nothing_and_asks_for_the_channel(job: Job) -> None:
     """There is no channel to publish to; whoever insists uses the command wrongly."""
-    done = run_keelback(["auth", "check", "prefix.dev"], env=job.world.github())
+    done = job.run("prefix.dev", env=job.world.github())
     assert "trusted publishing from GitHub Actions" in done.stdout
     assert "name the URL of a channel" in done.stdout
 
-    always = run_keelback(["auth", "check", "prefix.dev", "--trusted-publishing", "always"], env=job.world.github())
+    always = job.run("prefix.dev", "--trusted-publishing", "always", env=job.world.github())
     assert always.returncode == 2
     assert job.nobody_was_told()
 

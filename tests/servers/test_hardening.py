@@ -803,7 +803,7 @@ def test_an_insecure_host_is_a_host(token: str, demo: Path, host: str) -> None:
         args = ["publish", "--to", server.publish_url, "--allow-insecure-host", host, demo]
         done = run_keelback(args, env={"QUETZ_API_KEY": token})
     assert done.returncode == ExitStatus.USAGE
-    assert f"{host!r} is no host" in done.stderr
+    assert f"{host!r} is not a host name" in done.stderr
     assert server.requests == []
 
 

@@ -14,6 +14,7 @@ import pytest
 
 import leaks
 from cli_runner import run_keelback
+from in_process import run_here
 from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, publish
 from making import make_conda
 from servers.scripted import Fault, Trap, issuers
@@ -50,7 +51,7 @@ class Setting:
         """``keelback publish``, as a job of GitHub Actions unless *env* is another."""
         env = self.world.github() if env is None else env
         arguments = ["publish", "--to", self.world.channel, *QUICK, *options, str(self.packages)]
-        return run_keelback(arguments, env=env, home=self.home)
+        return run_here(arguments, env=env, home=self.home)
 
     def attempt(
         self, mode: str = "auto", *, env: dict[str, str] | None = None, to: str | None = None, **options: Any
@@ -100,7 +101,9 @@ def statuses(report: Report) -> list[str]:
 @pytest.mark.parametrize("system", ["github", "gitlab"])
 def test_a_job_publishes_without_any_secret(setting: Setting, system: str) -> None:
     """In a job of a registered workflow, ``keelback publish`` needs nothing else."""
-    done = setting.publish(env=getattr(setting.world, system)())
+    arguments = ["publish", "--to", setting.world.channel, str(setting.packages)]
+
+    done = run_keelback(arguments, env=getattr(setting.world, system)())
 
     assert done.returncode == 0, done.stderr
     assert sorted(setting.world.prefix.files) == ["noarch/demo0-1.0-h0_0.conda"]
@@ -172,6 +175,7 @@ def test_where_it_does_not_the_run_says_that_the_identity_was_used_before(settin
     ((channel,),) = [done.json()["channels"]]
     assert [outcome["status"] for outcome in channel["outcomes"]].count("uploaded") == 3
     assert "invalid-reuse-token" in done.stdout
+    assert "GitLab CI makes one identity for each job and audience, and the server takes each once." in done.stdout
 
 
 def test_two_channels_of_one_server_share_one_token(setting: Setting) -> None:
@@ -195,7 +199,7 @@ def test_the_identity_can_be_given(setting: Setting) -> None:
     token = setting.world.github_issuer.token("prefix.dev")
     arguments = ["publish", "--to", setting.world.channel, "--oidc-token", "-", str(setting.packages)]
 
-    done = run_keelback(arguments, env=setting.world.network, input=token, home=setting.home)
+    done = run_here(arguments, env=setting.world.network, stdin=token, home=setting.home)
 
     assert done.returncode == 0, done.stderr
     assert setting.world.prefix.used == ["token 1"]
@@ -230,7 +234,7 @@ def test_packages_are_attested_and_what_the_server_was_given_verifies(
         assert all(len(bundles) == 1 for bundles in setting.world.prefix.attestations.values())
         for asked, status in ((policy, 0), ("repo:acme/other", 1)):
             arguments = ["fetch", setting.world.channel, *names, "--require-attestation", asked, *trust]
-            got = run_keelback([*arguments, "-o", str(fetched)], env=setting.world.network, home=setting.home)
+            got = run_here([*arguments, "-o", str(fetched)], env=setting.world.network, home=setting.home)
             assert got.returncode == status, got.stderr
     sigstore.assert_clean()
     assert len(list(fetched.rglob("*.conda"))) == 5
@@ -256,9 +260,14 @@ def test_an_api_key_carries_no_attestation(tmp_path: Path) -> None:
         setting.make()
         env = {**world.github(), "PREFIX_API_KEY": key}
 
-        done = setting.publish("--attest", "--trust-config", str(sigstore.trust_config), env=env)
+        trust = ("--trust-config", str(sigstore.trust_config))
 
-        assert done.returncode == CREDENTIAL
+        for options, status, hint in [
+            ([], CREDENTIAL, "Unset PREFIX_API_KEY, or use --trusted-publishing always."),
+            (["--trusted-publishing", "never"], ExitStatus.USAGE, "Leave out --trusted-publishing never"),
+        ]:
+            done = setting.publish("--attest", *trust, *options, env=env)
+            assert (done.returncode, hint in done.stderr) == (status, True), done.stderr
         assert world.prefix.requests == sigstore.requests == []
 
 
@@ -363,22 +372,72 @@ def test_auto_outside_ci_goes_on_to_the_stores(setting: Setting) -> None:
         ({"event_name": "pull_request_target"}, "invalid-publisher"),
         ({"iss": "https://token.actions.evil.example"}, "invalid-publisher"),
         ({"iss": issuers.GITLAB}, "invalid-token"),
-        ({"exp": 1_700_000_000}, "invalid-token"),
         ({"nbf": 4_000_000_000}, "invalid-token"),
         ({"jti": issuers.ABSENT}, "invalid-token"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
 def test_an_identity_of_somebody_else_gets_no_token(setting: Setting, changes: dict[str, Any], reason: str) -> None:
-    """The error has the server's words, what the identity says, and what to set up."""
+    """The error has the server's words, whose identity it is, and what to set up."""
     setting.world.github_issuer.claims |= changes
 
     error = error_of(setting.attempt())
 
     assert error.code == "exchange-refused"
     assert reason in error.message
-    assert "repository=" in error.message
+    assert "the identity is that of owner acme, repository " in error.message
+    assert ", no environment" in error.message
+    assert error.message.endswith("event pull_request_target") == ("event_name" in changes)
     assert "trusted publisher" in error.hint
+
+
+def test_an_identity_of_no_known_form_is_shown_by_its_claims(setting: Setting) -> None:
+    """What a server has registered for it is not known; the claims that it may look at are."""
+    setting.world.github_issuer.claims |= dict.fromkeys(("repository", "job_workflow_ref"), issuers.ABSENT)
+
+    error = error_of(setting.attempt())
+
+    assert f"; the identity says iss={issuers.GITHUB}, aud=prefix.dev, sub=" in error.message
+    assert "trusted publisher" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("system", "hint"),
+    [
+        ("github", "Run the job again, and check that the clock of this machine is right."),
+        ("gitlab", "GitLab CI makes one identity for each job and audience, which ends with the timeout of the job."),
+        ("given", "Give a new ID token, and check that the clock of this machine is right."),
+    ],
+)
+def test_an_expired_identity_is_called_that(setting: Setting, system: str, hint: str) -> None:
+    """What helps depends on who made it; nothing has to be registered for it."""
+    long_ago = {"exp": 1_700_000_000}
+    setting.world.github_issuer.claims |= long_ago
+    env = setting.world.gitlab(**long_ago) if system == "gitlab" else None
+    given = {"oidc_token": setting.world.github_issuer.token("prefix.dev")} if system == "given" else {}
+
+    error = error_of(setting.attempt(env=env, **given))
+
+    assert hint in error.hint
+    assert "trusted publisher" not in error.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("pypi", "is made for pypi, and not for 'prefix.dev'"), (None, "is not an ID token")],
+)
+def test_gitlabs_variable_is_named_where_it_holds_something_else(
+    setting: Setting, value: str | None, message: str
+) -> None:
+    """With the line that declares it."""
+    env = setting.world.gitlab(value or "prefix.dev")
+    if value is None:
+        env["PREFIX_DEV_ID_TOKEN"] = leaks.new_secret("not-a-jwt")
+
+    error = error_of(setting.attempt(env=env))
+
+    assert f"the identity from the variable PREFIX_DEV_ID_TOKEN {message}" in error.message
+    assert 'id_tokens: {PREFIX_DEV_ID_TOKEN: {aud: "prefix.dev"}} in the job in .gitlab-ci.yml' in error.hint
 
 
 @pytest.mark.parametrize(
@@ -393,16 +452,19 @@ def test_gitlabs_identities_are_looked_at_likewise(setting: Setting, changes: di
     """Another project, another file, another project's file."""
     error = error_of(setting.attempt(env=setting.world.gitlab(**changes)))
 
-    assert (error.code, "project_path=" in error.message) == ("exchange-refused", True)
+    assert error.code == "exchange-refused"
+    assert "the identity is that of group grp/sub, project " in error.message
 
 
 def test_a_publisher_with_an_environment_wants_it_named(setting: Setting) -> None:
-    """The message shows the claim that is to be compared."""
+    """The message shows what is to be compared, also where the identity names none."""
     setting.world.prefix.publishers[:] = [
         Publisher(issuers.GITHUB, "acme/foo", "release.yml", environment="release"),
     ]
+    assert error_of(setting.attempt()).message.endswith("workflow file release.yml, no environment")
+
     setting.world.github_issuer.claims["environment"] = "test"
-    assert "environment=test" in error_of(setting.attempt()).message
+    assert error_of(setting.attempt()).message.endswith("workflow file release.yml, environment test")
 
     setting.world.github_issuer.claims["environment"] = "release"
     assert setting.publish().returncode == 0
@@ -448,15 +510,15 @@ def test_an_identity_endpoint_that_refuses_is_told_apart(setting: Setting, statu
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Fault("status", when="mint", status=200, media="html", times=None), "no token"),
-        (Fault("status", when="mint", status=200, body='{"token": "abc"}', times=None), "no token"),
-        (Fault("status", when="mint", status=200, media="empty", times=None), "no token"),
-        (Fault("status", when="mint", status=200, media="text", body="two words", times=None), "no token"),
+        (Fault("status", when="mint", status=200, media="html", times=None), "answered 200 with a web page"),
+        (Fault("status", when="mint", status=200, body='{"token": "abc"}', times=None), "200 with a document in place"),
+        (Fault("status", when="mint", status=200, media="empty", times=None), "answered 200 with an empty token"),
+        (Fault("status", when="mint", status=200, media="text", body="two words", times=None), "has a space in it"),
         (Fault("status", when="mint", status=403, media="text", body="not on a Sunday", times=None), "not on a Sunday"),
         (Fault("status", when="mint", status=404, times=None), "404"),
         (Fault("status", when="mint", status=500, times=None), "500"),
-        (Fault("reset", when="mint", times=None), ""),
-        (Fault("garbage", when="mint", times=None), ""),
+        (Fault("reset", when="mint", times=None), "(2 attempts)"),
+        (Fault("garbage", when="mint", times=None), "(2 attempts)"),
     ],
     ids=["html", "json", "empty", "words", "403", "404", "500", "reset", "garbage"],
 )
@@ -467,7 +529,8 @@ def test_what_is_no_token_is_not_used_as_one(setting: Setting, fault: Fault, sai
     error = error_of(setting.attempt())
 
     assert said in error.message
-    assert error.exit_status in {ExitStatus.FAILED, CREDENTIAL}
+    assert error.hint
+    assert (error.code, error.exit_status) == ("exchange-refused", CREDENTIAL)
     assert setting.world.prefix.of_step("upload") == []
 
 
@@ -477,7 +540,8 @@ def test_a_mint_endpoint_that_never_answers_is_given_up(setting: Setting) -> Non
 
     error = error_of(setting.attempt(timeout=0.3))
 
-    assert (error.code, "prefix.dev" in error.message) == ("transport", True)
+    assert (error.code, error.exit_status) == ("exchange-refused", CREDENTIAL)
+    assert error.message.startswith("prefix.dev gave no token for the identity from GitHub Actions: ")
 
 
 def test_a_newline_behind_the_token_ends_up_in_no_header(setting: Setting) -> None:
@@ -508,7 +572,7 @@ def test_a_mint_endpoint_that_shows_the_identity_again_does_not_have_it_shown(se
     setting.world.prefix.plan(Fault("status", when="mint", status=403, media="text", body=said, times=None))
     arguments = ["publish", "--to", setting.world.channel, "--oidc-token", "-", "--verbose", str(setting.packages)]
 
-    done = run_keelback(arguments, env=setting.world.network, input=token, home=setting.home)
+    done = run_here(arguments, env=setting.world.network, stdin=token, home=setting.home)
 
     assert done.returncode == CREDENTIAL
     assert "this is not good enough: ****" in done.stderr
@@ -563,6 +627,25 @@ def test_a_server_that_was_named_gets_an_identity_of_its_own(setting: Setting) -
     assert setting.world.audiences == ["example.com"]
 
 
+def test_a_server_that_would_have_to_be_named_is_called_by_its_own_name(setting: Setting) -> None:
+    """Where an identity is offered and nothing is stored, the hint names the option; the host is not prefix.dev."""
+    error = error_of(setting.attempt(to="prefix+https://example.com/my-channel"))
+
+    assert error.message.startswith("No credential for example.com: ")
+    assert "--trusted-publishing-host example.com" in error.hint
+    outside = error_of(setting.attempt(to="prefix+https://example.com/my-channel", env=setting.world.network))
+    assert "--trusted-publishing-host" not in outside.hint
+
+
+def test_a_key_cannot_be_combined_with_always(setting: Setting) -> None:
+    """Nor with an ID token; both options are named."""
+    error = error_of(setting.attempt("always", api_key=leaks.new_secret("key")))
+
+    assert (error.code, error.exit_status) == ("usage", ExitStatus.USAGE)
+    assert error.message.endswith(" cannot be combined with --trusted-publishing always")
+    assert setting.nobody_was_told()
+
+
 def test_naming_one_server_names_no_other(setting: Setting) -> None:
     """A name counts for itself, not for what is under it or next to it."""
     named = ["evil.com", "prefix.dev.evil"]
@@ -600,7 +683,9 @@ def test_neither_token_nor_identity_is_shown_or_left_behind(
             "GITHUB_OUTPUT": str(below / "outputs"),
         }
 
-        done = setting.publish(*options, env={**getattr(world, system)(), **variables})
+        arguments = ["publish", "--to", world.channel, *QUICK, *options, str(setting.packages)]
+
+        done = run_keelback(arguments, env={**getattr(world, system)(), **variables}, home=setting.home)
 
         assert (done.returncode == 0) == goes_well
         assert bool(sigstore.rekor.requests) == ("--attest" in options)

@@ -86,8 +86,8 @@ def test_of_many_threads_that_were_refused_one_exchanges():
     assert len(server.given) == 2
 
 
-def test_where_a_renewal_fails_the_token_is_used_as_long_as_the_server_takes_it():
-    """Only a refusal makes the failure an error."""
+def test_where_a_renewal_fails_the_token_is_used_to_its_end():
+    """Its end, or a refusal, makes the failure an error."""
     server = _Server()
     token = server.token()
     _sent(token)
@@ -96,6 +96,20 @@ def test_where_a_renewal_fails_the_token_is_used_as_long_as_the_server_takes_it(
     assert _sent(token) == server.given[0]
     with pytest.raises(ExchangeError):
         token.renew(token.generation)
+    server.now += 21
+    with pytest.raises(ExchangeError):
+        _sent(token)
+
+
+@pytest.mark.parametrize("seconds", [None, -5.0])
+def test_a_token_whose_end_is_not_known_is_used_as_long_as_the_server_takes_it(seconds: float | None):
+    """Nor has one ended that came with an end in the past: then the clock of this machine is fast."""
+    server = _Server(seconds)
+    token = server.token()
+    _sent(token)
+    server.now += 10_000
+    server.fails = True
+    assert _sent(token) == server.given[0]
 
 
 def test_a_token_that_no_header_can_hold_is_no_token():

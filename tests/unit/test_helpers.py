@@ -116,7 +116,7 @@ def test_it_may_speak_docker(helper: Callable[..., Helper]) -> None:
         ("sys.exit(7)", "json", "failed with exit status 7: it does not say why."),
         ("print('no'); sys.exit(1)", "docker", "failed with exit status 1: it does not say why."),
         ("print()", "token", "printed nothing."),
-        ("sys.stdout.buffer.write(b'\\xff')", "token", "printed what is not UTF-8."),
+        ("sys.stdout.buffer.write(b'\\xff')", "token", "printed something that is not UTF-8."),
         ("print('x' * 65537)", "token", "printed more than 64 KiB."),
         ("while True: print('x' * 65536, flush=True)", "token", "printed more than 64 KiB."),
         ("print('token')", "json", "did not print a JSON object."),
@@ -127,7 +127,7 @@ def test_it_may_speak_docker(helper: Callable[..., Helper]) -> None:
         ("print('{\"version\": 1}')", "json", "printed no credential: "),
         ('print(\'{"version": 1, "kind": "Magic"}\')', "json", "printed no credential: unknown kind"),
         ('print(\'{"version": 1, "token": "x", "expires_at": 1}\')', "json", "gave a credential that has expired."),
-        ('print(\'{"version": 1, "token": "x", "expires_at": "soon"}\')', "json", "is no number of seconds."),
+        ('print(\'{"version": 1, "token": "x", "expires_at": "soon"}\')', "json", "is not a number of seconds."),
         ('print(\'{"Username": "u"}\')', "docker", "printed no 'Username' or no 'Secret'."),
     ],
 )

@@ -6,10 +6,10 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keelback.channels.exchange import exchanged_token, not_exchanged
+from keelback.channels.exchange import exchanged_token, how_to_permit, not_exchanged
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, check_token
 from keelback.credentials.lookup import find, require
-from keelback.errors import CredentialError, ExchangeError, IdentityError, KeelbackError, TransportError, UsageError
+from keelback.errors import CredentialError, ExchangeError, IdentityError, UsageError
 from keelback.hosts import host_of
 
 if TYPE_CHECKING:
@@ -84,25 +84,24 @@ def in_order(
     Raises:
         UsageError: a credential was given, and trusted publishing alone is to be used.
         CredentialError: there is none; where an exchange had failed before, the error says why that did.
-        TransportError: no answer came to the exchange, and nothing is stored.
     """
     if session.trusted.insists and session.given:
         raise UsageError(
-            f"{session.given.source} contradicts trusted publishing, which is to be used and nothing else",
-            hint="Leave one of them out.",
+            f"{session.given.source} cannot be combined with {session.trusted.by_option}",
+            hint="Leave out one of them.",
         )
     access = None if session.trusted.insists else given()
     if access is not None:
         return access
     try:
         access = exchanged_access(session, exchange)
-    except (IdentityError, ExchangeError, TransportError) as error:
+    except (IdentityError, ExchangeError) as error:
         if session.trusted.insists:
             raise
         return _stored_instead(error, stored)
     if access is None and session.trusted.insists:
         raise not_exchanged(session, url, exchange)
-    return access or stored()
+    return access or _stored_or_advice(session, exchange, stored)
 
 
 def exchanged_access(session: Session, exchange: Exchange | None) -> Access | None:
@@ -111,7 +110,17 @@ def exchanged_access(session: Session, exchange: Exchange | None) -> Access | No
     return None if token is None else Access(token, f"trusted publishing ({session.identities.offered_by})")
 
 
-def _stored_instead(failure: KeelbackError, stored: Callable[[], Access]) -> Access:
+def _stored_or_advice(session: Session, exchange: Exchange | None, stored: Callable[[], Access]) -> Access:
+    """What is *stored*; where nothing is, the error has what would have trusted publishing tried."""
+    try:
+        return stored()
+    except CredentialError as error:
+        if error.code == CredentialError.code:
+            error.hint = f"{error.hint} {how_to_permit(session, exchange)}".strip()
+        raise
+
+
+def _stored_instead(failure: CredentialError, stored: Callable[[], Access]) -> Access:
     """What is *stored*, where trusted publishing ended in a *failure*, which is the error where nothing is."""
     try:
         access = stored()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from keelback.credentials.oidc.exchanged import ExchangedToken
@@ -39,6 +40,39 @@ class Exchange:
     known: bool
 
 
+class Standing(StrEnum):
+    """Whether a server may have an identity, and why."""
+
+    KNOWN = "known"
+    """It may: it is known to take identities."""
+    NAMED = "named"
+    """It may: the user named it."""
+    NOT_NAMED = "not-named"
+    """It may not: it is not known to take any, and was not named."""
+    PLAIN_HTTP = "plain-http"
+    """It may not: anyone on the way could read the identity."""
+    NO_EXCHANGE = "no-exchange"
+    """It would do nothing with it, as far as keelback knows."""
+    UNKNOWN_KIND = "unknown-kind"
+    """It cannot be told from the URL which kind of server it is."""
+
+    @property
+    def permits(self) -> bool:
+        """Whether it may."""
+        return self in {Standing.KNOWN, Standing.NAMED}
+
+
+def standing_of(session: Session, exchange: Exchange | None) -> Standing:
+    """Whether the server of *exchange* may have an identity in this run; ``None`` is one that exchanges none."""
+    if exchange is None:
+        return Standing.NO_EXCHANGE
+    if not (exchange.known or host_of(exchange.server) in session.trusted.hosts):
+        return Standing.NOT_NAMED
+    if not (scheme_and_host(exchange.server)[0] == "https" or session.client.may_be_insecure(exchange.server)):
+        return Standing.PLAIN_HTTP
+    return Standing.KNOWN if exchange.known else Standing.NAMED
+
+
 def exchanged_token(session: Session, exchange: Exchange) -> ExchangedToken | None:
     """The token that a server gives for the identity of the CI system, exchanged at once.
 
@@ -49,16 +83,13 @@ def exchanged_token(session: Session, exchange: Exchange) -> ExchangedToken | No
     Raises:
         IdentityError: the CI system is not set up for it.
         ExchangeError: the server gave no token.
-        TransportError: no answer came.
     """
-    trusted = session.trusted
     host = host_of(exchange.server)
-    if trusted.mode is Mode.NEVER or not (exchange.known or host in trusted.hosts):
+    standing = standing_of(session, exchange)
+    offered_by = None if session.trusted.mode is Mode.NEVER else session.identities.offered_by
+    if standing is Standing.NOT_NAMED or offered_by is None:
         return None
-    offered_by = session.identities.offered_by
-    if offered_by is None:
-        return None
-    if not (scheme_and_host(exchange.server)[0] == "https" or session.client.may_be_insecure(exchange.server)):
+    if not standing.permits:
         raise ExchangeError(
             f"no identity goes to {host} over plain HTTP, where anyone on the way can read it",
             hint="Use https.",
@@ -81,6 +112,21 @@ def exchanged_token(session: Session, exchange: Exchange) -> ExchangedToken | No
     return token
 
 
+def how_to_permit(session: Session, exchange: Exchange | None) -> str:
+    """What to do to have the identity that is offered exchanged at a server that has to be named for it, as a sentence.
+
+    Empty where that is not what is missing.
+    """
+    if exchange is None or session.trusted.mode is Mode.NEVER or session.identities.offered_by is None:
+        return ""
+    if standing_of(session, exchange) is not Standing.NOT_NAMED:
+        return ""
+    return (
+        f"Or, if the server is yours and takes the identity from {session.identities.offered_by}, give "
+        f"--trusted-publishing-host {host_of(exchange.server)}."
+    )
+
+
 def _identity(session: Session, audience: str) -> IdToken:
     identity = session.identities.identity(audience)
     if identity is None:
@@ -91,11 +137,13 @@ def _identity(session: Session, audience: str) -> IdToken:
 def not_exchanged(session: Session, url: str, exchange: Exchange | None) -> CredentialError:
     """Why trusted publishing, which the user insists on, gives nothing for the server at *url*."""
     host = host_of(url)
-    if exchange is None:
+    standing = standing_of(session, exchange)
+    if standing is Standing.NO_EXCHANGE:
         return ExchangeError(
-            f"{host} is of a kind that exchanges no identities", hint="Give a token, and leave trusted publishing out."
+            f"{host} does not support trusted publishing",
+            hint=f"Give a token, and leave out {session.trusted.by_option}.",
         )
-    if not (exchange.known or host in session.trusted.hosts):
+    if standing is Standing.NOT_NAMED:
         return ExchangeError(
             f"{host} is not known to take identities, and none is sent to a server that was not named",
             hint=f"If it is yours, name it: --trusted-publishing-host {host}.",

@@ -17,8 +17,10 @@ from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
 from keelback.channels.service import Identity, shown_text
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BearerToken, OAuth
+from keelback.credentials.oidc.audience import audience_of
 from keelback.credentials.oidc.exchanged import ExchangedToken
-from keelback.credentials.oidc.mint import audience_of, is_of_family, mint
+from keelback.credentials.oidc.mint import AUDIENCES, is_of_family, mint
+from keelback.credentials.oidc.trusted import Mode
 from keelback.errors import CredentialError, CredentialRefused, UsageError
 from keelback.hosts import host_of
 from keelback.transport import ArchiveBody, MultipartBody, Request, disposition
@@ -63,6 +65,8 @@ class PrefixChannel(ServerChannel):
         self.url = f"{self._server}/{quote(self._channel)}"
         repository = _REPOSITORY if self._server == SERVER else self._server
         self._readable = f"{repository}/{quote(self._channel)}"
+        host = host_of(self._server)
+        self._name = self.title if is_of_family(host) else host
 
     @property
     def reading_url(self) -> str:
@@ -105,36 +109,45 @@ class PrefixChannel(ServerChannel):
 
     def given_access(self, session: Session) -> Access | None:
         """See :class:`Channel`."""
-        return given_token(session, self._server, BearerToken, *self.variables, server=self.title)
+        return given_token(session, self._server, BearerToken, *self.variables, server=self._name)
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
         access = token_access(
             session,
             self._server,
-            server=self.title,
+            server=self._name,
             kind=BearerToken,
             usable=self.takes,
             variable=self.variables[0],
             exchange=self.exchange(session),
         )
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that it takes are
+        self._excludes_exchange = session.trusted.mode is Mode.NEVER
+        self._instead = _how_to_exchange(session, access)
         index = IndexReader(session.client, self._readable, access.credential)
         self.use(session, access.credential, access.source, index)
 
     def exchange(self, session: Session) -> Exchange:
         """See :class:`Channel`; only prefix.dev itself is known to take identities."""
         known = is_of_family(host_of(self._server))
-        return Exchange(self._server, audience_of(self._server), partial(mint, session.client, self._server), known)
+        audience = audience_of(self._server, AUDIENCES)
+        return Exchange(self._server, audience, partial(mint, session.client, self._server), known)
 
     def expect_attestations(self) -> None:
         """See :class:`Channel`; with an API key, the server takes none (rattler, ``upload prefix``)."""
-        if not isinstance(self._auth, ExchangedToken):
-            raise CredentialError(
-                f"{host_of(self._server)} takes attestations with trusted publishing alone, and the credential is "
-                f"that of {self._source}",
-                hint="Use --trusted-publishing always to see why it is not used, or leave --attest out.",
+        if isinstance(self._auth, ExchangedToken):
+            return
+        host = host_of(self._server)
+        if self._excludes_exchange:
+            raise UsageError(
+                f"{host} takes attestations with trusted publishing alone, which --trusted-publishing never rules out",
+                hint="Leave out --trusted-publishing never, or publish without attestations.",
             )
+        raise CredentialError(
+            f"{host} takes attestations with trusted publishing alone, and the credential is that of {self._source}",
+            hint=self._instead,
+        )
 
     def check_credential(self) -> None:
         """Ask GraphQL for ``viewer { login }``, as ``rattler auth login`` does; ``null`` means a bad token."""
@@ -188,6 +201,16 @@ class PrefixChannel(ServerChannel):
     def url_of(self, archive: PackageArchive) -> str:
         """See :class:`Channel`."""
         return f"{self._readable}/{archive.relative_path}"
+
+
+def _how_to_exchange(session: Session, access: Access) -> str:
+    """How to have trusted publishing used in the place of *access*, as a sentence."""
+    if session.given:
+        return f"Leave out {session.given.source}, or publish without attestations."
+    variable = access.source.removeprefix("the variable ")
+    if variable != access.source:
+        return f"Unset {variable}, or use --trusted-publishing always."
+    return "Use --trusted-publishing always: its error says why no identity is exchanged."
 
 
 def _ask_viewer(client: Client, server: str, auth: httpx2.Auth) -> Answer:

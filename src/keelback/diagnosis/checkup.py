@@ -178,7 +178,7 @@ class _Examination:
 
     def _exchange(self, session: Session, given: Used | None) -> Used | None:
         """The token for the CI system's identity, unless there is a credential that was *given*."""
-        exchanging = Exchanging(session, self._client, self._subject.channel, self._subject.url, self._now)
+        exchanging = Exchanging(session, self._subject.channel, self._subject.url, self._now)
         attempt = self._result.trusted = exchanging.attempt
         if given is not None:
             attempt.preceded_by = given.source

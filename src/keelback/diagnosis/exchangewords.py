@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from keelback.channels.exchange import Standing
 from keelback.credentials.oidc.trusted import Mode
-from keelback.diagnosis.exchanging import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

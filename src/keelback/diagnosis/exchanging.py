@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from keelback.channels.access import exchanged_access
-from keelback.channels.exchange import not_exchanged
+from keelback.channels.exchange import Standing, not_exchanged, standing_of
 from keelback.credentials.oidc.providers import IdentitySource
-from keelback.diagnosis.publisher import Registered, publisher_of
-from keelback.errors import ExchangeError, ExitStatus, IdentityError, TransportError
-from keelback.hosts import host_of, scheme_and_host
+from keelback.credentials.oidc.publisher import Registered, publisher_of
+from keelback.errors import ExchangeError, ExitStatus, IdentityError
+from keelback.hosts import host_of
 from keelback.report import Problem
 
 if TYPE_CHECKING:
@@ -23,33 +22,7 @@ if TYPE_CHECKING:
     from keelback.credentials.oidc.exchanged import Exchanged
     from keelback.credentials.oidc.idtoken import IdToken
     from keelback.credentials.oidc.trusted import TrustedPublishing
-    from keelback.diagnosis.asking import AccountingClient
-    from keelback.errors import KeelbackError
-
-_NOT_ABOUT_THE_IDENTITY: Final = frozenset({404, 408, 429})
-"""Statuses of the 4xx that say nothing of who may have a token."""
-
-
-class Standing(StrEnum):
-    """Whether a server may have an identity, and why."""
-
-    KNOWN = "known"
-    """It may: it is known to take identities."""
-    NAMED = "named"
-    """It may: the user named it."""
-    NOT_NAMED = "not-named"
-    """It may not: it is not known to take any, and was not named."""
-    PLAIN_HTTP = "plain-http"
-    """It may not: anyone on the way could read the identity."""
-    NO_EXCHANGE = "no-exchange"
-    """It would do nothing with it, as far as keelback knows."""
-    UNKNOWN_KIND = "unknown-kind"
-    """It cannot be told from the URL which kind of server it is."""
-
-    @property
-    def permits(self) -> bool:
-        """Whether it may."""
-        return self in {Standing.KNOWN, Standing.NAMED}
+    from keelback.errors import CredentialError
 
 
 @dataclass
@@ -68,7 +41,7 @@ class Attempt:
         token: whether the server gave a token.
         expires_in: the seconds after which it says that it expires.
         refused: whether the server said that it gives no token to whoever has this identity.
-        problem: why there is no token, where one was wanted; the claims are not repeated in its message.
+        problem: why there is no token, where one was wanted.
         lacks_identity: whether that is because there is no identity.
     """
 
@@ -101,11 +74,7 @@ class Attempt:
     @property
     def next_step(self) -> str:
         """What to do about the problem, as a sentence."""
-        if self.problem is None:
-            return ""
-        if not (self.refused and self.publisher):
-            return self.problem.hint
-        return f"{self.problem.hint} Those are {', '.join(each.words for each in self.publisher)}.".lstrip()
+        return "" if self.problem is None else self.problem.hint
 
     def to_json(self) -> dict[str, Any]:
         """The member ``trusted_publishing`` of the document of ``keelback auth check --json``."""
@@ -131,7 +100,6 @@ class Exchanging:
 
     Args:
         session: says what the user and the CI system offer, and sends the requests.
-        client: the session's, which keeps an account of them.
         channel: the channel, where it is of a known kind.
         url: where the channel is read.
         now: the time, in Unix seconds.
@@ -140,11 +108,8 @@ class Exchanging:
         attempt: the account.
     """
 
-    def __init__(
-        self, session: Session, client: AccountingClient, channel: Channel | None, url: str, now: float
-    ) -> None:
+    def __init__(self, session: Session, channel: Channel | None, url: str, now: float) -> None:
         self._session = session
-        self._client = client
         self._channel = channel
         self._exchange = None if channel is None else channel.exchange(session)
         self._server = url if self._exchange is None else self._exchange.server
@@ -154,37 +119,23 @@ class Exchanging:
             session.trusted,
             session.identities.offered_by,
             host_of(self._server),
-            self._standing(),
+            Standing.UNKNOWN_KIND if channel is None else standing_of(session, self._exchange),
             audience="" if self._exchange is None else self._exchange.audience,
         )
 
     def carry_out(self) -> Access | None:
         """The token that the server gives; ``None`` where it gives none, which :attr:`attempt` then explains."""
-        before = len(self._client.requests)
         exchange = self._exchange
         watched = None if exchange is None else replace(exchange, by=self._watched(exchange))
         try:
             access = exchanged_access(self._session, watched)
             if access is None and self._session.trusted.insists:
                 raise self._nothing()
-        except (IdentityError, ExchangeError, TransportError) as error:
-            self._failed(error, before)
+        except (IdentityError, ExchangeError) as error:
+            self._failed(error)
             return None
         self.attempt.token = access is not None
         return access
-
-    def _standing(self) -> Standing:
-        exchange = self._exchange
-        if self._channel is None:
-            return Standing.UNKNOWN_KIND
-        if exchange is None:
-            return Standing.NO_EXCHANGE
-        named = host_of(exchange.server) in self._session.trusted.hosts
-        if not (exchange.known or named):
-            return Standing.NOT_NAMED
-        if not (scheme_and_host(exchange.server)[0] == "https" or self._client.may_be_insecure(exchange.server)):
-            return Standing.PLAIN_HTTP
-        return Standing.KNOWN if exchange.known else Standing.NAMED
 
     def _made(self, identity: IdToken) -> None:
         self.attempt.identity = identity
@@ -200,7 +151,7 @@ class Exchanging:
 
         return by
 
-    def _nothing(self) -> KeelbackError:
+    def _nothing(self) -> CredentialError:
         """Why there is nothing, where the user wants trusted publishing alone."""
         if self._channel is None:
             return ExchangeError(
@@ -209,21 +160,10 @@ class Exchanging:
             )
         return not_exchanged(self._session, self._server, self._exchange)
 
-    def _failed(self, error: KeelbackError, before: int) -> None:
-        attempt = self.attempt
-        problem = Problem.of(error)
-        attempt.lacks_identity = isinstance(error, IdentityError)
-        if attempt.identity is not None:
-            said = f"; the identity says {', '.join(attempt.identity.shown())}"  # which stands elsewhere in the account
-            problem = replace(problem, message=problem.message.replace(said, ""))
-            attempt.refused = isinstance(error, ExchangeError) and self._is_refusal(attempt.identity, before)
-        attempt.problem = problem
-
-    def _is_refusal(self, identity: IdToken, before: int) -> bool:
-        """Whether the last answer, of those since *before*, says that whoever has this *identity* gets no token."""
-        status = next((asked.status for asked in reversed(self._client.requests[before:])), None)
-        has_expired = identity.expires is not None and identity.expires < self._now
-        return status is not None and 400 <= status <= 499 and status not in _NOT_ABOUT_THE_IDENTITY and not has_expired
+    def _failed(self, error: IdentityError | ExchangeError) -> None:
+        self.attempt.problem = Problem.of(error)
+        self.attempt.lacks_identity = isinstance(error, IdentityError)
+        self.attempt.refused = isinstance(error, ExchangeError) and bool(error.claims)
 
 
 class _Remembering(IdentitySource):

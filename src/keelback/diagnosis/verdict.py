@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keelback.channels.exchange import Standing
 from keelback.credentials.lookup import login_name
 from keelback.credentials.oidc.exchanged import ExchangedToken
 from keelback.credentials.oidc.trusted import Mode
 from keelback.diagnosis import mistakes
-from keelback.diagnosis.exchanging import Standing
 from keelback.diagnosis.wording import described, shown_url
 from keelback.errors import ExitStatus
 

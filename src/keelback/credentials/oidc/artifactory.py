@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from keelback.credentials.oidc.exchanged import Exchanged
 from keelback.credentials.oidc.idtoken import claims_of, expiry
-from keelback.credentials.oidc.sending import members_of, nonsense, send_identity, token_in
+from keelback.credentials.oidc.sending import send_identity
 from keelback.errors import ExchangeError
 from keelback.hosts import host_of
 
@@ -75,7 +75,6 @@ def exchange(
     Raises:
         IdentityError: there is no identity.
         ExchangeError: the provider name is not known, and nothing was sent; or the server gave no token.
-        TransportError: no answer came.
     """
     host = host_of(integration.platform)
     if not integration.provider:
@@ -95,11 +94,11 @@ def exchange(
 
     asked = clock()
     headers = {"content-type": "application/json", "accept": "application/json"}
-    answer, used = send_identity(client, f"{integration.platform}/access/api/v1/oidc/token", identity, body, headers)
-    members = members_of(answer, used, hint=_hint(integration, host))
-    token = token_in(members, "access_token", answer)
+    url = f"{integration.platform}/access/api/v1/oidc/token"
+    reply = send_identity(client, url, identity, body, headers, hint=lambda *_: _hint(integration, host))
+    token, members = reply.token("access_token"), reply.members()
     if str(members.get("token_type", "Bearer")).lower() != "bearer":
-        raise nonsense(answer, "holds a token that is not sent as 'Bearer'")
+        raise reply.useless("a token that is not sent as 'Bearer'")
     life = _seconds(members.get("expires_in"))
     return Exchanged(token, expiry(claims_of(token) or {}) if life is None else asked + life)
 

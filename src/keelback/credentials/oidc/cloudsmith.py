@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote
 
+from keelback.credentials.oidc.audience import audience_of
 from keelback.credentials.oidc.exchanged import Exchanged
 from keelback.credentials.oidc.idtoken import claims_of, expiry
-from keelback.credentials.oidc.sending import members_of, send_identity, token_in
-from keelback.hosts import host_of
+from keelback.credentials.oidc.sending import send_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +30,8 @@ AUDIENCE: Final = "CLOUDSMITH_OIDC_AUDIENCE"
 """The variables of ``cloudsmith-cli``."""
 _AUDIENCE: Final = "cloudsmith"
 """What ``cloudsmith-cli`` asks for where nothing else is said."""
+AUDIENCES: Final = {"api.cloudsmith.io": _AUDIENCE}
+"""See :func:`~keelback.credentials.oidc.audience.audience_of`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class ServiceAccount:
         organization, slug, audience = (environ.get(name, "").strip() for name in (ORGANIZATION, SERVICE, AUDIENCE))
         if not organization or not slug:
             return None
-        return cls(organization, slug, audience or _audience_of(api), api)
+        return cls(organization, slug, audience or audience_of(api, AUDIENCES), api)
 
 
 def exchange(client: Client, account: ServiceAccount, identity: Callable[[], IdToken]) -> Exchanged:
@@ -71,7 +73,6 @@ def exchange(client: Client, account: ServiceAccount, identity: Callable[[], IdT
     Raises:
         IdentityError: there is no identity.
         ExchangeError: Cloudsmith gave no token.
-        TransportError: no answer came.
     """
 
     def body(token: IdToken) -> bytes:
@@ -79,14 +80,8 @@ def exchange(client: Client, account: ServiceAccount, identity: Callable[[], IdT
 
     url = f"{account.api}/openid/{quote(account.organization, safe='')}/"
     headers = {"content-type": "application/json", "accept": "application/json"}
-    answer, used = send_identity(client, url, identity, body, headers)
-    token = token_in(members_of(answer, used, hint=_hint(account)), "token", answer)
+    token = send_identity(client, url, identity, body, headers, hint=lambda *_: _hint(account)).token("token")
     return Exchanged(token, expiry(claims_of(token) or {}))
-
-
-def _audience_of(api: str) -> str:
-    host = host_of(api)
-    return _AUDIENCE if host == host_of(API) else host
 
 
 def _hint(account: ServiceAccount) -> str:

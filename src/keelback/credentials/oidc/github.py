@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from keelback.credentials.confidential import LARGEST_ANSWER, Confidential
 from keelback.credentials.kinds import BearerToken, check_token
-from keelback.credentials.oidc.endpoints import SECONDS, SECONDS_IN_ALL, ask, token_in
+from keelback.credentials.oidc.asking import SECONDS, SECONDS_IN_ALL, ask
 from keelback.credentials.oidc.providers import Provider
 from keelback.errors import CredentialError, IdentityError
 from keelback.secret import Secret
@@ -58,8 +58,7 @@ class GitHub(Provider):
             limit=LARGEST_ANSWER,
         )
         hint = "Run keelback in the job itself and while it runs: what it asks with is good for no longer."
-        answer = ask(client, request, provider=self.name, hint=hint, seconds=self._seconds_in_all)
-        return token_in(answer, "value", provider=self.name)
+        return ask(client, request, provider=self.name, hint=hint, seconds=self._seconds_in_all).token("value")
 
 
 def _no_permission(environ: Mapping[str, str], missing: str) -> IdentityError:

@@ -10,6 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, ClassVar
 
+from keelback.credentials.oidc.idtoken import Remedies
 from keelback.credentials.oidc.providers import Provider
 from keelback.errors import IdentityError
 from keelback.secret import Secret
@@ -36,9 +37,26 @@ class GitLab(Provider):
         if not value:
             raise IdentityError(
                 f"GitLab CI gives this job no identity for {audience!r}: the variable {variable} is not set.",
-                hint=f"Add id_tokens: {{{variable}: {{aud: {json.dumps(audience)}}}}} to the job in .gitlab-ci.yml.",
+                hint=f"Add {_declaration(audience)} to the job in .gitlab-ci.yml.",
             )
         return Secret(value, f"the variable {variable}")
+
+    def remedies(self, audience: str) -> Remedies:
+        """See :class:`Provider`; an identity ends with the job's time-out (GitLab Docs, "Token payload")."""
+        declare = f"Declare {_declaration(audience)} in the job in .gitlab-ci.yml, and set that variable nowhere else."
+        return Remedies(
+            malformed=declare,
+            wrong_audience=declare,
+            expired="Run the job again, with a longer timeout if it takes that long: GitLab CI makes one identity for "
+            "each job and audience, which ends with the timeout of the job.",
+            used="Publish everything in one run of keelback, or divide it among several jobs: GitLab CI makes one "
+            "identity for each job and audience, and the server takes each once.",
+        )
+
+
+def _declaration(audience: str) -> str:
+    """The line with which a job declares its identity for *audience*."""
+    return f"id_tokens: {{{variable_for(audience)}: {{aud: {json.dumps(audience)}}}}}"
 
 
 def variable_for(audience: str) -> str:

@@ -15,7 +15,7 @@ import httpx2
 
 from keelback.credentials.confidential import LARGEST_ANSWER, Confidential
 from keelback.credentials.kinds import BearerToken
-from keelback.credentials.oidc.endpoints import SECONDS, SECONDS_IN_ALL, ask, no_token, token_in
+from keelback.credentials.oidc.asking import SECONDS, SECONDS_IN_ALL, Reply, ask
 from keelback.credentials.oidc.providers import Provider
 from keelback.errors import IdentityError
 from keelback.hosts import host_of
@@ -26,7 +26,7 @@ from keelback.transport.pools import proxy_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keelback.transport import Answer, Client
+    from keelback.transport import Client
 
 _METADATA: Final = "http://metadata.google.internal"
 """On a link-local address, which only the machine itself reaches; it speaks no https."""
@@ -78,16 +78,15 @@ class Google(Provider):
         account = _account_in(environ)
         if account:
             return self._token_of(account, audience, client)
-        answer = self._ask_metadata(client, "identity", audience=audience, format="full")
-        text = answer.text.strip()
+        reply = self._ask_metadata(client, "identity", audience=audience, format="full")
+        text = reply.answer.text.strip()
         if not text.isascii() or text.count(".") != 2 or " " in text:
-            raise no_token(answer, "what is not an ID token", provider=self.name)
+            raise reply.foreign("what is not an ID token")
         return Secret(text, self.name)
 
     def _token_of(self, account: str, audience: str, client: Client) -> Secret:
         """An ID token of the service account *account*, as which the machine's own acts."""
-        answer = self._ask_metadata(client, "token", scopes=_SCOPE)
-        own = announce(token_in(answer, "access_token", provider=self.name))
+        own = announce(self._ask_metadata(client, "token", scopes=_SCOPE).token("access_token"))
         request = Request(
             "POST",
             f"{self._iam}/v1/projects/-/serviceAccounts/{quote(account, safe='@')}:generateIdToken",
@@ -100,10 +99,9 @@ class Google(Provider):
             f"Give the machine's service account the role roles/iam.serviceAccountOpenIdTokenCreator on {account}, "
             f"which {_ACCOUNT} names."
         )
-        answer = ask(client, request, provider=self.name, hint=hint, seconds=self._seconds_in_all)
-        return token_in(answer, "token", provider=self.name)
+        return ask(client, request, provider=self.name, hint=hint, seconds=self._seconds_in_all).token("token")
 
-    def _ask_metadata(self, client: Client, what: str, **query: str) -> Answer:
+    def _ask_metadata(self, client: Client, what: str, **query: str) -> Reply:
         """What the metadata server answers; the request holds no secret, so that it may go over plain HTTP."""
         url = f"{self._metadata}/computeMetadata/v1/instance/service-accounts/default/{what}?{urlencode(query)}"
         host = host_of(url)
@@ -114,13 +112,13 @@ class Google(Provider):
             )
         request = Request("GET", url, headers={"Metadata-Flavor": "Google"}, limit=LARGEST_ANSWER)
         hint = "Give the machine a service account."
-        answer = ask(client, request, provider=self.name, hint=hint, seconds=self._seconds)
-        if answer.headers.get("metadata-flavor") != "Google":  # as it says of itself in every answer
+        reply = ask(client, request, provider=self.name, hint=hint, seconds=self._seconds)
+        if reply.answer.headers.get("metadata-flavor") != "Google":  # as it says of itself in every answer
             raise IdentityError(
                 f"Google Cloud gave no identity: what answers as {host} is not the metadata server",
-                hint=f"Is this machine one of Google Cloud's, and should {_ACCOUNT} be set?",
+                hint=f"Run this on a machine of Google Cloud; elsewhere, unset {_ACCOUNT}.",
             )
-        return answer
+        return reply
 
 
 def _account_in(environ: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from keelback.credentials.kinds import check_token
+from keelback.credentials.oidc import publisher
 from keelback.errors import CredentialError, IdentityError
 from keelback.findings import printable
 
@@ -49,6 +50,27 @@ _PUBLISHER_CLAIMS: Final = (
 
 
 @dataclass(frozen=True)
+class Remedies:
+    """What to do about an identity that will not do, as sentences.
+
+    Attributes:
+        malformed: it is not an ID token.
+        wrong_audience: it is made for somebody else; empty for what can be said of any CI system.
+        expired: the server says no, and it has expired.
+        used: the server takes it but once, and has had it.
+    """
+
+    malformed: str = "Check what makes it: an ID token has three parts with a dot between them (JWT)."
+    wrong_audience: str = ""
+    expired: str = "Run the job again, and check that the clock of this machine is right."
+    used: str = "Run the job again: the server takes each identity once."
+
+
+ANY: Final = Remedies()
+"""For identities of which there is a new one each time."""
+
+
+@dataclass(frozen=True)
 class IdToken:
     """An identity that a CI system made; its signature is the server's to check, not ours.
 
@@ -57,37 +79,42 @@ class IdToken:
         audience: for whom it was made.
         source: who made it, as a person would say it: ``GitHub Actions``, ``--oidc-token``.
         claims: what it says.
+        remedies: what to do where it will not do.
     """
 
     secret: Secret
     audience: str
     source: str
     claims: Mapping[str, Any] = field(repr=False)
+    remedies: Remedies = field(default=ANY, repr=False)
 
     @classmethod
-    def parse(cls, secret: Secret, *, audience: str, source: str) -> Self:
+    def parse(cls, secret: Secret, *, audience: str, source: str, remedies: Remedies = ANY) -> Self:
         """The identity that *secret* is.
 
         Args:
-            secret: the token.
+            secret: the token; messages name its own source, where it has one.
             audience: for whom it has to be made, and for nobody else.
             source: see the class.
+            remedies: see the class.
 
         Raises:
             IdentityError: it is not a JWT; code ``wrong-audience``: it is made for another server, or for several, so
                 that whoever gets it could use it elsewhere.
         """
-        claims = _claims(secret, source)
+        where = secret.source or source
+        claims = _claims(secret, where, remedies.malformed)
         for_whom = claims.get("aud")
         if isinstance(for_whom, list) and len(for_whom) == 1:
             for_whom = for_whom[0]
         if for_whom != audience:
             raise IdentityError(
-                f"the identity from {source} is made for {_shown(for_whom)}, and not for {audience!r}",
-                hint=f"Ask the CI system for an ID token with the audience {audience!r} (aud), and no other.",
+                f"the identity from {where} is made for {_shown(for_whom)}, and not for {audience!r}",
+                hint=remedies.wrong_audience
+                or f"Ask the CI system for an ID token with the audience {audience!r} (aud), and no other.",
                 code="wrong-audience",
             )
-        return cls(secret, audience, source, claims)
+        return cls(secret, audience, source, claims, remedies)
 
     @property
     def expires(self) -> int | None:
@@ -97,6 +124,13 @@ class IdToken:
     def shown(self) -> list[str]:
         """``NAME=VALUE`` of the claims by which servers know a publisher; never the token."""
         return [f"{name}={_shown(self.claims[name])}" for name in _PUBLISHER_CLAIMS if name in self.claims]
+
+    def described(self) -> str:
+        """Whose it is, as a clause: the trusted publisher that it is, or where none is known all of :meth:`shown`."""
+        fields = publisher.described(self.claims)
+        if fields:
+            return f"the identity is that of {fields}"
+        return f"the identity says {', '.join(self.shown()) or 'nothing by which servers know a publisher'}"
 
 
 def expiry(claims: Mapping[str, Any]) -> int | None:
@@ -119,8 +153,7 @@ def claims_of(secret: Secret) -> Mapping[str, Any] | None:
     return claims if isinstance(claims, dict) else None
 
 
-def _claims(secret: Secret, source: str) -> Mapping[str, Any]:
-    hint = "It has three parts with a dot between them (JWT); copy it again."
+def _claims(secret: Secret, source: str, hint: str) -> Mapping[str, Any]:
     if len(secret.reveal()) > _LONGEST:
         raise IdentityError(f"the identity from {source} is larger than any ID token", hint=hint)
     try:

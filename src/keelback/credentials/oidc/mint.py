@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Final
 
+from keelback.credentials.oidc.audience import is_within
 from keelback.credentials.oidc.exchanged import Exchanged
 from keelback.credentials.oidc.idtoken import claims_of, expiry
-from keelback.credentials.oidc.sending import checked, nonsense, refusal, send_identity
+from keelback.credentials.oidc.publisher import publisher_of
+from keelback.credentials.oidc.sending import send_identity
 from keelback.hosts import host_of, scheme_and_authority
-from keelback.transport import servers_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,17 +23,13 @@ if TYPE_CHECKING:
     from keelback.transport import Answer, Client
 
 _FAMILY: Final = "prefix.dev"
+AUDIENCES: Final = {_FAMILY: _FAMILY}
+"""See :func:`~keelback.credentials.oidc.audience.audience_of`."""
 
 
 def is_of_family(host: str) -> bool:
     """Whether *host*, as :func:`keelback.hosts.host_of` gives it, is prefix.dev, or one under it."""
-    return host == _FAMILY or host.endswith(f".{_FAMILY}")
-
-
-def audience_of(server: str) -> str:
-    """For whom an identity for the server at *server* is made: ``prefix.dev``, or else the host, without its port."""
-    host = host_of(server)
-    return _FAMILY if is_of_family(host) else host
+    return is_within(host, _FAMILY)
 
 
 def mint_url(server: str) -> str:
@@ -52,17 +48,16 @@ def mint(client: Client, server: str, identity: Callable[[], IdToken]) -> Exchan
 
     Raises:
         IdentityError: there is no identity.
-        ExchangeError: the server gave no token; the message has its words, and what the identity said.
-        TransportError: no answer came.
+        ExchangeError: the server gave no token; the message has its words, and whose identity it refused.
     """
     headers = {"content-type": "application/json"}
-    answer, used = send_identity(client, mint_url(server), identity, _body, headers)
-    if not answer.ok:
-        raise refusal(answer, used, servers_words(answer), hint=_hint(answer, used))
-    text = answer.content.decode(errors="replace")
-    if text.lstrip()[:1] in ("<", "{", "["):
-        raise nonsense(answer, "is a document, and no token")
-    token = checked(text, answer)
+    reply = send_identity(client, mint_url(server), identity, _body, headers, hint=_hint)
+    text = reply.answer.content.decode(errors="replace")
+    if not text.strip():
+        raise reply.useless("an empty token")
+    if text.lstrip()[0] in "<{[":
+        raise reply.foreign("a document in place of a token")
+    token = reply.checked(text)
     return Exchanged(token, expiry(claims_of(token) or {}))
 
 
@@ -73,10 +68,10 @@ def _body(identity: IdToken) -> bytes:
 def _hint(answer: Answer, identity: IdToken) -> str:
     host = host_of(answer.url)
     if answer.status == 404:
-        return "Is this the server of the channel, and does it speak prefix.dev's trusted publishing?"
-    if identity.expires is not None and identity.expires < time.time():
-        return f"The identity from {identity.source} has expired: let it live as long as the job may take."
+        return f"Check the URL of the channel: {host} does not offer the trusted publishing of prefix.dev."
+    if not publisher_of(identity.claims):
+        return f"Register a trusted publisher for the channel at {host} that is the one of this identity."
     return (
-        f"Register a trusted publisher for the channel at {host}: owner, repository, workflow file and environment "
-        "have to be those that the identity says."
+        f"Register a trusted publisher for the channel at {host} with exactly these fields, or correct the one that "
+        "is registered."
     )

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from keelback.credentials.oidc.idtoken import IdToken
+from keelback.credentials.oidc.idtoken import ANY, IdToken, Remedies
 from keelback.secret import announce
 
 if TYPE_CHECKING:
@@ -24,6 +24,14 @@ PROVIDERS: Final = (
     "keelback.credentials.oidc.google:Google",
 )
 """Every CI system that is known, the first that is there counts. Google comes last: others run on its machines."""
+
+
+_GIVEN: Final = Remedies(
+    malformed="Copy it again: an ID token has three parts with a dot between them (JWT).",
+    expired="Give a new ID token, and check that the clock of this machine is right.",
+    used="Give a new ID token: the server takes each once.",
+)
+"""For an ID token that was made elsewhere."""
 
 
 class Provider(ABC):
@@ -49,6 +57,10 @@ class Provider(ABC):
         Raises:
             IdentityError: there is none; the hint says what to set up.
         """
+
+    def remedies(self, audience: str) -> Remedies:  # noqa: ARG002 - for the systems whose jobs declare identities
+        """What to do about an identity for *audience* that will not do."""
+        return ANY
 
 
 def provider_in(environ: Mapping[str, str]) -> Provider | None:
@@ -88,12 +100,12 @@ class IdentitySource:
             IdentityError: the CI system is not set up for that, or what it gives is not for this *audience*.
         """
         if self._given is not None:
-            return IdToken.parse(self._given, audience=audience, source=self.offered_by or "")
+            return IdToken.parse(self._given, audience=audience, source=self.offered_by or "", remedies=_GIVEN)
         provider = self._found()
         if provider is None:
             return None
         token = announce(provider.id_token(audience, self._environ, self._client))
-        return IdToken.parse(token, audience=audience, source=provider.name)
+        return IdToken.parse(token, audience=audience, source=provider.name, remedies=provider.remedies(audience))
 
     def _found(self) -> Provider | None:
         with self._lock:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
+from keelback.credentials.oidc.audience import audience_of
 from keelback.credentials.oidc.idtoken import IdToken
 from keelback.errors import IdentityError, UsageError
 from keelback.hosts import host_of
@@ -25,8 +26,10 @@ SESSION_NAME: Final = "AWS_ROLE_SESSION_NAME"
 TOKEN_FILE: Final = "AWS_WEB_IDENTITY_TOKEN_FILE"  # noqa: S105 - the name of a variable
 ENDPOINTS: Final = ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
 REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
-AUDIENCE: Final = "KEELBACK_STS_AUDIENCE"
-"""The variable with the audience that the service wants, where it is another; the SDKs have none."""
+AUDIENCES: Final = {"amazonaws.com": "sts.amazonaws.com", "amazonaws.com.cn": "sts.amazonaws.com.cn"}
+"""The audiences that AWS wants in every region, and in those of China (``aws-actions/configure-aws-credentials``,
+"Audience"). Any other service gets its own host, so that it can use the identity nowhere else, and least of all at AWS.
+"""
 
 _SESSION_NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,63}")
@@ -70,8 +73,7 @@ class Role:
                 hint="Use 2 to 64 letters, digits and characters of '_+=,.@-'.",
             )
         file = environ.get(TOKEN_FILE)
-        audience = environ.get(AUDIENCE, "").strip() or audience_of(endpoint)
-        return cls(arn, endpoint, audience, session_name, Path(file) if file else None)
+        return cls(arn, endpoint, audience_of(endpoint, AUDIENCES), session_name, Path(file) if file else None)
 
     def identity(self, offered: Callable[[str], IdToken | None]) -> IdToken:
         """An identity for the audience: that of the file, where there is one, or else one that a CI system *offered*.
@@ -88,18 +90,6 @@ class Role:
                 hint=f"Unset {ROLE}, or name a file with an identity in {TOKEN_FILE}.",
             )
         return identity
-
-
-def audience_of(endpoint: str) -> str:
-    """For whom an identity for the service at *endpoint* is made.
-
-    AWS wants ``sts.amazonaws.com`` in every region, and ``sts.amazonaws.com.cn`` in China
-    (``aws-actions/configure-aws-credentials``, "Audience"). Any other service gets its own host, so that it can use
-    the identity nowhere else, and least of all at AWS.
-    """
-    host = host_of(endpoint)
-    known = (suffix for suffix in ("amazonaws.com", "amazonaws.com.cn") if host.endswith(f".{suffix}"))
-    return next((f"sts.{suffix}" for suffix in known), host)
 
 
 def _endpoint(environ: Mapping[str, str]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import time
+from typing import TYPE_CHECKING, Final
 
-from keelback.credentials.confidential import LARGEST_ANSWER, Confidential, in_time
-from keelback.credentials.kinds import check_token
+from keelback.credentials.confidential import LARGEST_ANSWER, Confidential
+from keelback.credentials.oidc.asking import SECONDS, SECONDS_IN_ALL, Reply, is_trouble, replied
 from keelback.errors import CredentialError, ExchangeError
 from keelback.hosts import host_of
-from keelback.secret import Secret
 from keelback.transport import Request, servers_words
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from keelback.credentials.oidc.idtoken import IdToken
     from keelback.transport import Answer, Client
 
-_SECONDS: Final = 30.0
-_SECONDS_IN_ALL: Final = 120.0
+_USED_BEFORE: Final = "invalid-reuse-token"
+"""The code for an identity that comes a second time (PyPI, ``warehouse/oidc/views.py``)."""
 
 
 def send_identity(
@@ -27,7 +27,10 @@ def send_identity(
     identity: Callable[[], IdToken],
     body: Callable[[IdToken], bytes],
     headers: Mapping[str, str],
-) -> tuple[Answer, IdToken]:
+    *,
+    hint: Callable[[Answer, IdToken], str],
+    words: Callable[[Answer], str] = servers_words,
+) -> Reply:
     """POST an identity to *url*, again where that may help.
 
     Each attempt has an identity of its own, where the CI system makes more than one: a server may take each but once.
@@ -38,88 +41,51 @@ def send_identity(
         identity: gives an identity for it.
         body: the request that is made of an identity.
         headers: what the server needs to know of the request.
+        hint: what to set up where the server refuses the identity that it was shown.
+        words: the server's own in an answer that is no success, redacted.
 
     Returns:
-        The last answer, whatever its status, and the identity that it is for.
+        The last reply, which is a success.
 
     Raises:
         IdentityError: there is no identity.
-        TransportError: no answer came.
+        ExchangeError: no answer came, or one that is no success.
     """
     used: list[IdToken] = []
+    host = host_of(url)
 
     def once() -> Answer:
         used.append(identity())
         request = Request(
-            "POST", url, auth=Confidential(_SECONDS), headers=headers, body=body(used[-1]), limit=LARGEST_ANSWER
+            "POST", url, auth=Confidential(SECONDS), headers=headers, body=body(used[-1]), limit=LARGEST_ANSWER
         )
         return client.send_once(request)
 
-    answer = in_time(_SECONDS_IN_ALL, url, lambda: client.persist(Request("POST", url), once), name="keelback-exchange")
-    return answer, used[-1]
+    def failure() -> str:
+        return f"{host} gave no token for the identity{f' from {used[-1].source}' if used else ''}"
 
-
-def members_of(answer: Answer, identity: IdToken, *, hint: str) -> Mapping[str, Any]:
-    """The JSON object that *answer* is, which is a success.
-
-    Raises:
-        ExchangeError: it is no success, for which *hint* is the remedy; or it is something else.
-    """
-    if not answer.ok:
-        raise refusal(answer, identity, servers_words(answer), hint=hint)
-    document = answer.json()
-    if not isinstance(document, dict):
-        raise nonsense(answer, "is no JSON object")
-    return document
-
-
-def token_in(members: Mapping[str, Any], name: str, answer: Answer) -> Secret:
-    """The token called *name* among the *members* of *answer*.
-
-    Raises:
-        ExchangeError: there is none, or what is there can be none; nothing of it is shown.
-    """
-    value = members.get(name)
-    if not isinstance(value, str) or not value:
-        words = servers_words(answer)
-        raise nonsense(answer, f"has no {name!r}{f': {words}' if words else ''}")
-    return checked(value, answer)
-
-
-def checked(value: str, answer: Answer) -> Secret:
-    """*value*, a token out of *answer*, as a secret; raises ``ExchangeError`` where it can be none."""
-    secret = Secret(value, f"the exchange at {host_of(answer.url)}")
-    try:
-        return check_token(secret, secret.source)
-    except CredentialError as error:
-        raise nonsense(answer, f"holds what is no token: {error}") from None
-
-
-def refusal(answer: Answer, identity: IdToken, words: str, *, hint: str) -> ExchangeError:
-    """The error that *answer*, which is no success, stands for.
-
-    Args:
-        answer: what the server said.
-        identity: what it was shown.
-        words: its own words, redacted.
-        hint: what to do where the server knows no publisher by this identity.
-    """
-    host = host_of(answer.url)
-    said = ", ".join(identity.shown()) or "nothing by which servers know a publisher"
-    if 300 <= answer.status <= 399:
-        hint = f"{host} redirects the exchange elsewhere, and no identity follows it: give the server's own URL."
-    elif answer.status == 429 or answer.status >= 500:
-        hint = "Try again later."
-    return ExchangeError(
-        f"{host} gave no token for the identity from {identity.source} ({answer.status})"
-        f"{f': {words}' if words else ''}; the identity says {said}",
-        hint=hint,
+    reply = replied(
+        url,
+        lambda: client.persist(Request("POST", url), once),
+        failure=failure,
+        error=ExchangeError,
+        source=f"the exchange at {host}",
+        seconds=SECONDS_IN_ALL,
     )
+    if not reply.answer.ok:
+        raise _refusal(reply, used[-1], words(reply.answer), hint(reply.answer, used[-1]))
+    return reply
 
 
-def nonsense(answer: Answer, why: str) -> ExchangeError:
-    """The error for an *answer* that is a success, and yet of no use; *why* shows nothing that may be a secret."""
-    return ExchangeError(
-        f"{host_of(answer.url)} answered the exchange of the identity with {answer.status}, and the answer {why}",
-        hint="Is this the server, and nothing else that answers in its place?",
-    )
+def _refusal(reply: Reply, identity: IdToken, words: str, hint: str) -> CredentialError:
+    """The error for a reply that is no success, with what the *identity* says where that may be the reason."""
+    status = reply.answer.status
+    if not 400 <= status <= 499 or status == 404 or is_trouble(status):
+        return reply.refusal(words, hint=hint)
+    claims = tuple(identity.shown())
+    if identity.expires is not None and identity.expires < time.time():
+        claims, hint = (), identity.remedies.expired
+    elif _USED_BEFORE in words:
+        claims, hint = (), identity.remedies.used
+    said = f": {words}" if words else ""
+    return ExchangeError(f"{reply.failure} ({status}){said}; {identity.described()}", hint=hint, claims=claims)

@@ -42,28 +42,39 @@ class TrustedPublishing:
 
     @classmethod
     def of(cls, mode: str = "auto", hosts: Collection[str] = (), id_token: Secret | None = None) -> Self:
-        """See the class; raises ``UsageError`` for another *mode*, for what is no host, or for a contradiction."""
+        """See the class; raises ``UsageError`` for another *mode*, what is not a host name, or a contradiction."""
         if mode not in list(Mode):
             raise UsageError(f"trusted publishing: {mode!r} is not a valid mode", hint=f"Use one of {', '.join(Mode)}.")
         if mode == Mode.NEVER and id_token is not None:
-            raise UsageError(f"{id_token.source or 'an ID token'} contradicts --trusted-publishing never")
+            raise UsageError(
+                f"{id_token.source or 'an ID token'} cannot be combined with --trusted-publishing never",
+                hint="Leave out one of them.",
+            )
         return cls(Mode(mode), frozenset(map(_host, hosts)), id_token)
 
     @property
     def insists(self) -> bool:
         """Whether the user wants trusted publishing, and nothing in its place."""
-        return self.mode is Mode.ALWAYS or self.id_token is not None
+        return bool(self.by_option)
+
+    @property
+    def by_option(self) -> str:
+        """How the user said that, as a person would say it; empty where nobody insists."""
+        if self.id_token is not None:
+            return self.id_token.source or "an ID token"
+        return "--trusted-publishing always" if self.mode is Mode.ALWAYS else ""
 
 
 def _host(name: str) -> str:
     """*name* as hosts are compared.
 
     Raises:
-        UsageError: it is no host, or a wildcard: whoever gets an identity is named one by one.
+        UsageError: it is none, or a wildcard: whoever gets an identity is named one by one.
     """
     host = "" if any(letter in name for letter in "/@*?#\\") else host_of(f"https://{name}")
     if not host:
         raise UsageError(
-            f"{name!r} is no host", hint="Name the host alone, as in --trusted-publishing-host conda.example.com."
+            f"{name!r} is not a host name",
+            hint="Name the host alone, as in --trusted-publishing-host conda.example.com.",
         )
     return host

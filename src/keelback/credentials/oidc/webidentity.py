@@ -6,9 +6,7 @@ so have servers that speak its protocols.
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,19 +14,18 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from keelback.credentials.kinds import S3Credentials
-from keelback.credentials.oidc.sending import checked, nonsense, refusal, send_identity
+from keelback.credentials.oidc.renewed import Renewed
+from keelback.credentials.oidc.sending import send_identity
 from keelback.credentials.oidc.xmltexts import NotXMLError, texts
-from keelback.errors import KeelbackError
 from keelback.transport import servers_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from keelback.credentials.oidc.asking import Reply
     from keelback.credentials.oidc.idtoken import IdToken
     from keelback.credentials.oidc.roles import Role
     from keelback.transport import Answer, Client
-
-_log = logging.getLogger("keelback.credentials")
 
 _CREDENTIALS: Final = "AssumeRoleWithWebIdentityResponse/AssumeRoleWithWebIdentityResult/Credentials"
 """Where the keys stand in the answer."""
@@ -36,9 +33,7 @@ _ACCESS_KEY_ID: Final = re.compile(r"[A-Za-z0-9_]{1,128}")
 _ERROR_CODE: Final = re.compile(r"[A-Za-z.]{1,64}")
 
 _AHEAD: Final = 300.0
-"""Seconds before their end at which keys are renewed; of a short life, the last fifth."""
-_PAUSE: Final = 60.0
-"""Seconds until the next try, where one has failed."""
+"""Seconds before their end at which keys are renewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,52 +49,14 @@ class Keys:
     expires_at: float
 
 
-class AssumedRole:
-    """Keys of a role that are renewed before they expire; safe to use from several threads at once.
-
-    They are kept nowhere but in memory.
+def assumed_role(assume: Callable[[], Keys], *, clock: Callable[[], float] = time.time) -> Renewed[Keys]:
+    """Keys of a role that are renewed before they expire, as :class:`Renewed` says.
 
     Args:
-        assume: gets new keys; raises ``IdentityError``, ``ExchangeError`` or ``TransportError``.
+        assume: gets new keys; raises ``IdentityError`` or ``ExchangeError``.
         clock: the time, in Unix seconds.
     """
-
-    def __init__(self, assume: Callable[[], Keys], *, clock: Callable[[], float] = time.time) -> None:
-        self._assume = assume
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._keys: Keys | None = None
-        self._renewed_from = 0.0
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-    def current(self) -> S3Credentials:
-        """The keys as they are now, renewed if there are none yet, or if they are about to expire.
-
-        One thread renews them, while the others wait. Where that fails, they are used to their end.
-
-        Raises:
-            IdentityError, ExchangeError, TransportError: there are none, and none could be had.
-        """
-        with self._lock:
-            keys = self._keys
-            if keys is not None and self._clock() < self._renewed_from:
-                return keys.credentials
-            try:
-                return self._renew().credentials
-            except KeelbackError as error:
-                if keys is None or self._clock() >= keys.expires_at:
-                    raise
-                _log.warning("the keys of the role were not renewed: %s", error)
-                self._renewed_from = min(self._clock() + _PAUSE, keys.expires_at)
-                return keys.credentials
-
-    def _renew(self) -> Keys:
-        self._keys = keys = self._assume()
-        life = max(keys.expires_at - self._clock(), 0.0)
-        self._renewed_from = keys.expires_at - min(_AHEAD, life / 5)
-        return keys
+    return Renewed(assume, name="the keys of the role", ahead=_AHEAD, clock=clock)
 
 
 def exchange(client: Client, role: Role, identity: Callable[[], IdToken]) -> Keys:
@@ -113,7 +70,6 @@ def exchange(client: Client, role: Role, identity: Callable[[], IdToken]) -> Key
     Raises:
         IdentityError: there is no identity.
         ExchangeError: the service gave no keys.
-        TransportError: no answer came.
     """
 
     def body(token: IdToken) -> bytes:
@@ -126,38 +82,44 @@ def exchange(client: Client, role: Role, identity: Callable[[], IdToken]) -> Key
         }
         return urlencode(form).encode()
 
-    headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8", "accept": "application/xml"}
-    answer, used = send_identity(client, f"{role.endpoint}/", identity, body, headers)
-    if not answer.ok:
-        code = _error_code(answer)
-        words = ": ".join(filter(None, (code, servers_words(answer))))
-        raise refusal(answer, used, words, hint=_hint(code, role))
-    return _keys_in(answer)
+    reply = send_identity(
+        client,
+        f"{role.endpoint}/",
+        identity,
+        body,
+        {"content-type": "application/x-www-form-urlencoded; charset=utf-8", "accept": "application/xml"},
+        hint=lambda answer, _: _hint(_error_code(answer), role),
+        words=lambda answer: ": ".join(filter(None, (_error_code(answer), servers_words(answer)))),
+    )
+    return _keys_in(reply)
 
 
-def _keys_in(answer: Answer) -> Keys:
+def _keys_in(reply: Reply) -> Keys:
     try:
-        found = texts(answer.content)
+        found = texts(reply.answer.content)
     except NotXMLError as error:
-        raise nonsense(answer, f"is not the XML of a security token service: {error}") from None
+        raise reply.useless(f"what is not the XML of a security token service: {error}") from None
 
     def value(name: str) -> str:
         return found.get(f"{_CREDENTIALS}/{name}", "")
 
     access_key_id = value("AccessKeyId")
     if not _ACCESS_KEY_ID.fullmatch(access_key_id):
-        raise nonsense(answer, "has no valid 'AccessKeyId'")
-    secret_access_key, session_token = (checked(value(name), answer) for name in ("SecretAccessKey", "SessionToken"))
-    return Keys(S3Credentials(access_key_id, secret_access_key, session_token), _time(value("Expiration"), answer))
+        raise reply.useless("XML that has no valid 'AccessKeyId'")
+    secret_access_key, session_token = (reply.checked(value(name)) for name in ("SecretAccessKey", "SessionToken"))
+    expires_at = _time(value("Expiration"))
+    if expires_at is None:
+        raise reply.useless("XML that has no valid 'Expiration'")
+    return Keys(S3Credentials(access_key_id, secret_access_key, session_token), expires_at)
 
 
-def _time(text: str, answer: Answer) -> float:
-    """*text*, a time as XML Schema writes it, in Unix seconds."""
+def _time(text: str) -> float | None:
+    """*text*, a time as XML Schema writes it, in Unix seconds; ``None`` where it is none."""
     try:
         when = datetime.fromisoformat(text)
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise nonsense(answer, "has no valid 'Expiration'") from None
+        return None
 
 
 def _error_code(answer: Answer) -> str:
@@ -172,7 +134,7 @@ def _error_code(answer: Answer) -> str:
 def _hint(code: str, role: Role) -> str:
     """What to do about an error of AWS (AWS STS API Reference, "AssumeRoleWithWebIdentity", Errors)."""
     if code.startswith("ExpiredToken"):
-        return "The identity had expired when it was shown: is the clock of this machine right?"
+        return "Check the clock of this machine, and run the job again: the identity had expired when it was shown."
     if code == "IDPCommunicationError":
         return "Try again later: the service could not reach the CI system."
     if code == "RegionDisabledException":

@@ -53,6 +53,17 @@ def publisher_of(claims: Mapping[str, Any]) -> Sequence[Registered]:
     return []
 
 
+def described(claims: Mapping[str, Any]) -> str:
+    """:func:`publisher_of` as it stands in a sentence: ``owner acme, repository foo, ...``; empty where it is none.
+
+    An event that servers refuse is named besides (PyPI, ``warehouse/oidc/models/github.py``).
+    """
+    fields = [each.words for each in publisher_of(claims)]
+    if fields and claims.get("event_name") == "pull_request_target":
+        fields.append("event pull_request_target")
+    return ", ".join(fields)
+
+
 def _github(claims: Mapping[str, Any]) -> Iterator[Registered]:
     owner, _, repository = _text(claims, "repository").partition("/")
     yield Registered("owner", owner, "repository")

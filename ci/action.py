@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -23,6 +24,19 @@ ACTION: Final = Path(__file__).resolve().parents[1]
 SWITCHES: Final = ("attest", "store-github-attestation", "force", "skip-existing", "verify", "dry-run")
 VALUES: Final = ("attestation-dir", "trust-config", "subdir")
 TRUST: Final = ("auto", "always", "never")
+
+
+FOR_INSTALLING: Final = re.compile(
+    r"""
+      PATH | HOME | TMP | TEMP | TMPDIR | RUNNER_TEMP | LANG | LC_.* | TZ       # every system
+    | LD_LIBRARY_PATH | DYLD_.* | __PYVENV_LAUNCHER__                           # how Python was found
+    | USERPROFILE | SYSTEMROOT | SYSTEMDRIVE | WINDIR | COMSPEC | PATHEXT       # Windows
+    | APPDATA | LOCALAPPDATA | PROGRAMDATA | NUMBER_OF_PROCESSORS | PROCESSOR_ARCHITECTURE
+    | (?:HTTPS?|ALL|NO)_PROXY | SSL_CERT_(?:FILE|DIR) | REQUESTS_CA_BUNDLE | PIP_.* # the way to the packages
+    """,
+    re.VERBOSE,
+)
+"""Variables that pip, and what it builds with, may need; no token, and no way to an identity, is among them."""
 
 
 class InputError(Exception):
@@ -47,10 +61,10 @@ def main(step: str) -> None:
 def install(environ: MutableMapping[str, str]) -> None:
     """Make an environment of its own for keelback, from this checkout, and say where its Python is.
 
-    What is installed has no business with secrets: neither they nor the way to an identity are in its environment.
+    What is installed has no business with secrets: of the job's variables, it gets those that an installation needs.
     """
     attest, output = switch(environ, "attest"), environ["GITHUB_OUTPUT"]
-    for name in [name for name in environ if name.startswith(("INPUT_", "ACTIONS_", "GITHUB_TOKEN"))]:
+    for name in [name for name in environ if not FOR_INSTALLING.fullmatch(name.upper())]:
         del environ[name]
     folder = Path(tempfile.mkdtemp(prefix="keelback-", dir=environ["RUNNER_TEMP"]))
     venv.create(folder, with_pip=True)

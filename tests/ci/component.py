@@ -85,7 +85,7 @@ def run(
     tools = folder.parent / "tools"
     tools.mkdir(exist_ok=True)
     scripts = {
-        "pip": 'printf "%s\\n" "$@" > "$HOME/pip-arguments"',
+        "pip": 'printf "%s\\n" "$@" > "$HOME/pip-arguments"; env > "$HOME/pip-environment"; exit "${PIP_FAILS:-0}"',
         "keelback": f'exec "{sys.executable}" -I -m keelback "$@"',
     }
     for name, script in scripts.items():

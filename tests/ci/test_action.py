@@ -266,6 +266,10 @@ def test_the_installation_is_pinned_and_sees_no_secret(
         "INPUT_TOKEN": leaks.new_secret("token"),
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN": leaks.new_secret("request"),
         "GITHUB_TOKEN": leaks.new_secret("github"),
+        "PREFIX_API_KEY": leaks.new_secret("key"),
+        "AWS_SECRET_ACCESS_KEY": leaks.new_secret("aws"),
+        "SIGSTORE_ID_TOKEN": leaks.new_secret("identity"),
+        "PIP_INDEX_URL": "https://packages.example.com/simple",
     }
 
     def run(args: list[str], **options: Any) -> Any:
@@ -277,6 +281,7 @@ def test_the_installation_is_pinned_and_sees_no_secret(
     action.install(environ)
     for args, seen in ran:
         leaks.check(json.dumps([args, seen]), "what pip was given")
+        assert "PIP_INDEX_URL" in seen
     (*_, first), (*_, last) = ran[1][0], ran[2][0]
     assert first == "pip"
     assert last == f"{ROOT}{'[provenance]' if attest else ''}"

@@ -113,6 +113,8 @@ def test_the_component_installs_what_it_needs(workspace: Path) -> None:
     asked = (workspace.parent / "tools" / "pip-arguments").read_text(encoding="utf-8").split("\n")
     assert "keelback[provenance]==0.1.0" in asked
     assert "--only-binary=:all:" in asked
+    seen = (workspace.parent / "tools" / "pip-environment").read_text(encoding="utf-8")
+    assert "an identity for" not in seen
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, *BREAKING])
@@ -140,6 +142,14 @@ def test_no_input_is_ever_a_script(workspace: Path, value: str) -> None:
 
 def _texts(document: dict[str, Any]) -> set[str]:
     return {text for about in document.values() for text in about.values() if isinstance(text, str)}
+
+
+def test_outputs_that_came_with_the_checkout_are_not_those_of_the_job(workspace: Path) -> None:
+    """They are gone before anything can fail."""
+    (workspace / "keelback.env").write_text("KEELBACK_STATUS=ok\n", encoding="utf-8")
+    done = run(pipeline(COMPONENT, {"to": "./channel", "version": "0.0"})[JOB], workspace, {"PIP_FAILS": "1"})
+    assert done.returncode != 0
+    assert not (workspace / "keelback.env").exists()
 
 
 def test_no_input_is_written_into_a_script() -> None:

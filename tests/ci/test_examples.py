@@ -48,3 +48,10 @@ def test_an_example_can_be_typed(file: Path) -> None:
 def test_there_is_an_example_for_each_system() -> None:
     """Those of which the identity is taken, and Azure Pipelines."""
     assert [file.stem for file in EXAMPLES] == ["azure-pipelines", "buildkite", "circleci", "github", "gitlab-ci"]
+
+
+def test_what_is_installed_is_quoted_wherever_a_shell_reads_it() -> None:
+    """A bare ``keelback[provenance]`` is a pattern: a file called ``keelbackp`` would choose another package."""
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("ci/**/*.yml"), *ROOT.glob("templates/*.yml")]
+    bare = re.compile(r"pip install [^`\n]*(?<![\"'\w$])keelback\[")
+    assert [page.name for page in pages if bare.search(page.read_text(encoding="utf-8"))] == []

@@ -267,6 +267,14 @@ def test_the_file_of_a_reusable_workflow_is_told_with_that_of_its_caller(job: Jo
     assert publisher["or the calling workflow's file"] == "release.yml"
 
 
+@pytest.mark.parametrize(("system", "is_used_up"), [("github", False), ("gitlab", True)])
+def test_a_check_that_uses_up_the_only_identity_says_so(job: Job, system: str, *, is_used_up: bool) -> None:
+    """GitLab makes one a job, with which that job may then publish nothing."""
+    found = job.check(env=getattr(job.world, system)())
+
+    assert ("a server may take it once: publish in another job" in found.section) == is_used_up
+
+
 def test_what_is_stored_serves_in_its_place_and_the_refusal_is_told_all_the_same(tmp_path: Path) -> None:
     """``publish`` would warn, and use it; somebody has to mend the exchange, so the status is 3."""
     key = leaks.new_secret("stored")

@@ -220,7 +220,9 @@ def test_a_url_that_is_not_https_is_not_asked(client: Client, url: str, told: st
     """Nobody on the way may read the identity, nor what it is asked for with."""
     token = leaks.new_secret("request-token")
     environ = {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": token}
-    assert told in refused(GitHub(), client, environ).message
+    error = refused(GitHub(), client, environ)
+    assert told in error.message
+    assert "--allow-insecure-host" not in error.hint
 
 
 def test_a_request_token_that_cannot_be_sent_is_refused(client: Client, server: GitHubIdentityServer) -> None:

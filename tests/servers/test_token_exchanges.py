@@ -306,13 +306,17 @@ def test_an_identity_that_is_not_let_in_gives_nothing(
         ({"status": 200, "body": "{}"}, "has no '|the XML"),
         ({"status": 200, "body": "[" * 50_000}, "not a JSON object|the XML"),
         ({"status": 200, "body": '{"access_token": 7, "token": {}}'}, "has no '|the XML"),
-        ({"status": 200, "body": '{"access_token": "a\\nb", "token": " a"}'}, "line break|begins or ends|the XML"),
+        ({"status": 200, "body": '{"access_token": "a\\nb", "token": " a"}'}, "too short for a token|the XML"),
+        (
+            {"status": 200, "body": json.dumps({"access_token": "a\n" * 20, "token": " " + "a" * 20})},
+            "line break|begins or ends|the XML",
+        ),
         ({"status": 200, "body": " " * 100_000}, "is larger than 65536 bytes"),
         ({"status": 404, "media": "html", "body": PAGE}, r"\(404\): Sign in"),
         ({"status": 503, "media": "html", "times": None}, r"\(503\)"),
         ({"kind": "reset", "times": None}, r"\(3 attempts\)"),
     ],
-    ids=["page", "empty", "list", "nothing", "nested", "numbers", "spaces", "large", "404", "503", "reset"],
+    ids=["page", "empty", "list", "nothing", "nested", "numbers", "short", "spaces", "large", "404", "503", "reset"],
 )
 def test_an_answer_of_no_use_is_an_error_that_says_so(
     make: Any, exchange: Any, said: dict[str, Any], why: str, client: Client
@@ -565,6 +569,7 @@ def test_keys_that_cannot_be_renewed_are_used_to_their_end(
     with pytest.raises(ExchangeError, match="no identity mapping"):
         assuming.key()
     service.gate.lets_in = "acme/foo"
+    assuming.now += 61
     assert assuming.key() != first
 
 

@@ -16,6 +16,7 @@ import leaks
 from cli_runner import run_keelback
 from in_process import run_here
 from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, publish
+from keelback.secret import Secret, listening, redact
 from making import make_conda
 from servers.scripted import Fault, Trap, issuers
 from servers.scripted.minting import Publisher
@@ -140,16 +141,19 @@ def test_a_token_that_expires_half_way_is_exchanged_anew(setting: Setting, lifet
     assert len(setting.world.audiences) == setting.world.prefix.minted == 2
 
 
-def test_a_token_that_is_about_to_expire_is_exchanged_before_it_does(setting: Setting) -> None:
-    """A token says in itself when it ends; no upload has to fail first."""
-    setting.make(3)
-    setting.world.prefix.lifetime = 0
+@pytest.mark.parametrize("system", ["github", "gitlab"])
+def test_a_clock_that_is_fast_takes_no_exchange_for_each_package(
+    setting: Setting, system: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By it, each token has expired when it comes; the server has the last word, and the user is told once."""
+    setting.make(10)
+    setting.world.prefix.lifetime = -3600
 
-    report = setting.attempt(jobs=1)
+    report = setting.attempt(env=getattr(setting.world, system)())
 
-    assert statuses(report) == ["uploaded"] * 3
-    assert [request.status for request in setting.world.prefix.of_step("upload")] == [201] * 3
-    assert setting.world.prefix.minted > 1
+    assert statuses(report) == ["uploaded"] * 10
+    assert (setting.world.prefix.minted, len(setting.world.prefix.of_step("mint"))) == (1, 1)
+    assert caplog.text.count("check that clock") == 1
 
 
 def test_gitlabs_one_identity_does_for_a_second_token_where_the_server_takes_it_again(setting: Setting) -> None:
@@ -176,6 +180,47 @@ def test_where_it_does_not_the_run_says_that_the_identity_was_used_before(settin
     assert [outcome["status"] for outcome in channel["outcomes"]].count("uploaded") == 3
     assert "invalid-reuse-token" in done.stdout
     assert "GitLab CI makes one identity for each job and audience, and the server takes each once." in done.stdout
+
+
+@pytest.mark.parametrize(
+    "fault", [None, Fault("stall-answer", when="mint", nth=2, times=None)], ids=["refused", "silent"]
+)
+def test_a_renewal_that_fails_is_tried_once_however_many_packages_are_left(
+    setting: Setting, fault: Fault | None
+) -> None:
+    """An identity that is used up is not shown again by every package, and a silent server is waited for once."""
+    setting.make(20)
+    setting.world.prefix.uploads_per_token = 5
+    if fault is not None:
+        setting.world.prefix.plan(fault)
+
+    report = setting.attempt(jobs=8, env=setting.world.gitlab(), timeout=0.5, retry=Retry(attempts=1))
+
+    assert statuses(report).count("uploaded") == 5
+    codes = {outcome.error.code for outcome in report.outcomes if outcome.error}
+    assert "exchange-refused" in codes <= {"exchange-refused", "not-attempted"}
+    assert len(setting.world.prefix.of_step("mint")) == 2
+
+
+@pytest.mark.parametrize("other", ["https://prefix.dev:443/no-such-channel", "https://PREFIX.dev/no-such-channel"])
+def test_one_server_takes_one_exchange_however_it_is_written(setting: Setting, other: str) -> None:
+    """The port that https has anyway, and capitals, make no other server; GitLab's identity serves once."""
+    done = setting.publish("--to", other, env=setting.world.gitlab())
+
+    assert done.returncode == 1
+    assert len(setting.world.prefix.of_step("mint")) == 1
+    assert list(setting.world.prefix.files) == ["noarch/demo0-1.0-h0_0.conda"]
+
+
+def test_a_token_that_its_own_server_does_not_take_is_not_called_somebody_elses(setting: Setting) -> None:
+    """What is wrong is what it was registered for; a new token would be no other."""
+    setting.world.prefix.plan(Fault("status", when="upload", status=401, times=None))
+
+    (outcome,) = setting.attempt().outcomes
+
+    assert outcome.error is not None
+    assert outcome.error.code == "credential-refused"
+    assert outcome.error.hint.endswith("check for which channel the trusted publisher is registered.")
 
 
 def test_two_channels_of_one_server_share_one_token(setting: Setting) -> None:
@@ -513,7 +558,10 @@ def test_an_identity_endpoint_that_refuses_is_told_apart(setting: Setting, statu
         (Fault("status", when="mint", status=200, media="html", times=None), "answered 200 with a web page"),
         (Fault("status", when="mint", status=200, body='{"token": "abc"}', times=None), "200 with a document in place"),
         (Fault("status", when="mint", status=200, media="empty", times=None), "answered 200 with an empty token"),
-        (Fault("status", when="mint", status=200, media="text", body="two words", times=None), "has a space in it"),
+        (
+            Fault("status", when="mint", status=200, media="text", body="a word, and another", times=None),
+            "has a space in it",
+        ),
         (Fault("status", when="mint", status=403, media="text", body="not on a Sunday", times=None), "not on a Sunday"),
         (Fault("status", when="mint", status=404, times=None), "404"),
         (Fault("status", when="mint", status=500, times=None), "500"),
@@ -552,6 +600,24 @@ def test_a_newline_behind_the_token_ends_up_in_no_header(setting: Setting) -> No
 
     assert error_of(report).code == "exchange-refused"
     assert setting.world.prefix.of_step("upload") == []
+
+
+@pytest.mark.parametrize(
+    "written",
+    ['"{}"', "null", "true", "12345", "1" * 40, "OK", "a", "token={}", "token={}&type=upload", "{}:{}"],
+)
+def test_nothing_but_a_token_is_taken_as_one(setting: Setting, written: str) -> None:
+    """JSON, a form, a word: it is not sent on, and nobody is told to hide it wherever it appears."""
+    setting.world.prefix.written = written.replace("{}", "{0}").format
+    heard: list[Secret] = []
+
+    with listening(heard.append):
+        error = error_of(setting.attempt())
+
+    assert error.code == "exchange-refused"
+    assert [secret.source for secret in heard] == ["GitHub Actions"]
+    assert setting.world.prefix.of_step("upload") == []
+    assert redact("null and true are OK") == "null and true are OK"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

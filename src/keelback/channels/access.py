@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keelback.channels.answers import exchanged_source
 from keelback.channels.exchange import exchanged_token, how_to_permit, not_exchanged
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, check_token
 from keelback.credentials.lookup import find, require
@@ -107,7 +108,7 @@ def in_order(
 def exchanged_access(session: Session, exchange: Exchange | None) -> Access | None:
     """What trusted publishing gives, as :func:`~keelback.channels.exchange.exchanged_token`; raises as that does."""
     token = None if exchange is None else exchanged_token(session, exchange)
-    return None if token is None else Access(token, f"trusted publishing ({session.identities.offered_by})")
+    return None if token is None else Access(token, exchanged_source(session.identities.offered_by))
 
 
 def _stored_or_advice(session: Session, exchange: Exchange | None, stored: Callable[[], Access]) -> Access:

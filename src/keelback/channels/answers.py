@@ -19,7 +19,13 @@ _HINTS: Final = {
     413: "The server, or a proxy in front of it, limits the size of a request.",
     429: "The server limits how often it is asked; try again later, or with fewer --jobs.",
 }
+_EXCHANGED: Final = "trusted publishing"
 _CODES: Final = {404: "not-found", 413: "too-large", 422: "rejected", 429: "rate-limited"}
+
+
+def exchanged_source(offered_by: str | None) -> str:
+    """Where a token came from that a server gave for the identity that *offered_by* makes, as a person would say it."""
+    return f"{_EXCHANGED} ({offered_by})"
 
 
 def expect(answer: Answer, *statuses: int, source: str | None = None, page: bool = False) -> Answer:
@@ -58,7 +64,7 @@ def _error_of(answer: Answer, source: str | None) -> KeelbackError:
         whose = f" from {source}" if source else ""
         return CredentialRefused(
             f"{host} refused the credential{whose} (401){said}",
-            hint="It may have expired, or belong to another server; give a new one.",
+            hint=_refused_hint(source),
         )
     if answer.status == 403:
         return Forbidden(
@@ -74,6 +80,15 @@ def _error_of(answer: Answer, source: str | None) -> KeelbackError:
         hint=_HINTS.get(answer.status, ""),
         code=_CODES.get(answer.status),
     )
+
+
+def _refused_hint(source: str | None) -> str:
+    if source is not None and source.startswith(_EXCHANGED):
+        return (
+            "The server gave this token a moment ago, and does not take it here: check for which channel the trusted "
+            "publisher is registered."
+        )
+    return "It may have expired, or belong to another server; give a new one."
 
 
 def _redirect(answer: Answer, host: str) -> ServerError:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import httpx2
+
 from keelback.credentials.oidc.exchanged import ExchangedToken
 from keelback.credentials.oidc.trusted import Mode
 from keelback.errors import ExchangeError, IdentityError
-from keelback.hosts import host_of, scheme_and_authority, scheme_and_host
+from keelback.hosts import host_of, scheme_and_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +104,7 @@ def exchanged_token(session: Session, exchange: Exchange) -> ExchangedToken | No
             "other",
             hint="Publish to them in two runs, or give each an audience of its own.",
         )
-    origin = "://".join(scheme_and_authority(exchange.server))
+    origin = _origin(exchange.server)
     token = session.exchanged.get(origin)
     if token is None:
         token = ExchangedToken(lambda: exchange.by(lambda: _identity(session, exchange.audience)))
@@ -110,6 +112,13 @@ def exchanged_token(session: Session, exchange: Exchange) -> ExchangedToken | No
         session.exchanged[origin] = token
         _log.info("%s: a token for the identity from %s", host, offered_by)
     return token
+
+
+def _origin(server: str) -> str:
+    """*server* without its path, in one form for all ways of writing it."""
+    scheme, host = scheme_and_host(server)
+    port = httpx2.URL(server).port  # None for the scheme's own
+    return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
 
 
 def how_to_permit(session: Session, exchange: Exchange | None) -> str:

@@ -20,6 +20,9 @@ _AMBIGUOUS: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9.+-]+):")  # two letters at least: C:\channel is a folder
 
 
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A channel.
@@ -80,7 +83,8 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
     segments = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
     for segment in segments:
         check_name(segment, "the path of the channel")
-    return Target(text, kind, protocol, host, host if port is None else f"{host}:{port}", segments)
+    netloc = host if port in (None, _DEFAULT_PORTS[protocol]) else f"{host}:{port}"
+    return Target(text, kind, protocol, host, netloc, segments)
 
 
 def _refuse_secrets(text: str, parts: SplitResult) -> None:

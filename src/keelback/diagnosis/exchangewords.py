@@ -56,5 +56,7 @@ def _outcome(attempt: Attempt) -> Iterator[str]:
     if attempt.refused and attempt.publisher:
         yield f"the trusted publisher that {attempt.host} has to know for it:"
         yield from (f"  {each.name}: {each.value or 'none'} (by the claim {each.claim})" for each in attempt.publisher)
+    if attempt.identity is not None and attempt.identity.is_only_one and (attempt.token or attempt.refused):
+        yield "no other identity can be had here, and a server may take it once: publish in another job"
     if attempt.precedes:
         yield f"the token takes precedence over {attempt.precedes}"

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from keelback.credentials.oidc.exchanged import Exchanged
-from keelback.credentials.oidc.idtoken import claims_of, expiry
 from keelback.credentials.oidc.sending import send_identity
 from keelback.errors import ExchangeError
 from keelback.hosts import host_of
@@ -100,7 +99,7 @@ def exchange(
     if str(members.get("token_type", "Bearer")).lower() != "bearer":
         raise reply.useless("a token that is not sent as 'Bearer'")
     life = _seconds(members.get("expires_in"))
-    return Exchanged(token, expiry(claims_of(token) or {}) if life is None else asked + life)
+    return Exchanged.dated_by_itself(token) if life is None else Exchanged(token, asked + life, life)
 
 
 def _seconds(value: object) -> float | None:

@@ -22,6 +22,10 @@ SECONDS: Final = 30.0
 SECONDS_IN_ALL: Final = 120.0
 """How long all attempts together may take."""
 
+_SHORTEST: Final = 16
+"""Characters that a token has at least. What is one is kept out of every log, by the CI system and by keelback, and
+nobody else is to choose a word for that."""
+
 _IN_ITS_PLACE: Final = "Look for a proxy or a log-in page that answers in its place."
 
 
@@ -71,6 +75,8 @@ class Reply:
 
     def checked(self, value: str) -> Secret:
         """*value*, out of the answer, as a token; raises ``CredentialError`` where it can be none."""
+        if len(value.strip()) < _SHORTEST:
+            raise self.useless("what is too short for a token")
         token = Secret(value, self.source)
         try:
             return check_token(token, token.source)

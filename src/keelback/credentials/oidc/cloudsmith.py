@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from keelback.credentials.oidc.audience import audience_of
 from keelback.credentials.oidc.exchanged import Exchanged
-from keelback.credentials.oidc.idtoken import claims_of, expiry
 from keelback.credentials.oidc.sending import send_identity
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def exchange(client: Client, account: ServiceAccount, identity: Callable[[], IdT
     url = f"{account.api}/openid/{quote(account.organization, safe='')}/"
     headers = {"content-type": "application/json", "accept": "application/json"}
     token = send_identity(client, url, identity, body, headers, hint=lambda *_: _hint(account)).token("token")
-    return Exchanged(token, expiry(claims_of(token) or {}))
+    return Exchanged.dated_by_itself(token)
 
 
 def _hint(account: ServiceAccount) -> str:

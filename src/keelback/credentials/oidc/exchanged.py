@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from keelback.credentials.kinds import Credential, HeaderAuth, check_token
+from keelback.credentials.oidc.idtoken import claims_of, expiry, lifetime
 from keelback.credentials.oidc.renewed import Renewed
 from keelback.errors import CredentialError, ExchangeError
 from keelback.secret import announce
@@ -30,10 +31,18 @@ class Exchanged:
     Attributes:
         token: the token.
         expires_at: when it expires, in Unix seconds; ``None`` where the server does not say.
+        lasts: for how many seconds it was made; ``None`` where the server does not say.
     """
 
     token: Secret
     expires_at: float | None = None
+    lasts: float | None = None
+
+    @classmethod
+    def dated_by_itself(cls, token: Secret) -> Self:
+        """*token*, of which nothing else is known: a JWT has both times in its claims."""
+        claims = claims_of(token) or {}
+        return cls(token, expiry(claims), lifetime(claims))
 
 
 class ExchangedToken(Credential, RenewableAuth):

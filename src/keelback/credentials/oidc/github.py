@@ -58,7 +58,13 @@ class GitHub(Provider):
             limit=LARGEST_ANSWER,
         )
         hint = "Run keelback in the job itself and while it runs: what it asks with is good for no longer."
-        return ask(client, request, provider=self.name, hint=hint, seconds=self._seconds_in_all).token("value")
+        try:
+            reply = ask(client, request, provider=self.name, hint=hint, seconds=self._seconds_in_all)
+        except IdentityError as error:
+            if error.code == "plain-http":  # no host that the user could name is meant by it
+                error.hint = f"Leave the variable {_URL} as GitHub Actions sets it: its URL is one of https."
+            raise
+        return reply.token("value")
 
 
 def _no_permission(environ: Mapping[str, str], missing: str) -> IdentityError:

@@ -25,6 +25,7 @@ class GitLab(Provider):
     """GitLab CI, on gitlab.com and on any other GitLab."""
 
     name: ClassVar[str] = "GitLab CI"
+    makes_one: ClassVar[bool] = True
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
         """See :class:`Provider`."""

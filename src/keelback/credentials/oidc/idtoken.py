@@ -80,6 +80,7 @@ class IdToken:
         source: who made it, as a person would say it: ``GitHub Actions``, ``--oidc-token``.
         claims: what it says.
         remedies: what to do where it will not do.
+        is_only_one: whether this process can have no other one for this audience.
     """
 
     secret: Secret
@@ -87,9 +88,12 @@ class IdToken:
     source: str
     claims: Mapping[str, Any] = field(repr=False)
     remedies: Remedies = field(default=ANY, repr=False)
+    is_only_one: bool = False
 
     @classmethod
-    def parse(cls, secret: Secret, *, audience: str, source: str, remedies: Remedies = ANY) -> Self:
+    def parse(
+        cls, secret: Secret, *, audience: str, source: str, remedies: Remedies = ANY, is_only_one: bool = False
+    ) -> Self:
         """The identity that *secret* is.
 
         Args:
@@ -97,6 +101,7 @@ class IdToken:
             audience: for whom it has to be made, and for nobody else.
             source: see the class.
             remedies: see the class.
+            is_only_one: see the class.
 
         Raises:
             IdentityError: it is not a JWT; code ``wrong-audience``: it is made for another server, or for several, so
@@ -114,7 +119,7 @@ class IdToken:
                 or f"Ask the CI system for an ID token with the audience {audience!r} (aud), and no other.",
                 code="wrong-audience",
             )
-        return cls(secret, audience, source, claims, remedies)
+        return cls(secret, audience, source, claims, remedies, is_only_one)
 
     @property
     def expires(self) -> int | None:
@@ -135,7 +140,17 @@ class IdToken:
 
 def expiry(claims: Mapping[str, Any]) -> int | None:
     """The ``exp`` of *claims*, in Unix seconds (RFC 7519, section 4.1.4); ``None`` where there is no valid one."""
-    value = claims.get("exp")
+    return _time_in(claims, "exp")
+
+
+def lifetime(claims: Mapping[str, Any]) -> int | None:
+    """The seconds from the ``iat`` of *claims* to their ``exp``; ``None`` where they do not have both in order."""
+    issued, expires = _time_in(claims, "iat"), expiry(claims)
+    return expires - issued if issued is not None and expires is not None and expires > issued else None
+
+
+def _time_in(claims: Mapping[str, Any], name: str) -> int | None:
+    value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1 << 53:
         return None
     return int(value)

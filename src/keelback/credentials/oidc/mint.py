@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Final
 
 from keelback.credentials.oidc.audience import is_within
 from keelback.credentials.oidc.exchanged import Exchanged
-from keelback.credentials.oidc.idtoken import claims_of, expiry
 from keelback.credentials.oidc.publisher import publisher_of
 from keelback.credentials.oidc.sending import send_identity
 from keelback.hosts import host_of, scheme_and_authority
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from keelback.transport import Answer, Client
 
 _FAMILY: Final = "prefix.dev"
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""What can stand behind ``Bearer`` (RFC 6750, section 2.1, ``b64token``), and a form with a token in it is not."""
 AUDIENCES: Final = {_FAMILY: _FAMILY}
 """See :func:`~keelback.credentials.oidc.audience.audience_of`."""
 
@@ -55,10 +57,21 @@ def mint(client: Client, server: str, identity: Callable[[], IdToken]) -> Exchan
     text = reply.answer.content.decode(errors="replace")
     if not text.strip():
         raise reply.useless("an empty token")
-    if text.lstrip()[0] in "<{[":
+    if text.lstrip()[0] in "<{[" or _is_json(text):
         raise reply.foreign("a document in place of a token")
     token = reply.checked(text)
-    return Exchanged(token, expiry(claims_of(token) or {}))
+    if not _TOKEN.fullmatch(text):
+        raise reply.useless("what is no token by its characters")
+    return Exchanged.dated_by_itself(token)
+
+
+def _is_json(text: str) -> bool:
+    """Whether *text* is JSON, as of a server that answers ``null``, or puts the token into quotes."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _body(identity: IdToken) -> bytes:

@@ -42,9 +42,11 @@ class Provider(ABC):
 
     Attributes:
         name: what a person calls it.
+        makes_one: whether a job has one identity for each audience, and never another.
     """
 
     name: ClassVar[str]
+    makes_one: ClassVar[bool] = False
 
     @abstractmethod
     def is_here(self, environ: Mapping[str, str]) -> bool:
@@ -100,12 +102,19 @@ class IdentitySource:
             IdentityError: the CI system is not set up for that, or what it gives is not for this *audience*.
         """
         if self._given is not None:
-            return IdToken.parse(self._given, audience=audience, source=self.offered_by or "", remedies=_GIVEN)
+            source = self.offered_by or ""
+            return IdToken.parse(self._given, audience=audience, source=source, remedies=_GIVEN, is_only_one=True)
         provider = self._found()
         if provider is None:
             return None
         token = announce(provider.id_token(audience, self._environ, self._client))
-        return IdToken.parse(token, audience=audience, source=provider.name, remedies=provider.remedies(audience))
+        return IdToken.parse(
+            token,
+            audience=audience,
+            source=provider.name,
+            remedies=provider.remedies(audience),
+            is_only_one=provider.makes_one,
+        )
 
     def _found(self) -> Provider | None:
         with self._lock:

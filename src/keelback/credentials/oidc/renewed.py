@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
@@ -18,6 +19,8 @@ _ASSUMED_SECONDS: Final = 600.0
 """How long that is used which does not say when it expires (PyPI's tokens live 15 minutes)."""
 _PAUSE: Final = 60.0
 """Seconds until the next try, where a renewal has failed."""
+_SHORT: Final = 30.0
+"""Seconds of which one that is new and is said to have fewer left is not believed, unless it was made for so few."""
 
 
 class Expiring(Protocol):
@@ -27,6 +30,10 @@ class Expiring(Protocol):
     def expires_at(self) -> float | None:
         """When it expires, in Unix seconds; ``None`` where nobody says."""
 
+    @property
+    def lasts(self) -> float | None:
+        """For how many seconds it was made; ``None`` where nobody says."""
+
 
 T = TypeVar("T", bound=Expiring)
 
@@ -34,7 +41,12 @@ T = TypeVar("T", bound=Expiring)
 class Renewed(Generic[T]):
     """Something that expires, and is got anew before it does; safe to use from several threads at once.
 
-    One thread renews it, while the others wait. Where that fails, what there is is used to its end.
+    One thread renews it, while the others wait. Where that fails, what there is is used to its end, and whoever needs a
+    new one within the next minute gets the same error: a server that takes an identity once is not shown it again, and
+    one that does not answer is waited for once.
+
+    A new one that seems to have expired has not: the clock of this machine is fast. It is used for as long as it was
+    made, or for ten minutes, unless the server says no before that.
 
     Args:
         get: gets a new one; raises ``IdentityError`` or ``ExchangeError``.
@@ -55,6 +67,9 @@ class Renewed(Generic[T]):
         self._held: T | None = None
         self._renewed_from = 0.0
         self._ends_at: float | None = None
+        self._failure: KeelbackError | None = None
+        self._failed_at = 0.0
+        self._doubted = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name})"
@@ -93,11 +108,36 @@ class Renewed(Generic[T]):
                 self._renew()
 
     def _renew(self) -> T:
-        self._held = held = self._get()
-        now, expires_at = self._clock(), held.expires_at
-        lives = _ASSUMED_SECONDS if expires_at is None else max(expires_at - now, 0.0)
-        self._renewed_from = now + lives - min(self._ahead, lives / 5)
-        # what has expired when it comes has not: the clock of this machine is fast, and the server has the last word
-        self._ends_at = expires_at if lives else None
+        """A new one, in use from now on; or the error of the last try, if that was a moment ago."""
+        if self._failure is not None and 0 <= self._clock() - self._failed_at < _PAUSE:
+            raise copy.copy(self._failure)  # each thread adds its own traceback
+        try:
+            new = self._get()
+        except KeelbackError as error:
+            self._failure, self._failed_at = copy.copy(error), self._clock()
+            raise
+        self._failure = None
+        lives = self._date(new)
+        self._held = new
+        self._renewed_from = self._clock() + lives - min(self._ahead, lives / 5)
         self._generation += 1
-        return held
+        return new
+
+    def _date(self, new: T) -> float:
+        """The seconds for which *new* lives; sets when it ends, where that can be believed."""
+        lasts = new.lasts
+        self._ends_at = new.expires_at
+        if new.expires_at is not None:
+            left = new.expires_at - self._clock()
+            if left >= (_SHORT if lasts is None else lasts / 2):
+                return left
+            self._ends_at = None
+            self._doubt(left)
+        return _ASSUMED_SECONDS if lasts is None else max(lasts, _SHORT)
+
+    def _doubt(self, left: float) -> None:
+        """Say once that the clock of this machine and that of the server differ."""
+        if not self._doubted:
+            self._doubted = True
+            said = f"{left:.0f} s are left" if left > 0 else "it has expired"
+            _log.warning("%s is new, and by the clock of this machine %s: check that clock", self._name, said)

@@ -43,10 +43,12 @@ class Keys:
     Attributes:
         credentials: sign requests.
         expires_at: when they expire, in Unix seconds.
+        lasts: for how many seconds they were made; the service does not say.
     """
 
     credentials: S3Credentials
     expires_at: float
+    lasts: float | None = None
 
 
 def assumed_role(assume: Callable[[], Keys], *, clock: Callable[[], float] = time.time) -> Renewed[Keys]:

@@ -279,6 +279,8 @@ class _Fetch:
             session = Session(client, self._stores, self._given, trusted=self._trusted)
             if self._requirement is not None:
                 workers.carry_out(self._requirement.prepare)
+                if self._requirement.keys is not None:  # which a variable may have named, unseen
+                    self._reporter.note(f"attestations are verified by the keys in {self._requirement.keys}")
             readers, archives = workers.carry_out(lambda: find(session))
             if workers.stopped:
                 raise Interrupted("stopped before anything was fetched")

@@ -54,7 +54,13 @@ class Requirement:
         self._policy = Policy.parse(policy)
         self._trust = Trust.from_options(trust_config, environ)
         self._given = GivenAttestations(given) if given else None
-        self._github = None if self._policy.repo is None else _GitHub(self._policy.repo, environ)
+        repository = self._policy.on_github_com
+        self._github = None if repository is None else _GitHub(repository, environ)
+
+    @property
+    def keys(self) -> str | None:
+        """The file with the keys by which attestations are verified; ``None``: those of the public Sigstore."""
+        return self._trust.file
 
     def prepare(self) -> None:
         """Load what attestations are verified with.

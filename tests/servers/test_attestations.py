@@ -52,6 +52,8 @@ CHANNEL = "https://prefix.dev/my-channel"
 MINE = Policy.parse("repo:acme/foo")
 TRUST_TYPE = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
 WORKFLOW = "https://github.com/acme/foo/.github/workflows/release.yml@refs/tags/v1"
+SHARED = "https://github.com/shared/ci/.github/workflows/publish.yml@refs/heads/main"
+"""A public workflow, which anybody may have run."""
 AT_ONCE = Retry(attempts=2, base=0)
 
 
@@ -113,6 +115,36 @@ def test_an_attestation_of_a_gitlab_job_verifies():
         bundle = attester(world).attest(Package())
         policy = Policy.parse("project:grp/sub/proj,workflow:.gitlab-ci.yml,ref:refs/heads/main")
         assert checked(world, bundle, policy).issuer == issuers.GITLAB
+
+
+def test_a_tag_with_an_at_sign_in_it_is_a_tag():
+    """One of several packages of a repository: the workflow is the file before the whole of it."""
+    ref = "refs/tags/demo@1.0.0"
+    workflow = f"acme/foo/.github/workflows/release.yml@{ref}"
+    with SigstoreWorld() as world:
+        bundle = attester(world, ref=ref, workflow_ref=workflow, job_workflow_ref=workflow).attest(Package())
+        policy = Policy.parse(f"repo:acme/foo,workflow:release.yml,ref:{ref}")
+        assert checked(world, bundle, policy).workflow == f"https://github.com/{workflow}"
+
+
+@pytest.mark.parametrize(
+    ("claims", "policy", "why"),
+    [
+        ({"event_name": "pull_request_target"}, "repo:acme/foo", "anybody can start"),
+        (
+            {"job_workflow_ref": SHARED.removeprefix("https://github.com/")},
+            f"identity:{SHARED},issuer:{issuers.GITHUB}",
+            "another repository had this workflow run",
+        ),
+    ],
+)
+def test_a_run_that_strangers_can_have_is_refused(claims, policy, why):
+    """By what the certificate authority writes into the certificate of such a run."""
+    with SigstoreWorld() as world:
+        bundle = attester(world, **claims).attest(Package())
+        with pytest.raises(AttestationError, match=why) as caught:
+            checked(world, bundle, Policy.parse(policy))
+    assert caught.value.code == "attestation-identity"
 
 
 def test_many_threads_share_one_certificate(world):
@@ -202,6 +234,19 @@ def drop(*path: Any, member: str) -> Callable[[Any], None]:
     return change
 
 
+def without(members: dict[str, Any], name: str) -> dict[str, Any]:
+    """*members* but for one."""
+    return {key: value for key, value in members.items() if key != name}
+
+
+def make_old(bundle):
+    """The same in the form of version 0.1, in which a proof may be missing."""
+    bundle["mediaType"] = "application/vnd.dev.sigstore.bundle+json;version=0.1"
+    material = bundle[MATERIAL]
+    material["x509CertificateChain"] = {"certificates": [material.pop("certificate")]}
+    drop(*ENTRY, member="inclusionProof")(bundle)
+
+
 ALTERED = {
     "payload": (
         edit("dsseEnvelope", "payload", by=replace_bytes(b"demo-1.0", b"demo-1.1")),
@@ -209,7 +254,7 @@ ALTERED = {
     ),
     "payload type": (edit("dsseEnvelope", "payloadType", by=lambda _: "text/plain"), "attestation-signature"),
     "two signatures": (edit("dsseEnvelope", "signatures", by=lambda given: given * 2), "attestation-signature"),
-    "no envelope": (drop(member="dsseEnvelope"), "bad-attestation"),
+    "no envelope": (drop(member="dsseEnvelope"), "attestation-form"),
     "certificate's signature": (
         edit(MATERIAL, "certificate", "rawBytes", by=lambda text: b64(flipped, text)),
         "attestation-certificate",
@@ -223,9 +268,16 @@ ALTERED = {
         "attestation-log",
     ),
     "root of the log": (edit(*PROOF, "rootHash", by=lambda text: b64(flipped, text)), "attestation-log"),
-    "place in the log": (edit(*PROOF, "logIndex", by=lambda index: str(int(index) + 1)), "attestation-log"),
+    "place in the log": (edit(*PROOF, "logIndex", by=lambda index: str(int(index) + 1)), "attestation-form"),
     "checkpoint": (edit(*PROOF, "checkpoint", "envelope", by=flip_text), "attestation-log"),
-    "no proof": (drop(*ENTRY, member="inclusionProof"), "attestation-log"),
+    "no proof": (drop(*ENTRY, member="inclusionProof"), "attestation-form"),
+    "a member that nobody knows": (lambda bundle: bundle.update({"\x1b[31m": 1}), "attestation-form"),
+    "a key in the place of a certificate": (
+        edit(MATERIAL, by=lambda given: {**without(given, "certificate"), "publicKey": {"hint": "x"}}),
+        "attestation-form",
+    ),
+    "two log entries": (edit(MATERIAL, "tlogEntries", by=lambda entries: entries * 2), "attestation-form"),
+    "an older form, without a proof": (make_old, "attestation-form"),
     "media type": (
         edit("mediaType", by=lambda _: "application/vnd.dev.sigstore.bundle.v9+json"),
         "attestation-media-type",
@@ -290,6 +342,8 @@ def test_an_altered_bundle_is_refused_with_its_reason(worlds, signed, version, c
         checked(worlds[version], json.dumps(document).encode())
     assert caught.value.code == code, caught.value.message
     assert caught.value.hint
+    assert "pydantic" not in caught.value.message
+    assert "tampered" not in caught.value.hint or code != "attestation-form"
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -551,6 +605,26 @@ def test_a_trust_configuration_that_is_none_is_named(tmp_path, content, wrong):
         Trust(tmp_path / "none.json").load()
 
 
+@pytest.mark.parametrize("offline", [False, None])
+def test_public_keys_that_do_not_come_are_not_waited_for_without_end(monkeypatch, offline):
+    """Nor again by whoever has waited for the first; an option is named where the command has it."""
+    asked, ended = [], threading.Event()
+
+    def update(*_, **__):
+        asked.append(1)
+        ended.wait(60)
+
+    monkeypatch.setattr(ClientTrustConfig, "production", update)
+    monkeypatch.setattr("keelback.provenance.trust._SECONDS", 0.01)
+    trust = Trust(offline=offline)
+    for _ in range(2):
+        with pytest.raises(TransportError, match=r"cannot be brought up to date: .* 0\.01 seconds") as caught:
+            trust.verifier()
+    ended.set()
+    assert len(asked) == 1
+    assert ("--offline" in caught.value.hint) is (offline is not None)
+
+
 def test_without_the_extra_the_hint_says_what_to_install(worlds, signed, monkeypatch):
     """Nothing else of keelback needs it."""
     monkeypatch.setitem(__import__("sys").modules, "sigstore", None)
@@ -692,6 +766,7 @@ def test_attest_pipes_into_verify(worlds, job, tmp_path):
     done = run_keelback(command, env=trusting(worlds), input=made.stdout)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"verified  {files[1].name}  by {WORKFLOW} from https://github.com/acme/foo at ")
+    assert done.stdout.endswith(f" UTC, by the keys in {worlds[1].trust_config}\n")
 
 
 def test_verify_waits_for_what_is_piped_in_and_says_so(worlds, attested, tmp_path):
@@ -704,6 +779,46 @@ def test_verify_waits_for_what_is_piped_in_and_says_so(worlds, attested, tmp_pat
     assert (done.returncode, done.stdout.startswith("verified  ")) == (0, True), done.stderr
 
 
+def test_what_is_piped_in_counts_beside_what_lies_there(worlds, attested, tmp_path):
+    """An attestation of yesterday does not hide the one that was made just now, nor the reverse."""
+    file = make_conda(tmp_path)
+    good = (attested / f"{NAME}.sigstore.json").read_bytes()
+    stale = attester(worlds[1]).attest(Package())
+    beside = tmp_path / f"{NAME}.sigstore.json"
+    command = ["verify", file, "--policy", "repo:acme/foo"]
+    for kept, piped in ((stale, good), (b"nonsense", good), (good, b"nonsense"), (good, b"")):
+        beside.write_bytes(kept)
+        done = run_keelback(command, env=trusting(worlds), input=piped)
+        assert (done.returncode, done.stderr) == (0, ""), (kept[:9], piped[:9])
+    beside.write_bytes(stale)
+    done = run_keelback(command, env=trusting(worlds), input=b"")
+    assert (done.returncode, "for other bytes" in done.stderr) == (1, True), done.stderr
+
+
+def test_what_holds_beside_the_package_is_not_kept_waiting_by_an_idle_pipe(worlds, attested):
+    """Many programs start others with a pipe that they leave open: it is read only where something is missing."""
+    run = start_keelback(["verify", attested / NAME, "--policy", "repo:acme/foo"], env=trusting(worlds))
+    assert run.process.stdout.readline().startswith(b"verified  ")
+    assert run.process.wait(60) == 0
+    run.process.communicate()
+
+
+@pytest.mark.parametrize("bad", [".sigstore.json", ".v0.sigs", ".sigs"])
+@pytest.mark.parametrize("content", [b"garbage", b"[]", b"[1]", b"<html>"])
+def test_a_file_of_no_use_beside_the_package_does_not_hide_another(worlds, attested, tmp_path, bad, content):
+    """Whoever left one there would keep a good package from being verified. It is told where nothing else holds."""
+    file = make_conda(tmp_path)
+    good = (attested / f"{NAME}.sigstore.json").read_bytes()
+    for suffix in (".sigstore.json", ".v0.sigs", ".sigs"):
+        (tmp_path / f"{NAME}{suffix}").write_bytes(content if suffix == bad else b"[" + good + b"]")
+    (found,) = verify_packages(file, policy=MINE, trust_config=worlds[1].trust_config)
+    assert found.ok, found.error
+    for suffix in {".sigstore.json", ".v0.sigs", ".sigs"} - {bad}:
+        (tmp_path / f"{NAME}{suffix}").unlink()
+    (found,) = verify_packages(file, policy=MINE, trust_config=worlds[1].trust_config)
+    assert f"{NAME}{bad}" in found.error.message
+
+
 def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_end(capsys):
     """Whoever starts a process may leave it one; after the first package, the others do not wait again."""
     reading, writing = os.pipe()
@@ -712,6 +827,7 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_end(capsys):
         piped.piped()
     assert (caught.value.code, piped.piped()) == ("no-attestation", [])
     assert "--attestation -" in caught.value.hint
+    assert caught.value.message == "none came on standard input in 0.05 seconds"
     assert "waiting" in capsys.readouterr().err
     os.close(writing)
 
@@ -837,6 +953,7 @@ def test_attest_keeps_and_verify_finds(worlds, job, tmp_path):
     assert entry["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert entry["verified"] is True
     assert entry["attestation"]["channel"] == CHANNEL
+    assert entry["attestation"]["trust"] == str(worlds[1].trust_config)
     assert entry["attestation"]["workflow"] == WORKFLOW
 
 
@@ -847,6 +964,7 @@ def test_attest_keeps_and_verify_finds(worlds, job, tmp_path):
         (["--policy", "repo:acme/foo", "--channel", "https://prefix.dev/other"], 1, "attestation-channel"),
         (["--policy", "repo:acme"], 2, "usage"),
         (["--policy", "repo:acme/foo", "--channel", "my-channel"], 2, "usage"),
+        (["--policy", "repo:acme/foo", "--channel", f"{CHANNEL}?x"], 2, "usage"),
         (["--identity", WORKFLOW], 2, "usage"),
         ([], 2, "usage"),
         (["--policy", "repo:acme/foo", "--identity", WORKFLOW], 2, "usage"),

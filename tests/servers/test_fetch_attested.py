@@ -408,7 +408,11 @@ REFUSED: Mapping[str, Refused] = {
         "attestation-signature",
         "does not verify",
     ),
-    "without a log": (lambda _, hull, __, sign: sidecar(altered(sign(hull), no_log)), "", "does not verify"),
+    "without a log": (
+        lambda _, hull, __, sign: sidecar(altered(sign(hull), no_log)),
+        "attestation-form",
+        "exactly one log entry",
+    ),
     "of another form": (
         lambda _, hull, __, sign: sidecar(altered(sign(hull), other_form)),
         "attestation-media-type",

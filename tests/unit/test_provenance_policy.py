@@ -41,6 +41,16 @@ ON_GITLAB = Signer(
     expires=NOW,
 )
 PERSON = Signer(name="ann@example.com", issuer="https://accounts.google.com", issued=NOW, expires=NOW)
+SHARED = "https://github.com/shared/ci/.github/workflows/publish.yml@refs/heads/main"
+"""A public workflow, which anybody may have run."""
+OWN_GITHUB = replace(
+    ON_GITHUB,
+    name=WORKFLOW.replace("github.com", "git.example.com"),
+    issuer="https://git.example.com/_services/token",
+    source_uri="https://git.example.com/acme/foo",
+    owner_uri="https://git.example.com/acme",
+    config_uri=WORKFLOW.replace("github.com", "git.example.com"),
+)
 OWN_SERVER = replace(
     ON_GITLAB, issuer="https://git.example.com", source_uri="https://git.example.com/grp/proj", config_uri=None
 )
@@ -67,6 +77,22 @@ OWN_SERVER = replace(
         ("project:GRP/sub/Proj,workflow:.gitlab-ci.yml", ON_GITLAB),
         ("project:grp/proj,issuer:https://git.example.com", OWN_SERVER),
         ("identity:ann@example.com,issuer:https://accounts.google.com", PERSON),
+        ("identity:ann@example.com,issuer:https://accounts.google.com/", PERSON),
+        (
+            "identity:ann@example.com,issuer:https://idp.example/",
+            replace(PERSON, issuer="https://idp.example/"),
+        ),
+        ("project:grp/proj,issuer:https://git.example.com/", OWN_SERVER),
+        (f"repo:acme/foo,issuer:{GITHUB}/", ON_GITHUB),
+        (f"identity:{SHARED},repo:acme/foo", replace(ON_GITHUB, name=SHARED, signer_uri=SHARED)),
+        (f"identity:{SHARED},owner:acme", replace(ON_GITHUB, name=SHARED, signer_uri=SHARED)),
+        ("repo:acme/foo,trigger:push", replace(ON_GITHUB, trigger="push")),
+        ("repo:acme/foo,trigger:pull_request_target", replace(ON_GITHUB, trigger="pull_request_target")),
+        ("repo:https://git.example.com/Acme/foo,issuer:https://git.example.com/_services/token", OWN_GITHUB),
+        (
+            "owner:https://git.example.com/acme,workflow:release.yml,issuer:https://git.example.com/_services/token",
+            OWN_GITHUB,
+        ),
     ],
 )
 def test_the_one_who_is_wanted_passes(policy, signer):
@@ -100,6 +126,26 @@ def test_the_one_who_is_wanted_passes(policy, signer):
         (f"identity:{WORKFLOW}x,issuer:{GITHUB}", ON_GITHUB, "attestation-identity", "identity"),
         ("identity:ANN@example.com,issuer:https://accounts.google.com", PERSON, "attestation-identity", "identity"),
         ("identity:ann@example.com,issuer:https://evil.example", PERSON, "attestation-issuer", "issuer"),
+        (
+            "repo:acme/foo,trigger:push",
+            replace(ON_GITHUB, trigger="workflow_dispatch"),
+            "attestation-identity",
+            "something else started it: the trigger is 'workflow_dispatch'",
+        ),
+        ("repo:acme/foo,trigger:push", ON_GITHUB, "attestation-identity", "names no trigger"),
+        (
+            "project:acme/foo",
+            replace(ON_GITLAB, source_uri="https://gitlab.com/ac\u212ae/foo"),
+            "attestation-identity",
+            "repository",
+        ),
+        ("repo:acme/foo", OWN_GITHUB, "attestation-issuer", "git.example.com"),
+        (
+            "repo:https://git.example.com/acme/foo,issuer:https://git.example.com/_services/token",
+            replace(OWN_GITHUB, source_uri="https://github.com/acme/foo"),
+            "attestation-identity",
+            "repository",
+        ),
     ],
 )
 def test_anybody_else_is_refused_with_the_reason(policy, signer, code, what):
@@ -145,13 +191,19 @@ def test_a_workflow_is_that_of_its_own_repository_in_the_version_that_ran(uri):
         ("owner:acme/foo", "owner is one name"),
         ("owner:acme,issuer:https://gitlab.com", "another issuer"),
         ("owner:acme,workflow:ci/release.yml", "a file in .github/workflows/"),
-        ("repo:https://gitlab.com/acme/foo", "OWNER/NAME"),
+        ("repo:https://git.example.com/acme", "OWNER/NAME"),
         ("repo:acme/foo,issuer:https://gitlab.com", "another issuer"),
         ("project:proj", "GROUP/PROJECT"),
         ("workflow:release.yml", "none of repo, owner, project and identity"),
         (f"issuer:{GITHUB}", "none of repo, owner, project and identity"),
         ("identity:ann@example.com", "without the issuer"),
         ("identity:ann@example.com,issuer:http://accounts.google.com", "https URL"),
+        ("identity:ann@example.com,issuer:https://", "https URL"),
+        ("identity:ann@example.com,issuer:https://ann@example.com", "https URL"),
+        ("identity:ann@example.com,issuer:https://example.com?x", "https URL"),
+        ("identity:ann@example.com,issuer:https://ex\u0430mple.com", "https URL"),
+        ("project:ac\u212ame/foo", "GROUP/PROJECT"),
+        (f"repo:https://git.example.com/acme/foo,issuer:{GITHUB}", "another server than github.com"),
     ],
 )
 def test_a_policy_that_would_let_anybody_pass_or_says_nothing_clear_is_refused(text, why):
@@ -167,6 +219,7 @@ def test_a_policy_that_would_let_anybody_pass_or_says_nothing_clear_is_refused(t
     [
         ("acme/foo", "Write repo:acme/foo "),
         ("https://github.com/acme/foo,workflow:release.yml", "Write repo:acme/foo "),
+        ("repo:https://git.example.com/acme/foo", "Add issuer:https://HOST/_services/token "),
         ("repo:acme/foo,ref:v1", "Write ref:refs/tags/v1 for a tag, or ref:refs/heads/v1 for a branch."),
     ],
 )
@@ -177,9 +230,60 @@ def test_what_no_certificate_has_is_refused_with_what_was_meant(text, hint):
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize("field", ["repo", "owner", "project", "workflow", "ref", "trigger", "issuer", "identity"])
+def test_an_empty_value_is_none(field):
+    """Which a certificate might have, too."""
+    with pytest.raises(UsageError, match=f"{field} has no value"):
+        Policy(**{"identity": "ann@example.com", "issuer": "https://accounts.google.com", field: ""})
+
+
+@pytest.mark.parametrize("ref", ["refs/tags/demo@1.0.0", "refs/heads/release@2", "refs/tags/@"])
+@pytest.mark.parametrize("separator", ["@", "@refs/heads/main@"])
+def test_a_ref_may_have_an_at_sign_in_its_name(ref, separator):
+    """As tags of one package among several have it; what comes before the whole ref is the file, and no less."""
+    uri = f"https://github.com/acme/foo/.github/workflows/release.yml{separator}{ref}"
+    signer = replace(ON_GITHUB, name=uri, source_ref=ref, config_uri=uri)
+    wanted = Policy.parse("repo:acme/foo,workflow:release.yml")
+    if separator == "@":
+        wanted.check(signer, "demo.conda")
+    else:
+        with pytest.raises(AttestationError, match="another workflow"):
+            wanted.check(signer, "demo.conda")
+
+
+@pytest.mark.parametrize(
+    "policy", ["repo:acme/foo", "owner:acme,workflow:release.yml", f"identity:{WORKFLOW},issuer:{GITHUB}"]
+)
+def test_a_run_that_anybody_can_start_counts_only_where_it_is_asked_for(policy):
+    """A pull request from a fork runs it with the identity of the branch that it is for."""
+    by_anybody = replace(ON_GITHUB, trigger="pull_request_target")
+    with pytest.raises(AttestationError, match="anybody can start") as caught:
+        Policy.parse(policy).check(by_anybody, "demo.conda")
+    assert caught.value.code == "attestation-identity"
+    assert "trigger:pull_request_target" in caught.value.hint
+    Policy.parse(f"{policy},trigger:pull_request_target").check(by_anybody, "demo.conda")
+
+
+@pytest.mark.parametrize("source", ["https://github.com/evil/foo", None])
+def test_the_name_of_a_workflow_does_not_say_who_had_it_run(source):
+    """A certificate names the workflow whose job signed; any repository may call it."""
+    signer = replace(ON_GITHUB, name=SHARED, signer_uri=SHARED, source_uri=source)
+    with pytest.raises(AttestationError, match="another repository had this workflow run") as caught:
+        Policy.parse(f"identity:{SHARED},issuer:{GITHUB}").check(signer, "demo.conda")
+    assert caught.value.code == "attestation-identity"
+    assert "repo:OWNER/NAME,identity:NAME" in caught.value.hint
+
+
+def test_only_a_repository_on_github_com_is_one_there():
+    """Its attestations may be kept there; nobody is asked for those of another server."""
+    assert Policy.parse("repo:https://github.com/acme/foo").on_github_com == "acme/foo"
+    elsewhere = "repo:https://git.example.com/acme/foo,issuer:https://git.example.com/_services/token"
+    assert Policy.parse(elsewhere).on_github_com is Policy.parse("owner:acme").on_github_com is None
+
+
 def test_a_policy_reads_what_it_writes():
     """In the order of the grammar."""
-    text = f"repo:acme/foo,workflow:release.yml,ref:refs/tags/v1,issuer:{GITHUB},identity:{WORKFLOW}"
+    text = f"repo:acme/foo,workflow:release.yml,ref:refs/tags/v1,trigger:push,issuer:{GITHUB},identity:{WORKFLOW}"
     assert str(Policy.parse(text)) == text
 
 
@@ -237,10 +341,15 @@ def test_an_extension_that_is_no_utf8_string_is_refused(raw):
 
 @pytest.mark.parametrize(
     "names",
-    [[], [x509.DNSName("example.com")], [x509.UniformResourceIdentifier(WORKFLOW), x509.RFC822Name("a@example.com")]],
+    [
+        [],
+        [x509.DNSName("example.com")],
+        [x509.UniformResourceIdentifier("")],
+        [x509.UniformResourceIdentifier(WORKFLOW), x509.RFC822Name("a@example.com")],
+    ],
 )
 def test_a_certificate_names_one_identity(names):
-    """None, of a kind that Sigstore does not give, or two: refused."""
+    """None, of a kind that Sigstore does not give, an empty one, or two: refused."""
     with pytest.raises(AttestationError) as caught:
         Signer.of(certificate({}, names))
     assert caught.value.code == "attestation-certificate"

@@ -12,7 +12,7 @@ import leaks
 from keelback.attestationfiles import LARGEST_BUNDLE, Claim, bundles_in, claims_of, sidecar_of
 from keelback.errors import AttestationError, UsageError
 from keelback.provenance.bundle import check_form
-from keelback.provenance.files import AttestationFolder, GivenAttestations, bundles_beside, read_bundles
+from keelback.provenance.files import AttestationFolder, GivenAttestations, files_beside, read_bundles
 from keelback.provenance.statement import PREDICATE_TYPE, STATEMENT_TYPE, Statement, target_channel
 
 NAME = "demo-1.0-h0_0.conda"
@@ -218,10 +218,10 @@ def test_nothing_that_is_random_breaks_the_readers():
 def test_attestations_are_found_beside_the_package_under_each_of_the_names(tmp_path):
     """Those of Sigstore's tools, of prefix.dev, and of CEP 50."""
     package = tmp_path / NAME
-    assert bundles_beside(package) == []
+    assert files_beside(package) == []
     for number, suffix in enumerate((".sigstore.json", ".v0.sigs", ".sigs")):
         (tmp_path / f"{NAME}{suffix}").write_text(json.dumps([{"a": number}]))
-    assert [json.loads(bundle)["a"] for bundle in bundles_beside(package)] == [0, 1, 2]
+    assert [json.loads(bundle)["a"] for file in files_beside(package) for bundle in read_bundles(file)] == [0, 1, 2]
 
 
 def test_a_file_without_an_attestation_is_an_error_and_so_is_no_file(tmp_path):

@@ -93,8 +93,7 @@ class StandardInput:
             return answer.get(timeout=max(self._longest - self._quiet, 0))
         except Empty:
             raise AttestationError(
-                f"there is no attestation beside the package, and none came on standard input in {self._longest:g} "
-                "seconds",
+                f"none came on standard input in {self._longest:g} seconds",
                 hint="Name files or folders with --attestation; after '--attestation -', no time is too long.",
                 code="no-attestation",
             ) from None
@@ -155,6 +154,7 @@ def members_of(verified: Verified | None) -> dict[str, str | None] | None:
         "run": verified.signer.run_uri,
         "signed_at": verified.signed_at.isoformat(),
         "channel": verified.statement.channel,
+        "trust": verified.trust,
     }
 
 

@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     "--policy",
     metavar="POLICY",
     help="Who has to have signed: repo:OWNER/NAME, owner:NAME or project:GROUP/PROJECT, and workflow:FILE, ref:REF, "
-    "issuer:URL, identity:NAME, with commas between them.",
+    "trigger:EVENT, issuer:URL, identity:NAME, with commas between them.",
 )
-@click.option("--identity", metavar="NAME", help="The name that has to be in the certificate; with --issuer.")
+@click.option(
+    "--identity",
+    metavar="NAME",
+    help="The name that has to be in the certificate; with --issuer. That of a workflow holds for its own repository.",
+)
 @click.option("--issuer", metavar="URL", help="The identity provider that has to have vouched for it.")
 @click.option("--channel", metavar="URL", help="The channel that the packages come from.")
 @click.option(
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="FILE",
     help="File with attestations, or folder with FILENAME.sigstore.json in it; - is standard input; may be given more "
-    "than once.  [default: those beside each package, or what is piped in]",
+    "than once.  [default: those beside each package, and what is piped in]",
 )
 @TRUST_CONFIG
 @click.option("--offline", is_flag=True, help="Do not bring Sigstore's keys up to date first.")
@@ -57,7 +61,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     """See whether packages are attested by whom you expect: nobody else, and not a byte changed since.
 
     FILES are packages (.conda, .tar.bz2), folders with packages in them, or patterns. Their attestations are in
-    --attestation; or beside them, as NAME.sigstore.json, NAME.v0.sigs or NAME.sigs; or piped in. One that holds is
+    --attestation; or beside them, as NAME.sigstore.json, NAME.v0.sigs or NAME.sigs, and piped in. One that holds is
     enough.
 
     \b
@@ -138,7 +142,8 @@ def _said(verified: Verified) -> str:
     """Who built it, from what, and when, in one line."""
     commit = f" from {verified.repository} at {verified.commit}" if verified.repository and verified.commit else ""
     channel = f" for {verified.statement.channel}" if verified.statement.channel else ""
-    return printable(f"by {verified.identity}{commit}{channel}, {verified.signed_at:%Y-%m-%d %H:%M} UTC")
+    keys = f", by the keys in {verified.trust}" if verified.trust else ""
+    return printable(f"by {verified.identity}{commit}{channel}, {verified.signed_at:%Y-%m-%d %H:%M} UTC{keys}")
 
 
 def _entry(one: Verification) -> dict[str, Any]:

@@ -17,7 +17,10 @@ MEDIA_TYPES: Final = frozenset(
         "application/vnd.dev.sigstore.bundle+json;version=0.1",
     }
 )
-"""The forms of bundles that can be verified (Sigstore protobuf-specs, ``sigstore_bundle.proto``)."""
+"""The forms of bundles that can be verified (Sigstore protobuf-specs, ``sigstore_bundle.proto``).
+
+Of version 0.1, only those that have the proof that their entry is in the log, as those of all later versions have it.
+"""
 
 _HINT: Final = "Make it again with a tool that writes Sigstore bundles of version 0.3, or update keelback."
 
@@ -43,3 +46,12 @@ def check_form(bundle: bytes, filename: str) -> None:
             hint=_HINT,
             code="attestation-media-type",
         )
+
+
+def unreadable(filename: str, fault: str) -> AttestationError:
+    """The error for a bundle, of the file *filename*, that ``sigstore`` cannot read: *fault* says why."""
+    return AttestationError(
+        f"{filename}: the attestation is not a bundle that this version of keelback can read: {fault}",
+        hint=f"{_HINT} Do not use the file before it verifies.",
+        code="attestation-form",
+    )

@@ -101,7 +101,7 @@ def _alternative_name(certificate: Certificate) -> str:
             if other.type_id.dotted_string == _OTHER_NAME
         ),
     ]
-    if len(found) != 1 or len(list(names)) != 1:
+    if len(found) != 1 or len(list(names)) != 1 or not found[0]:
         raise _bad("it does not name one identity")
     return found[0]
 

@@ -42,13 +42,10 @@ def _read(file: Path) -> list[bytes]:
     return bundles
 
 
-def bundles_beside(package: Path) -> list[bytes]:
-    """The bundles in files beside *package*: ``NAME.sigstore.json``, ``NAME.v0.sigs``, ``NAME.sigs``; none is no error.
-
-    Raises as :func:`read_bundles`.
-    """
+def files_beside(package: Path) -> list[Path]:
+    """The files with attestations beside *package*: ``NAME.sigstore.json``, ``NAME.v0.sigs``, ``NAME.sigs``."""
     files = (package.with_name(package.name + suffix) for suffix in _BESIDE)
-    return [bundle for file in files if file.is_file() for bundle in read_bundles(file)]
+    return [file for file in files if file.is_file()]
 
 
 class GivenAttestations:
@@ -88,11 +85,16 @@ class GivenAttestations:
         found = list(self._by_filename.get(filename, alone))
         for file in (folder / f"{filename}{KEPT}" for folder in self._folders):
             if file.is_file():
-                found += _read_kept(file)
+                found += read_kept(file)
         return found
 
 
-def _read_kept(file: Path) -> list[bytes]:
+def read_kept(file: Path) -> list[bytes]:
+    """The bundles in *file*, of which the user knows nothing.
+
+    Raises:
+        AttestationError: it holds something else; code ``disk``: it cannot be read.
+    """
     try:
         return _read(file)
     except OSError as error:

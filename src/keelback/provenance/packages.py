@@ -6,7 +6,7 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,9 +23,9 @@ from keelback.errors import (
     UsageError,
 )
 from keelback.findings import printable
-from keelback.provenance.files import AttestationFolder, GivenAttestations, bundles_beside
+from keelback.provenance.files import AttestationFolder, GivenAttestations, files_beside, read_kept
 from keelback.provenance.policy import Policy
-from keelback.provenance.searching import verify_any
+from keelback.provenance.searching import Source, verify_first
 from keelback.provenance.trust import Trust, require_sigstore
 from keelback.secret import as_secret
 from keelback.stopping import start_afresh, stop_everything
@@ -204,7 +204,8 @@ def verify(
         channel: the URL of the channel that the packages come from; any will do where it is not given.
         attestations: files with Sigstore bundles, of all packages in any order, folders with ``FILE.sigstore.json`` in
             them, and bundles as bytes; by default, those in files beside each package.
-        otherwise: gives the bundles for packages that have no files beside them, where *attestations* is not given.
+        otherwise: gives more bundles, where *attestations* is not given; it is called once there is a package of which
+            nothing verifies that lies beside it.
         trust_config: as for :func:`attest`.
         offline: whether the public keys are taken as they are here, without an update.
 
@@ -223,20 +224,25 @@ def verify(
     trust = _trust(trust_config, offline=offline)
     trust.check()  # first: what cannot be used is wrong whatever the attestations are
     given = None if attestations is None else GivenAttestations(attestations)
-    piped = cache(lambda read: GivenAttestations(read()))
+    more = None if otherwise is None else cache(lambda: GivenAttestations(otherwise()))
 
     def one(path: Path) -> Verification:
         sha256 = _sha256(path)
+        sources = _sources(path) if given is None else [Source(partial(given.of, path.name))]
+        if given is None and more is not None:
+            sources.append(Source(lambda: more().of(path.name)))
         try:
-            bundles: Sequence[bytes] = bundles_beside(path) if given is None else given.of(path.name)
-            if not bundles and given is None and otherwise is not None:
-                bundles = piped(otherwise).of(path.name)
-            verified = verify_any(bundles, filename=path.name, sha256=sha256, policy=wanted, channel=url, trust=trust)
+            verified = verify_first(sources, filename=path.name, sha256=sha256, policy=wanted, channel=url, trust=trust)
         except AttestationError as error:
             return Verification(path, sha256, error=error)
         return Verification(path, sha256, verified)
 
     return [one(path) for path in files]
+
+
+def _sources(package: Path) -> list[Source]:
+    """The files beside *package*; what is wrong with one does not hide another."""
+    return [Source(partial(read_kept, file)) for file in files_beside(package)]
 
 
 def _listed(paths: str | Path | Iterable[str | Path]) -> Iterable[str | Path]:
@@ -255,7 +261,7 @@ def _channel_url(channel: str) -> str:
     return target.base(len(target.segments)) if known is None else known.url
 
 
-def _trust(config: str | Path | None, *, offline: bool = False) -> Trust:
+def _trust(config: str | Path | None, *, offline: bool | None = None) -> Trust:
     return Trust.from_options(None if config is None else str(config), os.environ, offline=offline)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keelback.provenance.trust import Trust
     from keelback.provenance.verifying import Verified
 
+_NONE: Final = "no-attestation"
 _SHOWN: Final = 4
 """How many reasons are told."""
 
@@ -124,13 +125,14 @@ class _Search:
     def error(self) -> KeelbackError:
         """Why there is none that verifies."""
         unread = [error for _, error in self._unread]
-        if self.refused:  # that a server gave no answer is no news then
-            errors = [*self.refused, *(error for error in unread if isinstance(error, AttestationError))]
+        if self.refused:  # that a server gave no answer, or has none, is no news then
+            others = [error for error in unread if isinstance(error, AttestationError)]
+            errors = [*self.refused, *(error for error in others if error.code != _NONE)]
             return self._failed("no attestation of it verifies: " if errors[1:] else "", errors)
         refusal = next((error for error in unread if isinstance(error, CredentialError)), None)
         if refusal is not None:
             return refusal
-        if all(source.is_last_resort for source, _ in self._unread):
+        if all(source.is_last_resort or error.code == _NONE for source, error in self._unread):
             return self._none(unread)
         return self._failed("no attestation of it can be read: ", unread)
 
@@ -140,7 +142,7 @@ class _Search:
         return AttestationError(
             f"{self._filename}: there is no attestation{where}{reasons}",
             hint=next((error.hint for error in unread if error.hint), "Ask its publisher to attest what is published."),
-            code="no-attestation",
+            code=_NONE,
         )
 
     def _failed(self, what: str, errors: Sequence[KeelbackError]) -> AttestationError:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from keelback.archive.source import reason
-from keelback.errors import AttestationError, TransportError, UsageError
+from keelback.errors import AttestationError, KeelbackError, TransportError, UsageError
 from keelback.findings import printable
 from keelback.hosts import host_of
+from keelback.provenance.faults import fault_in, words_of
 from keelback.secret import redact
 from keelback.transport import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sigstore.models import ClientTrustConfig
     from sigstore.verify import Verifier
 
 VARIABLE: Final = "KEELBACK_TRUST_CONFIG"
 _LARGEST: Final = 4 << 20
+_SECONDS: Final = 30.0
+"""How long it may take to bring the public keys up to date: a dozen small files."""
 
 
 def require_sigstore() -> None:
@@ -49,21 +54,28 @@ class Trust:
     Args:
         config: a file with a Sigstore ``ClientTrustConfig``; ``None`` for the public deployment, whose keys are brought
             up to date once a run, over TUF.
-        offline: whether the public keys are taken as they were the last time, or came with ``sigstore``.
+        offline: whether the public keys are taken as they were the last time, or came with ``sigstore``; ``None``: they
+            are not, and the user cannot choose.
     """
 
-    def __init__(self, config: Path | None = None, *, offline: bool = False) -> None:
+    def __init__(self, config: Path | None = None, *, offline: bool | None = None) -> None:
         self._config = config
         self._offline = offline
         self._lock = threading.Lock()
         self._loaded: ClientTrustConfig | None = None
+        self._failure: KeelbackError | None = None
         self._verifier: Verifier | None = None
 
     @classmethod
-    def from_options(cls, file: str | None, environ: Mapping[str, str], *, offline: bool = False) -> Trust:
+    def from_options(cls, file: str | None, environ: Mapping[str, str], *, offline: bool | None = None) -> Trust:
         """What ``--trust-config`` says, else the variable ``KEELBACK_TRUST_CONFIG``, else the public deployment."""
         chosen = file or environ.get(VARIABLE)
         return cls(Path(chosen) if chosen else None, offline=offline)
+
+    @property
+    def file(self) -> str | None:
+        """The file that describes the deployment; ``None``: it is the public one."""
+        return None if self._config is None else str(self._config)
 
     def check(self) -> None:
         """See that the file, where there is one, can be used; the public deployment is asked for nothing yet.
@@ -84,9 +96,15 @@ class Trust:
             AttestationError: ``sigstore`` is not installed.
         """
         with self._lock:
+            if self._failure is not None:  # the others have waited for this one
+                raise self._failure
             if self._loaded is None:
                 require_sigstore()
-                self._loaded = _public(offline=self._offline) if self._config is None else _private(self._config)
+                try:
+                    self._loaded = _public(offline=self._offline) if self._config is None else _private(self._config)
+                except KeelbackError as error:
+                    self._failure = error
+                    raise
             return self._loaded
 
     def verifier(self) -> Verifier:
@@ -104,7 +122,7 @@ class Trust:
 
     def _useless(self, error: Exception) -> UsageError:
         return UsageError(
-            f"{self._name()} has no keys that attestations could be verified with: {_words(error)}",
+            f"{self._name()} has no keys that attestations could be verified with: {words_of(error)}",
             hint="Ask whoever runs that Sigstore deployment for its client trust configuration.",
         )
 
@@ -128,22 +146,48 @@ def check_address(url: str) -> None:
         )
 
 
-def _public(*, offline: bool) -> ClientTrustConfig:
+def _public(*, offline: bool | None) -> ClientTrustConfig:
     from sigstore.models import ClientTrustConfig  # noqa: PLC0415 - comes with the extra
 
     try:
-        return ClientTrustConfig.production(offline=offline)
+        if offline:
+            return ClientTrustConfig.production(offline=True)
+        return _in_time(ClientTrustConfig.production, _SECONDS)
     except Exception as error:  # noqa: BLE001 - sigstore, tuf, urllib3 and the file system each have errors of their own
         cause = error.__cause__ or error
         if offline:
             raise TransportError(
-                f"Sigstore's trust root cannot be read: {_words(cause)}",
+                f"Sigstore's trust root cannot be read: {words_of(cause)}",
                 hint="It is kept in your folders for data and caches, which have to be there and writable.",
             ) from None
         raise TransportError(
-            f"Sigstore's trust root cannot be brought up to date: {_words(cause)}",
-            hint="Check the network and its proxy; 'keelback verify --offline' makes do with the keys that are here.",
+            f"Sigstore's trust root cannot be brought up to date: {words_of(cause)}",
+            hint="Check the network and its proxy (HTTPS_PROXY)"
+            + ("." if offline is None else "; with --offline, the keys that are here have to do."),
         ) from None
+
+
+def _in_time(work: Callable[[], ClientTrustConfig], seconds: float) -> ClientTrustConfig:
+    """What *work* gives, in a thread that does not keep the process from ending.
+
+    Raises:
+        TimeoutError: it takes longer; its library gives each address that does not answer a time of its own.
+    """
+    result: Future[ClientTrustConfig] = Future()
+
+    def carry_out() -> None:
+        try:
+            result.set_result(work())
+        except Exception as error:  # noqa: BLE001 - raised below, where somebody waits for it
+            result.set_exception(error)
+
+    Thread(target=carry_out, name="trust-root", daemon=True).start()
+    try:
+        return result.result(seconds)
+    except TimeoutError:
+        if result.done():
+            raise
+        raise TimeoutError(f"that took longer than {seconds:g} seconds") from None
 
 
 def _private(file: Path) -> ClientTrustConfig:
@@ -161,30 +205,7 @@ def _private(file: Path) -> ClientTrustConfig:
         _ = config.trusted_root, config.signing_config
     except Exception as error:  # noqa: BLE001 - sigstore, pydantic and cryptography each have errors of their own
         raise UsageError(
-            f"{printable(str(file))} is no trust configuration of Sigstore: {_what_is_wrong(error)}",
+            f"{printable(str(file))} is no trust configuration of Sigstore: {fault_in(error) or words_of(error)}",
             hint="Give the JSON of a ClientTrustConfig, with mediaType, trustedRoot and signingConfig.",
         ) from None
     return config
-
-
-def _what_is_wrong(error: Exception) -> str:
-    """The first member of a trust configuration with which *error* finds fault, and which fault."""
-    details = getattr(error, "errors", None)
-    if not callable(details):  # it is not of pydantic, which reads the file for sigstore
-        return _words(error)
-    first = details()[0]
-    member = printable(".".join(map(str, first["loc"])), 200)
-    match first["type"]:
-        case "json_invalid":
-            return "it is not JSON"
-        case "missing":
-            return f"{member} is missing"
-        case "extra_forbidden":
-            return f"{member} has no place in it"
-    return f"{member or 'it'} is not what it has to be: {_words(first['msg'])}"
-
-
-def _words(error: BaseException | str) -> str:
-    """What *error* says, in one short line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keelback.archive.findings import quoted
 from keelback.errors import AttestationError
-from keelback.provenance.bundle import check_form
+from keelback.provenance.bundle import check_form, unreadable
 from keelback.provenance.certificate import Signer
+from keelback.provenance.faults import fault_in, words_of
 from keelback.provenance.statement import PAYLOAD_TYPE, Statement
 from keelback.secret import redact
 
@@ -78,10 +79,12 @@ class Verified:
     Attributes:
         statement: what it says.
         signer: who says it.
+        trust: the file with the keys by which it holds; ``None``: those of the public Sigstore.
     """
 
     statement: Statement
     signer: Signer
+    trust: str | None = None
 
     @property
     def identity(self) -> str:
@@ -164,7 +167,8 @@ def open_bundle(bundle: bytes, *, filename: str, trust: Trust) -> Verified:
         payload_type, payload = verifier.verify_dsse(parsed, _Anybody())
         certificate = parsed.signing_certificate
     except Exception as error:  # noqa: BLE001 - the bundle may be anything, and so may be what breaks over it
-        raise _explained(error, filename) from None
+        fault = _fault(error)
+        raise (_explained(error, filename) if fault is None else unreadable(filename, fault)) from None
     if payload_type != PAYLOAD_TYPE:
         raise AttestationError(
             f"{filename}: what was signed is no statement: its type is {quoted(payload_type)}, not {PAYLOAD_TYPE}",
@@ -172,7 +176,7 @@ def open_bundle(bundle: bytes, *, filename: str, trust: Trust) -> Verified:
             code="attestation-statement",
         )
     try:
-        return Verified(Statement.parse(payload), Signer.of(certificate))
+        return Verified(Statement.parse(payload), Signer.of(certificate), trust.file)
     except AttestationError as error:
         raise AttestationError(f"{filename}: {error.message}", hint=error.hint, code=error.code) from None
 
@@ -182,6 +186,16 @@ class _Anybody:
 
     def verify(self, cert: Certificate) -> None:
         """Accept *cert*."""
+
+
+def _fault(error: Exception) -> str | None:
+    """What is missing or wrong in a bundle that ``sigstore`` did not even begin to verify; ``None``: that it did."""
+    from sigstore.models import InvalidBundle  # noqa: PLC0415 - comes with the extra
+
+    if not isinstance(error, InvalidBundle):
+        return None
+    words = words_of(error)
+    return fault_in(error.__context__) or (words if words.lower().startswith("expected ") else None)
 
 
 def _explained(error: Exception, filename: str) -> AttestationError:

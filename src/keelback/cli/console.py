@@ -144,6 +144,8 @@ class Console(Reporter):
             detail += f" in {outcome.seconds:.1f} s"
         if outcome.attempts > 1:
             detail += f", {outcome.attempts} attempts"
+        if outcome.attested_by is not None:
+            detail += ", attested"
         lines = [f"{status}  {self._would and '(dry run) '}{name}{detail}"]
         if outcome.error is not None and outcome.name:  # what is wrong with a file that has no name was said before
             lines.append(f"{'':{_WIDTH}}  {redact(outcome.error.message)}")

@@ -81,7 +81,7 @@ class TrustingSink(Sink):
         """A token, which is the whole body."""
         with self._lock:
             self._exchanges += 1
-            token = f"token-{self._exchanges}".encode()
+            token = f"minted-for-the-benchmark-{self._exchanges}".encode()
         return b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (len(token), token)
 
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -35,7 +36,7 @@ _TREE = "2605736670972794746"
 _SHA256_ECDSA = "PKIX_ECDSA_P256_SHA_256"
 
 
-class RekorServer(ScriptedServer):
+class RekorServer(ScriptedServer, ABC):
     """What both versions have in common.
 
     Args:
@@ -51,23 +52,23 @@ class RekorServer(ScriptedServer):
         self.entries = list(_BEFORE)
 
     @property
+    @abstractmethod
     def key_details(self) -> str:
         """How its key signs, in the words of sigstore_common.proto."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def public_key(self) -> bytes:
         """Its key, as a SubjectPublicKeyInfo."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def log_id(self) -> bytes:
         """What the log goes by; its first four bytes are in front of the signature of a checkpoint."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sign(self, data: bytes) -> bytes:
         """A signature with its key."""
-        raise NotImplementedError
 
     def refusal(self, status: int, message: str) -> Answer:
         """An error of this protocol."""

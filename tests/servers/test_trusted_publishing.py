@@ -15,7 +15,7 @@ import pytest
 import leaks
 from cli_runner import run_keelback
 from in_process import run_here
-from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, publish
+from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, UsageError, fetch, publish
 from keelback.secret import Secret, listening, redact
 from making import make_conda
 from servers.scripted import Fault, Trap, issuers
@@ -709,6 +709,13 @@ def test_a_key_cannot_be_combined_with_always(setting: Setting) -> None:
 
     assert (error.code, error.exit_status) == ("usage", ExitStatus.USAGE)
     assert error.message.endswith(" cannot be combined with --trusted-publishing always")
+    assert setting.nobody_was_told()
+
+
+def test_nor_can_it_be_where_something_is_fetched(setting: Setting) -> None:
+    """A key that is not used would be thought to have worked."""
+    with pytest.raises(UsageError, match="cannot be combined with --trusted-publishing always"):
+        fetch(setting.world.channel, "demo", api_key=leaks.new_secret("key"), trusted_publishing="always")
     assert setting.nobody_was_told()
 
 

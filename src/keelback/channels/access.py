@@ -83,14 +83,8 @@ def in_order(
     """The credential for *url*: the one that was *given*, or by *exchange*, or the one that is *stored*.
 
     Raises:
-        UsageError: a credential was given, and trusted publishing alone is to be used.
         CredentialError: there is none; where an exchange had failed before, the error says why that did.
     """
-    if session.trusted.insists and session.given:
-        raise UsageError(
-            f"{session.given.source} cannot be combined with {session.trusted.by_option}",
-            hint="Leave out one of them.",
-        )
     access = None if session.trusted.insists else given()
     if access is not None:
         return access

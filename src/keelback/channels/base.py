@@ -67,6 +67,9 @@ class Session:
         identities: gives the identities.
         exchanged: the tokens that were exchanged for them, by server: one each.
         audiences: the host that got identities for each audience.
+
+    Raises:
+        UsageError: a credential was given, and trusted publishing alone is to be used.
     """
 
     def __init__(
@@ -81,6 +84,10 @@ class Session:
         self.given = given or Given()
         self.environ = environ
         self.trusted = trusted or TrustedPublishing()
+        if self.trusted.insists and self.given:
+            raise UsageError(
+                f"{self.given.source} cannot be combined with {self.trusted.by_option}", hint="Leave out one of them."
+            )
         self.identities = IdentitySource(client, environ, self.trusted.id_token)
         self.exchanged: dict[str, ExchangedToken] = {}
         self.audiences: dict[str, str] = {}

@@ -106,6 +106,7 @@ class Outcome:
         error: why it failed, or why nothing is known.
         visible: with ``--verify``: whether the channel's index serves it; else ``None``.
         attested_by: whose attestation goes with it: the identity in its certificate; ``None`` where none was asked for.
+        source: where it was copied from; ``None`` where it was not copied.
     """
 
     file: Path
@@ -122,6 +123,7 @@ class Outcome:
     error: Problem | None = None
     visible: bool | None = None
     attested_by: str | None = None
+    source: str | None = None
 
     @classmethod
     def of(
@@ -184,6 +186,8 @@ class Outcome:
             document["visible"] = self.visible
         if self.attested_by is not None:
             document["attested_by"] = presentable(self.attested_by)
+        if self.source is not None:
+            document["source"] = redact(self.source)
         return document
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keelback.archive.source import BLOCK_SIZE, LazyDigest, Source
 
@@ -29,8 +29,11 @@ class PackageArchive:
         index: ``info/index.json`` as it is in the archive; do not change what it holds.
         about: ``info/about.json``, likewise; empty when the archive has none.
         findings: the warnings.
+        streams: whether its bytes come from elsewhere, so that :meth:`blocks` gives them from the first on, and each
+            time fetches them anew.
     """
 
+    streams: ClassVar[bool] = False
     path: Path
     extension: str
     name: str
@@ -80,11 +83,11 @@ class PackageArchive:
         """
         return self._md5.hexdigest()
 
-    def blocks(self, size: int = BLOCK_SIZE) -> Iterator[memoryview]:
-        """Its bytes for sending, exactly :attr:`size` of them, in blocks of *size* bytes.
+    def blocks(self, size: int = BLOCK_SIZE, start: int = 0, length: int | None = None) -> Iterator[memoryview]:
+        """Its bytes for sending, exactly :attr:`size` of them, in blocks of *size* bytes; or *length* from *start* on.
 
         Raises:
             keelback.errors.SourceChanged: the file is gone or no longer the one that was checked. That is found out
                 before the last block is handed out, so that no server receives the whole body of a changed file.
         """
-        return self._source.blocks(size)
+        return self._source.blocks(size, start, length)

@@ -64,8 +64,13 @@ class Source:
             raise Unreadable("empty-file", "is empty", hint="Build or download it again; the disk may have been full.")
         self.stamp = Stamp.of(status)
 
-    def blocks(self, size: int = BLOCK_SIZE) -> Iterator[memoryview]:
+    def blocks(self, size: int = BLOCK_SIZE, start: int = 0, length: int | None = None) -> Iterator[memoryview]:
         """The content in blocks of *size* bytes, each a view of memory of its own.
+
+        Args:
+            size: of a block; the last one may be smaller.
+            start: the first byte that is wanted.
+            length: how many bytes are wanted; by default all from *start* on.
 
         The file is compared with its stamp before the first block and once more before the last one is handed out:
         whoever sends the blocks never completes the body of a file that changed.
@@ -75,10 +80,13 @@ class Source:
         """
         if size < 1:
             raise ValueError("a block has at least one byte")
-        remaining = self.stamp.size
+        remaining = self.stamp.size - start if length is None else length
+        if not 0 <= start <= start + remaining <= self.stamp.size:
+            raise ValueError("there are no such bytes")
         try:
             self._require_unchanged()
             with self.path.open("rb", buffering=0) as file:
+                file.seek(start)
                 while remaining:
                     block = file.read(min(size, remaining))
                     remaining -= len(block)

@@ -270,6 +270,10 @@ class Client:
         logger.info("%s %s: %s; trying again in %.1f s", request.method, redact(request.url), problem, seconds)
         if request.retried is not None:
             request.retried(seconds, problem)
+        self.wait(seconds)
+
+    def wait(self, seconds: float) -> None:
+        """Wait before something is tried again; raises ``Interrupted`` once :meth:`stop` is called."""
         with self.turns.waiting():
             stopped = self._stopped.wait(seconds)
         if stopped:

@@ -31,10 +31,10 @@ AUDIENCES: Final = {"amazonaws.com": "sts.amazonaws.com", "amazonaws.com.cn": "s
 "Audience"). Any other service gets its own host, so that it can use the identity nowhere else, and least of all at AWS.
 """
 
-_SESSION_NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
+SESSION_NAMES: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
+"""What the name of a session can be."""
 _REGION: Final = re.compile(r"[a-z0-9-]{1,63}")
 _LARGEST_TOKEN_FILE: Final = 64 << 10
-_FROM_FILE: Final = f"the file in {TOKEN_FILE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Role:
         audience: for whom identities are made.
         session_name: under which name the service knows what is done with the keys.
         token_file: the file with the identity, where there is one; it is read anew each time.
+        named_by: what names that file, for messages.
     """
 
     arn: str
@@ -54,6 +55,7 @@ class Role:
     audience: str
     session_name: str = "keelback"
     token_file: Path | None = None
+    named_by: str = TOKEN_FILE
 
     @classmethod
     def named_in(cls, environ: Mapping[str, str]) -> Self | None:
@@ -67,7 +69,7 @@ class Role:
             return None
         endpoint = _endpoint(environ)
         session_name = environ.get(SESSION_NAME) or "keelback"
-        if not _SESSION_NAME.fullmatch(session_name):
+        if not SESSION_NAMES.fullmatch(session_name):
             raise UsageError(
                 f"{SESSION_NAME} is not a valid session name",
                 hint="Use 2 to 64 letters, digits and characters of '_+=,.@-'.",
@@ -82,7 +84,8 @@ class Role:
             IdentityError: there is none, or none for this audience.
         """
         if self.token_file is not None:
-            return IdToken.parse(_read(self.token_file), audience=self.audience, source=_FROM_FILE)
+            source = f"the file in {self.named_by}"
+            return IdToken.parse(_read(self.token_file, source), audience=self.audience, source=source)
         identity = offered(self.audience)
         if identity is None:
             raise IdentityError(
@@ -100,7 +103,7 @@ def _endpoint(environ: Mapping[str, str]) -> str:
     ignored = environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").strip().lower() == "true"
     for name in () if ignored else ENDPOINTS:
         if environ.get(name):
-            return _checked_endpoint(environ[name].strip(), name)
+            return checked_endpoint(environ[name].strip(), name)
     region = next((environ[name].strip() for name in REGIONS if environ.get(name)), "")
     if not region:
         return "https://sts.amazonaws.com"
@@ -109,7 +112,12 @@ def _endpoint(environ: Mapping[str, str]) -> str:
     return f"https://sts.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
 
 
-def _checked_endpoint(url: str, name: str) -> str:
+def checked_endpoint(url: str, name: str) -> str:
+    """*url*, which *name* says is a security token service's, without a slash at its end.
+
+    Raises:
+        UsageError: it is not the URL of a server, or has more in it than that.
+    """
     try:
         parts = urlsplit(url)
         is_server = parts.scheme in ("https", "http") and bool(host_of(url)) and "\\" not in url
@@ -121,12 +129,12 @@ def _checked_endpoint(url: str, name: str) -> str:
     return url.rstrip("/")
 
 
-def _read(path: Path) -> Secret:
+def _read(path: Path, source: str) -> Secret:
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_TOKEN_FILE + 1)
     except OSError as error:
         raise IdentityError(
-            f"{_FROM_FILE} cannot be read: {path}: {error.strerror}", hint="Name a file that is there, or unset it."
+            f"{source} cannot be read: {path}: {error.strerror}", hint="Name a file that is there, or none."
         ) from None
-    return Secret(content.decode(errors="replace").strip(), _FROM_FILE)
+    return Secret(content.decode(errors="replace").strip(), source)

@@ -14,10 +14,11 @@ import msgspec
 import zstandard
 
 from keelback.errors import ChannelError
+from keelback.indexed import package_name
 from keelback.secret import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from keelback.archive import PackageArchive
 
@@ -29,6 +30,17 @@ REPODATA_ZST: Final = "repodata.json.zst"
 SHARD_INDEX: Final = "repodata_shards.msgpack.zst"
 
 SHARDS_FOLDER: Final = "shards"
+
+OUTDATED: Final = (
+    "current_repodata.json",
+    "current_repodata.json.bz2",
+    "current_repodata.json.zst",
+    "repodata.json.bz2",
+    "repodata.jlap",
+    "repodata_from_packages.json.bz2",
+    "repodata_from_packages.json.zst",
+)
+"""What other indexers write beside the index; once it has changed, a reader that took one of them would miss files."""
 
 SHARD_INDEX_LIMIT: Final = 128 << 20
 """How many bytes a shard index may have without its compression: as many as conda reads of one."""
@@ -77,11 +89,21 @@ class Repodata:
     records: dict[str, Record] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def removed(self) -> list[str]:
+        """The names of files that were listed once, and are not to be any more."""
+        names: list[str] = self.others.get("removed", [])
+        return names
+
     def put(self, filename: str, record: Record) -> None:
         """Have *record* as that of *filename*, which is not among the removed ones any more."""
         self.records[filename] = record
-        if filename in self.others.get("removed", ()):
-            self.others["removed"] = [name for name in self.others["removed"] if name != filename]
+        self.relist([filename])
+
+    def relist(self, filenames: Collection[str]) -> None:
+        """Have *filenames* not among the removed ones any more."""
+        if not set(filenames).isdisjoint(self.removed):
+            self.others["removed"] = [name for name in self.removed if name not in filenames]
 
 
 def encode_repodata(subdir: str, repodata: Repodata) -> bytes:
@@ -101,36 +123,44 @@ def encode_repodata(subdir: str, repodata: Repodata) -> bytes:
         raise ChannelError(f"{REPODATA} cannot be written: {error}", code="bad-index") from error
 
 
-def check_repodata(content: bytes) -> None:
+def check_repodata(content: bytes, what: str = REPODATA) -> None:
     """See that keelback can add to this ``repodata.json``, without building what is in it.
+
+    Args:
+        content: the document.
+        what: what to call it in errors.
 
     Raises:
         ChannelError: it is malformed, has its files elsewhere (``info.base_url``, CEP 15), or records of a kind that
             keelback does not write yet (``v3``, CEP 48).
     """
-    document = decode_json(content, _Repodata)
+    document = decode_json(content, _Repodata, what)
     if document.info.base_url not in (None, "", ".", "./"):
         raise ChannelError(
-            f"{REPODATA} says that its files are at {redact(str(document.info.base_url))}",
+            f"{what} says that its files are at {redact(str(document.info.base_url))}",
             hint="Publish to where that is, or take base_url out of it.",
             code="bad-index",
         )
     if document.v3 or document.repodata_version > _LATEST_VERSION:
         raise ChannelError(
-            f"{REPODATA} has records of a kind that keelback does not write yet",
+            f"{what} has records of a kind that keelback does not write yet",
             hint="Publish with the tool that wrote it.",
             code="bad-index",
         )
 
 
-def decode_repodata(content: bytes) -> Repodata:
+def decode_repodata(content: bytes, what: str = REPODATA) -> Repodata:
     """All that a ``repodata.json`` says; an empty file says nothing (CEP 36).
+
+    Args:
+        content: the document.
+        what: what to call it in errors.
 
     Raises:
         ChannelError: as for :func:`check_repodata`.
     """
-    check_repodata(content)
-    others = decode_json(content, dict[str, Any])
+    check_repodata(content, what)
+    others = decode_json(content, dict[str, Any], what)
     records = others.pop("packages", {}) | others.pop("packages.conda", {})
     return Repodata(records, others)
 
@@ -140,10 +170,14 @@ def compress_repodata(content: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=_LEVEL).compress(content)
 
 
-def encode_shards(records: Mapping[str, Record]) -> dict[str, tuple[str, bytes]]:
+def encode_shards(records: Mapping[str, Record], removed: Iterable[str] = ()) -> dict[str, tuple[str, bytes]]:
     """The shard of each package name: ``{name: (hex sha256 of the shard, the shard)}`` (CEP 16, shard format).
 
     Clients look for names in lower case, whatever the record says.
+
+    Args:
+        records: all that the index has, by file name.
+        removed: the names of files that it does not list any more; told where there are others of the same package.
 
     Raises:
         ChannelError: a record cannot be written.
@@ -151,13 +185,15 @@ def encode_shards(records: Mapping[str, Record]) -> dict[str, tuple[str, bytes]]
     by_name: dict[str, dict[str, Record]] = {}
     for filename, record in records.items():
         by_name.setdefault(record["name"].lower(), {})[filename] = record
+    gone: dict[str, list[str]] = {}
+    for filename in sorted(removed):
+        gone.setdefault(package_name(filename).lower(), []).append(filename)
     compressor = zstandard.ZstdCompressor(level=_LEVEL)
     shards = {}
     for name, members in by_name.items():
         packages, conda = _by_format({filename: _binary(record) for filename, record in members.items()})
-        content = compressor.compress(
-            _pack({"packages": packages, "packages.conda": conda, "removed": []}, f"the shard of {name}")
-        )
+        document = {"packages": packages, "packages.conda": conda, "removed": gone.get(name, [])}
+        content = compressor.compress(_pack(document, f"the shard of {name}"))
         shards[name] = (hashlib.sha256(content).hexdigest(), content)
     return shards
 
@@ -239,18 +275,18 @@ def _pack(document: object, what: str) -> bytes:
         raise ChannelError(f"{what} cannot be written: {error}", code="bad-index") from error
 
 
-def decode_json(content: bytes | bytearray, kind: type[T]) -> T:
-    """A ``repodata.json``, or a part of one, as *kind*; ``ChannelError`` where it is malformed."""
+def decode_json(content: bytes | bytearray, kind: type[T], what: str = REPODATA) -> T:
+    """A ``repodata.json``, or a part of one, as *kind*; ``ChannelError``, which names *what*, where it is malformed."""
     try:
         return msgspec.json.decode(content or b"{}", type=kind)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise malformed(error) from error
+        raise malformed(error, what) from error
 
 
-def malformed(what: object) -> ChannelError:
-    """The error for a ``repodata.json`` with *what* in it."""
+def malformed(why: object, what: str = REPODATA) -> ChannelError:
+    """The error for *what*, a ``repodata.json``, with *why* in it."""
     hint = "Make it anew with the tool that wrote it, or move it away: it is then made from the files that are there."
-    return ChannelError(f"malformed {REPODATA}: {what}", hint=hint, code="bad-index")
+    return ChannelError(f"malformed {what}: {why}", hint=hint, code="bad-index")
 
 
 def decode_msgpack(content: bytearray | memoryview, kind: type[T], what: str) -> T:

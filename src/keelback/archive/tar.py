@@ -210,9 +210,8 @@ def _checksum_agrees(block: bytes) -> bool:
     if not digits or digits.strip(b"01234567"):
         return False
     rest = block[:148] + b" " * 8 + block[156:]
-    unsigned = sum(rest)
-    signed = unsigned - 256 * sum(byte > 127 for byte in rest)  # as some historic tars counted
-    return int(digits, 8) in (unsigned, signed)
+    wanted, unsigned = int(digits, 8), sum(rest)
+    return wanted == unsigned or wanted == unsigned - 256 * sum(byte > 127 for byte in rest)  # as historic tars counted
 
 
 def _text(field: bytes) -> str:

@@ -5,8 +5,9 @@ Any number of keelbacks may work in one folder at once, and each may be killed a
 - What a run copies goes into a room of its own, ``.keelback/RUN/``, which it holds locked. A room that nobody holds was
   left by a run that is dead, and is cleared away by the next one.
 - Names are given, and the index is written, under one lock for the channel.
-- The index of a subdir is made from what stands in its folder. So a file that was placed by a run which then died is
-  in the index that the next run writes.
+- The index of a subdir is made from what stands in its folder, and from its patches. So a file that was placed by a run
+  which then died is in the index that the next run writes. What was removed from the index stays removed, though its
+  file stands there, until it is published again.
 - Files that replace others get their names when the new index is on the disk and lacks only its own names, too. What
   remains is the time of these renames, in which a reader may find a new file where the index has the hash of the old
   one: no file system renames several files at once. The files concerned are named in ``.keelback/replacing.json`` until
@@ -18,9 +19,9 @@ Any number of keelbacks may work in one folder at once, and each may be killed a
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import logging
-import os
 import secrets
 import shutil
 import threading
@@ -31,23 +32,27 @@ from filelock import FileLock, Timeout
 
 from keelback.archive import SUBDIRS, inspect
 from keelback.archive.source import Stamp
-from keelback.channels.indexing import NewIndex, read_file, read_index
+from keelback.channels.indexable import change_of, deletable, patch_and_remove, require_found, restore
+from keelback.channels.indexing import NewIndex, read_file, read_index, read_sources
+from keelback.channels.scanning import archives_in, bring_up, merged
 from keelback.channels.sidecarfiles import SidecarFiles
-from keelback.durable import rename, sync_folder, write_synced
+from keelback.durable import remove, rename, sync_folder, write_synced
 from keelback.errors import ChannelError, KeelbackError
-from keelback.repodata import record_of, same_file
+from keelback.repodata import record_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Collection, Iterator, Mapping
 
     from keelback.archive import PackageArchive
-    from keelback.repodata import Record, Repodata
+    from keelback.channels.indexable import IndexChanges, SubdirChange
+    from keelback.channels.patches import Sources
+    from keelback.repodata import Record
 
 logger = logging.getLogger(__name__)
 
 _LOCK_SECONDS: Final = 600.0
 _POLL_SECONDS: Final = 0.01
-_ARCHIVES: Final = (".conda", ".tar.bz2")
 
 
 class Folder:
@@ -142,44 +147,92 @@ class Folder:
         """Put the replacing files into place, and the index of every subdir that changed."""
         with self._lock():
             unsure = self._read_journal()
-            indexes, renewed, changed = {}, {}, {}
-            for subdir in self.subdirs():
-                folder = self.root / subdir
-                repodata = self._repodata(subdir, unsure)
-                renewed[subdir] = self._sidecars(subdir).advertise(repodata, self._coming(subdir))
-                changed[subdir] = self._changed(subdir, repodata, unsure)
-                sync_folder(folder)  # once for all files that were placed: no index names one that may be lost
-                indexes[subdir] = NewIndex.prepare(folder, repodata, self._room)
-            if self._replacing:
-                self._write_journal({*unsure, *self._replacing})
-            for index in indexes.values():
-                index.remove_outdated()
-            for subdir, index in indexes.items():
-                self._replace(subdir, renewed[subdir])
-                index.publish()
-            for subdir, records in changed.items():
-                self._sidecars(subdir).sweep(records)
-            self._journal.unlink(missing_ok=True)
-            for index in indexes.values():
-                index.sweep()
+            self._write({subdir: self._sources(subdir, unsure) for subdir in self.subdirs()}, unsure)
+
+    def index(self, changes: IndexChanges) -> list[SubdirChange]:
+        """Bring the index up to the files that stand in the folder, with *changes*; see :class:`Indexable`.
+
+        Where nothing is to be written, nobody is kept from writing meanwhile, either.
+        """
+        if changes.dry_run:
+            return self._indexed(changes, self._read_journal())[0]
+        with self._lock():
+            unsure = self._read_journal()
+            result, sources = self._indexed(changes, unsure)
+            self._write(sources, unsure)
+            for change in result:
+                self._delete(change)
+            return result
+
+    def _indexed(self, changes: IndexChanges, unsure: Collection[str]) -> tuple[list[SubdirChange], dict[str, Sources]]:
+        """What changes in each subdir, and what the index of each is to be made from."""
+        wanted = {*(changes.subdirs or self.subdirs()), "noarch", *(path.partition("/")[0] for path in unsure)}
+        result, sources, found = [], {}, set[str]()
+        for subdir in sorted(wanted):
+            folder = self.root / subdir
+            before = read_index(folder)
+            of_subdir = read_sources(folder)
+            found |= restore(changes, subdir, of_subdir)
+            names = {path.partition("/")[2] for path in unsure if path.startswith(f"{subdir}/")}
+            findings = bring_up(of_subdir, folder, names, rebuild=changes.rebuild)
+            to_delete = [name for name in sorted(deletable(changes, subdir, of_subdir)) if (folder / name).exists()]
+            found |= patch_and_remove(changes, subdir, of_subdir)
+            sources[subdir] = of_subdir
+            result.append(change_of(subdir, before, of_subdir, deleted=to_delete, findings=findings))
+        require_found(changes, found)
+        return result, sources
+
+    def _write(self, sources: Mapping[str, Sources], unsure: Collection[str]) -> None:
+        """Put the replacing files into place, and the index that is made from *sources*."""
+        indexes, renewed, changed = {}, {}, {}
+        for subdir, of_subdir in sources.items():
+            folder = self.root / subdir
+            renewed[subdir] = self._sidecars(subdir).advertise(of_subdir.raw, self._coming(subdir))
+            changed[subdir] = self._changed(subdir, of_subdir.raw.records, unsure)
+            sync_folder(folder)  # once for all files that were placed: no index names one that may be lost
+            indexes[subdir] = NewIndex.prepare(folder, of_subdir, self._room)
+        if self._replacing:
+            self._write_journal({*unsure, *self._replacing})
+        for index in indexes.values():
+            index.remove_outdated()
+        for subdir, index in indexes.items():
+            self._replace(subdir, renewed[subdir])
+            index.publish()
+        for subdir, records in changed.items():
+            self._sidecars(subdir).sweep(records)
+        self._journal.unlink(missing_ok=True)
+        for index in indexes.values():
+            index.sweep()
+
+    def _delete(self, change: SubdirChange) -> None:
+        """Delete the files that *change* says, which no index names any more, and their attestations with them."""
+        folder = self.root / change.subdir
+        for filename in change.deleted:
+            remove(folder / filename)
+            for attestations in list(folder.glob(f"{glob.escape(filename)}.sigs*")):
+                remove(attestations)
 
     # --- what the index is to say -----------------------------------------------------------------------------------
 
-    def _repodata(self, subdir: str, unsure: Collection[str]) -> Repodata:
-        """The index of *subdir* as it has to be: the one that is there, and everything that stands in the folder."""
-        repodata = read_index(self.root / subdir)
-        for entry in _archives(self.root / subdir):
+    def _sources(self, subdir: str, unsure: Collection[str]) -> Sources:
+        """What the index of *subdir* has to be made from: as it was, and everything that stands in the folder."""
+        sources = read_sources(self.root / subdir)
+        raw = sources.raw
+        for entry in archives_in(self.root / subdir):
             relative_path = f"{subdir}/{entry.name}"
-            if relative_path not in self._replacing:
-                record = self._record(
-                    entry, relative_path, repodata.records.get(entry.name), sure=relative_path not in unsure
-                )
-                if record is not None:
-                    repodata.put(entry.name, record)
+            before = raw.records.get(entry.name)
+            published = relative_path in self._standing
+            if relative_path in self._replacing or (before is None and not published and entry.name in raw.removed):
+                continue
+            record = self._record(entry, relative_path, before, sure=relative_path not in unsure)
+            if record is not None and published:
+                sources.put(entry.name, record)
+            elif record is not None:
+                raw.records[entry.name] = record
         for archive, _ in self._replacing.values():
             if archive.subdir == subdir:
-                repodata.put(archive.filename, _merged(repodata.records.get(archive.filename), record_of(archive)))
-        return repodata
+                sources.put(archive.filename, merged(raw.records.get(archive.filename), record_of(archive)))
+        return sources
 
     def _record(
         self, entry: os.DirEntry[str], relative_path: str, before: Record | None, *, sure: bool
@@ -189,12 +242,12 @@ class Folder:
         if relative_path in self._standing:
             archive, stamp = self._standing[relative_path]
             if Stamp.of(path.stat()) == stamp:
-                return _merged(before, record_of(archive))
+                return merged(before, record_of(archive))
             sure = False  # another run has replaced it meanwhile
         if before is not None and sure and before.get("size") in (None, entry.stat().st_size):
             return before
         try:
-            return _merged(before, record_of(inspect(path, subdir=path.parent.name)))
+            return merged(before, record_of(inspect(path, subdir=path.parent.name)))
         except KeelbackError as error:
             logger.warning("the index says nothing new of it: %s", error)
             return before
@@ -209,11 +262,11 @@ class Folder:
             if archive.subdir == subdir
         }
 
-    def _changed(self, subdir: str, repodata: Repodata, unsure: Collection[str]) -> dict[str, Record]:
+    def _changed(self, subdir: str, records: Mapping[str, Record], unsure: Collection[str]) -> dict[str, Record]:
         """The records of the files in *subdir* that may have other bytes than they had in an earlier index."""
         paths = (path.rpartition("/") for path in (*unsure, *self._replacing, *self._standing))
         names = {name for folder, _, name in paths if folder == subdir}
-        return {name: repodata.records[name] for name in names if name in repodata.records}
+        return {name: records[name] for name in names if name in records}
 
     def _replace(self, subdir: str, attestations: Mapping[str, bytes | None]) -> None:
         """Put the replacing files of *subdir* into place, each after its *attestations*."""
@@ -270,15 +323,3 @@ class Folder:
             except Timeout:
                 continue
             lock.unlink(missing_ok=True)
-
-
-def _archives(folder: Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(_ARCHIVES) and not entry.name.startswith(".") and entry.is_file():
-                yield entry
-
-
-def _merged(before: Record | None, now: Record) -> Record:
-    """The record *before*, which may have been patched, where it is still of the same bytes; else the one of *now*."""
-    return before if before is not None and same_file(before, now) else now

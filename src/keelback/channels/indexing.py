@@ -3,6 +3,7 @@
 New shards come first: they are named by their content, so nobody sees them until an index names them. Then everything
 else is written under other names, and only renamed at the end (:meth:`NewIndex.publish`). Each file of the index is
 compared with what it has to be, so the next run finishes what was cut short, whichever of the renames were done.
+What a patched index was made from (:mod:`keelback.channels.patches`) is renamed before it.
 
 A reader who holds the index of a moment ago still asks for the shards that it names. So a shard that no index names any
 more stays for :data:`GRACE_SECONDS`, counted from when the last index dropped it.
@@ -18,9 +19,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+from keelback.channels.patches import FROM_PACKAGES, INSTRUCTIONS, NOTHING, decode_instructions, sources_of
 from keelback.durable import remove, rename, sync_folder, write_synced
 from keelback.errors import ChannelError
 from keelback.repodata import (
+    OUTDATED,
     REPODATA,
     REPODATA_ZST,
     SHARD_INDEX,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
+    from keelback.channels.patches import Sources
     from keelback.repodata import Repodata
 
 GRACE_SECONDS: Final = 24 * 3600.0
@@ -47,17 +51,6 @@ GRACE_SECONDS: Final = 24 * 3600.0
 _SHARD: Final = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
 _WRITERS: Final = 8
 """How many shards are synced at once: a file system writes its journal once for all that wait for it."""
-_OUTDATED: Final = (
-    "current_repodata.json",
-    "current_repodata.json.bz2",
-    "current_repodata.json.zst",
-    "repodata.json.bz2",
-    "repodata.jlap",
-    "repodata_from_packages.json",
-    "repodata_from_packages.json.bz2",
-    "repodata_from_packages.json.zst",
-)
-"""What other indexers write beside the index; once it has changed, a reader that took one of them would miss files."""
 
 
 def check_index(folder: Path) -> None:
@@ -66,10 +59,13 @@ def check_index(folder: Path) -> None:
     Raises:
         ChannelError: it is malformed, or says what keelback cannot write again.
     """
-    content = read_file(folder / REPODATA)
-    if content is not None:
-        with _named(folder):
-            check_repodata(content)
+    contents = [read_file(folder / name) for name in (REPODATA, FROM_PACKAGES, INSTRUCTIONS)]
+    repodata, from_packages, instructions = contents
+    with _named(folder):
+        check_repodata(repodata or b"")
+        if instructions is not None:
+            decode_instructions(instructions, INSTRUCTIONS)
+            check_repodata(from_packages or b"", FROM_PACKAGES)
 
 
 def read_index(folder: Path) -> Repodata:
@@ -81,6 +77,13 @@ def read_index(folder: Path) -> Repodata:
     content = read_file(folder / REPODATA)
     with _named(folder):
         return decode_repodata(content or b"")
+
+
+def read_sources(folder: Path) -> Sources:
+    """What the index in *folder* was made from; raises as :func:`check_index`."""
+    contents = [read_file(folder / name) for name in (REPODATA, FROM_PACKAGES, INSTRUCTIONS)]
+    with _named(folder):
+        return sources_of(*contents)
 
 
 @contextlib.contextmanager
@@ -97,29 +100,39 @@ class NewIndex:
 
     Args:
         folder: the subdir's.
-        waiting: the new files, by the name that each will get.
+        waiting: the new files, by the name that each will get, in this order.
         shards: the hashes of all shards that the index names.
+        obsolete: the names of files that are of no use once the index is in force.
     """
 
-    def __init__(self, folder: Path, waiting: Mapping[str, Path], shards: Collection[str]) -> None:
+    def __init__(
+        self, folder: Path, waiting: Mapping[str, Path], shards: Collection[str], obsolete: Collection[str]
+    ) -> None:
         self._folder = folder
         self._waiting = waiting
         self._shards = frozenset(shards)
+        self._obsolete = obsolete
 
     @classmethod
-    def prepare(cls, folder: Path, repodata: Repodata, room: Path) -> NewIndex:
+    def prepare(cls, folder: Path, sources: Sources, room: Path) -> NewIndex:
         """Write what differs from the index that stands in *folder*.
 
         Args:
             folder: the subdir's.
-            repodata: what the index is to say.
+            sources: what the index is made from.
             room: a folder on the same file system; nobody minds what a run that dies leaves there.
         """
-        shards = encode_shards(repodata.records)
+        repodata = sources.index()
+        shards = encode_shards(repodata.records, repodata.removed)
         hashes = {name: digest for name, (digest, _) in shards.items()}
         plain = encode_repodata(folder.name, repodata)
         shard_index = encode_shard_index(folder.name, hashes)
-        contents = {}
+        beside = sources.files(folder.name)
+        contents = {
+            name: content for name, content in beside.items() if content not in (None, read_file(folder / name))
+        }
+        if beside[INSTRUCTIONS] is None and read_file(folder / INSTRUCTIONS) not in (None, NOTHING):
+            contents[INSTRUCTIONS] = NOTHING
         before = read_file(folder / SHARD_INDEX)
         if before != shard_index:
             contents[SHARD_INDEX] = shard_index
@@ -132,12 +145,12 @@ class NewIndex:
         waiting = {name: room / secrets.token_hex(8) for name in contents}
         for name, file in waiting.items():
             write_synced(file, contents[name])
-        return cls(folder, waiting, hashes.values())
+        return cls(folder, waiting, hashes.values(), [name for name, content in beside.items() if content is None])
 
     def remove_outdated(self) -> None:
         """Remove what other indexers wrote; before :meth:`publish`, so that a run which dies leaves it to the next."""
         if self._waiting:
-            for name in _OUTDATED:
+            for name in OUTDATED:
                 remove(self._folder / name)
 
     def publish(self) -> None:
@@ -145,6 +158,9 @@ class NewIndex:
         for name, file in self._waiting.items():
             rename(file, self._folder / name)
         sync_folder(self._folder)
+        if self._waiting:
+            for name in self._obsolete:
+                remove(self._folder / name)
 
     def sweep(self) -> None:
         """Remove the shards that no reader can need any more."""

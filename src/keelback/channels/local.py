@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keelback.archive import PackageArchive
+    from keelback.channels.indexable import IndexChanges, SubdirChange
     from keelback.channels.target import Target
 
 _BLOCK: Final = 1 << 20
@@ -48,6 +49,7 @@ class LocalChannel(Channel):
 
     kind: ClassVar[str] = "local"
     takes_credential: ClassVar[bool] = False
+    is_named_with_host: ClassVar[bool] = False
     indexes_itself: ClassVar[bool] = True
     needs_md5: ClassVar[bool] = True
     takes_attestations: ClassVar[bool] = True
@@ -131,6 +133,30 @@ class LocalChannel(Channel):
         """Replace what is to be replaced, and write the index, once."""
         with self._explained():
             self._folder.finish()
+
+    def index(self, changes: IndexChanges, session: Session) -> list[SubdirChange]:  # noqa: ARG002 - as in :meth:`open`
+        """See :class:`~keelback.channels.indexable.Indexable`; a folder with subdirs in it becomes a channel.
+
+        Raises:
+            UsageError: there is no such folder, or none with subdirs in it.
+        """
+        root = self._folder.root
+        with self._explained():
+            if not root.is_dir():
+                raise UsageError(f"there is no folder {root}", hint="Name the folder of a channel.")
+            if not is_channel(root) and not self._folder.subdirs() and any(root.iterdir()):
+                raise UsageError(
+                    f"{root} is a folder, but not a channel: it has no subdir, such as noarch or linux-64",
+                    hint="Name the folder that holds the subdirs, or an empty one.",
+                )
+            if changes.dry_run:
+                return self._folder.index(changes)
+            _require_writable(root)
+            try:
+                self._folder.prepare(changes.subdirs)
+                return self._folder.index(changes)
+            finally:
+                self._folder.close()
 
     def close(self) -> None:
         """See :class:`Channel`."""

@@ -17,11 +17,13 @@ def is_about(content: bytes, sha256: str) -> bool:
 def with_bundle(content: bytes | None, bundle: bytes | None, sha256: str) -> bytes | None:
     """The sidecar for an archive with the hash *sha256*: what *content* has for it, and *bundle* after that.
 
+    A *bundle* may be a whole sidecar, as a copied archive brings one: then what is in it comes after that.
+
     Bundles that are there stay byte for byte, and in their order (CEP 50, response format).
 
     Args:
         content: the sidecar that is there, which may be of other bytes, or malformed; ``None`` for none.
-        bundle: one more, JSON; left out where an equal one is there.
+        bundle: one more, JSON, or a JSON list of more; what is there is left out.
         sha256: hex.
 
     Returns:
@@ -31,16 +33,24 @@ def with_bundle(content: bytes | None, bundle: bytes | None, sha256: str) -> byt
         AttestationError: code ``too-many-attestations``: readers would not take what came of it.
     """
     before = [] if content is None else _bundles_about(content, sha256)
-    if bundle is None or _value(bundle) in map(_value, before):
+    known = [_value(each) for each in before]
+    more = [each for each in _bundles_in(bundle) if _value(each) not in known]
+    if not more:
         return content if before else None
-    found = sidecar_of([*before, bundle])
-    if len(before) == MOST or len(found) > LARGEST_SIDECAR:
+    found = sidecar_of([*before, *more])
+    if len(before) + len(more) > MOST or len(found) > LARGEST_SIDECAR:
         raise AttestationError(
             f"there is no room for another attestation of these bytes: there are {len(before)}",
             hint="Publish it without one; those that are there can be verified.",
             code="too-many-attestations",
         )
     return found
+
+
+def _bundles_in(bundle: bytes | None) -> list[bytes]:
+    if bundle is None:
+        return []
+    return sidecar_bundles(bundle, "the attestations") if bundle.lstrip().startswith(b"[") else [bundle]
 
 
 def _bundles_about(content: bytes, sha256: str) -> list[bytes]:

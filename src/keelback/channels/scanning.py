@@ -1,0 +1,107 @@
+"""The records of a subdir's folder, brought up to the archives that stand in it."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from keelback.archive import inspect
+from keelback.errors import ArchiveError, KeelbackError
+from keelback.findings import Finding, Severity
+from keelback.repodata import REPODATA, record_of, same_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from keelback.channels.patches import Sources
+    from keelback.repodata import Record
+
+_ARCHIVES: Final = (".conda", ".tar.bz2")
+
+
+def archives_in(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """The archives that stand in *folder*; none where there is no such folder."""
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            if entry.name.endswith(_ARCHIVES) and not entry.name.startswith(".") and entry.is_file():
+                yield entry
+
+
+def bring_up(sources: Sources, folder: Path, unsure: Collection[str], *, rebuild: bool) -> list[Finding]:
+    """Have *sources* say what the archives in *folder* say, and nothing of those that are not there.
+
+    An archive is read where there is no record of it, where its record is of another size, or where it is newer than
+    the index. What another tool has removed from its index stays removed.
+
+    Args:
+        sources: of the index in *folder*; changed.
+        folder: the subdir's.
+        unsure: the names of files of which the records may be of other bytes.
+        rebuild: whether all archives are read, and their records taken as they are, whoever has changed them.
+
+    Returns:
+        What is wrong with the archives that cannot be listed.
+    """
+    raw = sources.raw
+    made = _modified(folder / REPODATA)
+    standing = {entry.name: entry for entry in archives_in(folder)}
+    stale = [
+        entry
+        for name, entry in standing.items()
+        if (name in raw.records or name not in raw.removed)
+        and (rebuild or name in unsure or not _is_of(raw.records.get(name), entry, made))
+    ]
+    findings = []
+    for entry, read in zip(stale, _read_all([Path(entry.path) for entry in stale]), strict=True):
+        if isinstance(read, Finding):
+            findings.append(read)
+            del standing[entry.name]
+        else:
+            raw.records[entry.name] = read if rebuild else merged(raw.records.get(entry.name), read)
+    for name in raw.records.keys() - standing.keys() - sources.instructions.remove:
+        del raw.records[name]
+    return findings
+
+
+def merged(before: Record | None, now: Record) -> Record:
+    """The record *before*, which may have been patched, where it is still of the same bytes; else the one of *now*."""
+    return before if before is not None and same_file(before, now) else now
+
+
+def _is_of(record: Record | None, entry: os.DirEntry[str], made: int) -> bool:
+    """Whether *record*, from an index that was *made* then, can be believed to be that of the file *entry*."""
+    if record is None:
+        return False
+    status = entry.stat()
+    return record.get("size") in (None, status.st_size) and status.st_mtime_ns <= made
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _read_all(paths: Sequence[Path]) -> list[Record | Finding]:
+    """The record of each of *paths*, or what is wrong with it; Ctrl-C waits only for those under way."""
+    pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="index")
+    try:
+        return list(pool.map(_read, paths))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(path: Path) -> Record | Finding:
+    try:
+        return record_of(inspect(path, subdir=path.parent.name))
+    except ArchiveError as error:
+        return error.findings[0]
+    except KeelbackError as error:
+        return Finding(Severity.ERROR, error.code, path, "", error.message, error.hint)

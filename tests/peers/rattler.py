@@ -22,7 +22,13 @@ class RattlerError(Exception):
 
 
 def records(
-    channel: str, folder: Path, *, subdirs: Sequence[str] = ("noarch",), sharded: bool = True, auth: Path | None = None
+    channel: str,
+    folder: Path,
+    *,
+    subdirs: Sequence[str] = ("noarch",),
+    sharded: bool = True,
+    auth: Path | None = None,
+    **more: Any,
 ) -> dict[str, Record]:
     """Everything that py-rattler finds in *channel*, by ``SUBDIR/FILE``.
 
@@ -32,8 +38,9 @@ def records(
         subdirs: where to look.
         sharded: whether it may use the sharded index (CEP 16), or has to read ``repodata.json``.
         auth: what to give it as ``RATTLER_AUTH_FILE``.
+        more: ``s3``: from bucket to the endpoint, the region and the addressing style of its service.
     """
-    return _read(channel, folder, subdirs=subdirs, sharded=sharded, auth=auth, specs=None)
+    return _read(channel, folder, subdirs=subdirs, sharded=sharded, auth=auth, specs=None, **more)
 
 
 def install(
@@ -44,13 +51,14 @@ def install(
     subdirs: Sequence[str] = ("noarch",),
     sharded: bool = True,
     auth: Path | None = None,
+    **more: Any,
 ) -> tuple[Path, dict[str, Record]]:
     """Solve *spec* on *channel* and install it.
 
     Returns:
         The prefix it was installed into, and the records that were chosen, by ``SUBDIR/FILE``.
     """
-    chosen = _read(channel, folder, subdirs=subdirs, sharded=sharded, auth=auth, specs=[spec])
+    chosen = _read(channel, folder, subdirs=subdirs, sharded=sharded, auth=auth, specs=[spec], **more)
     return folder / "prefix", chosen
 
 

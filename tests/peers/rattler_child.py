@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import rattler
 import rattler.index
+from rattler.networking.middleware import AuthenticationMiddleware, S3Config, S3Middleware
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +50,14 @@ def by_path(records: Iterable[rattler.RepoDataRecord]) -> dict[str, dict[str, An
     return {f"{record.subdir}/{record.file_name}": told(record) for record in records}
 
 
+def client(question: dict[str, Any]) -> rattler.Client:
+    """The client with the stored credentials; for buckets, with where they are."""
+    if "s3" not in question:
+        return rattler.Client.authenticated_client()
+    buckets = {bucket: S3Config(*place) for bucket, place in question["s3"].items()}
+    return rattler.Client([AuthenticationMiddleware(), S3Middleware(buckets)])
+
+
 async def answer(question: dict[str, Any]) -> dict[str, Any]:
     """The records of a channel or, where specs are given, those that were chosen and installed; or an index made."""
     if "index" in question:
@@ -57,7 +66,7 @@ async def answer(question: dict[str, Any]) -> dict[str, Any]:
     gateway = rattler.Gateway(
         cache_dir=question["cache"],
         default_config=rattler.SourceConfig(sharded_enabled=question["sharded"]),
-        client=rattler.Client.authenticated_client(),
+        client=client(question),
     )
     channel, subdirs = question["channel"], question["subdirs"]
     if question["specs"] is None:
@@ -70,7 +79,7 @@ async def answer(question: dict[str, Any]) -> dict[str, Any]:
         question["prefix"],
         cache_dir=question["cache"],
         show_progress=False,
-        client=rattler.Client.authenticated_client(),
+        client=client(question),
     )
     return {"records": by_path(chosen)}
 

@@ -1,4 +1,4 @@
-"""A real SeaweedFS with its S3 interface and its security token service, and boto3 as a client of it.
+"""A real SeaweedFS with its S3 interface, and its security token service or keys of its own; boto3 as a client of it.
 
 Both come out of the environment that ``scripts/peers.py`` makes in ``.peers/seaweedfs``.
 """
@@ -15,6 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import leaks
 from peers.process import listening
 
 if TYPE_CHECKING:
@@ -75,16 +76,37 @@ class SeaweedFS:
 
 @contextlib.contextmanager
 def serving(folder: Path, *, issuer: str, audience: str) -> Iterator[SeaweedFS]:
-    """Run the server out of *folder*, which is made, until the block ends.
+    """Run the server with its security token service out of *folder*, which is made, until the block ends.
 
     Args:
         folder: where its files go.
         issuer: whose identities it takes; its keys are fetched from there.
         audience: for whom they have to be made.
     """
+    with _running(folder, "s3.iam.config", _iam(issuer, audience)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving_keys(folder: Path, *, admin: tuple[str, str], reader: tuple[str, str]) -> Iterator[SeaweedFS]:
+    """Run the server out of *folder*, which is made, until the block ends.
+
+    Args:
+        folder: where its files go.
+        admin: access key id and secret of who may do everything.
+        reader: those of who may only read and list.
+    """
+    with _running(folder, "s3.config", _identities(admin, reader)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _running(folder: Path, option: str, content: dict[str, object]) -> Iterator[SeaweedFS]:
+    """Run the server with *content* in the file that *option* names."""
     (folder / "data").mkdir(parents=True)
-    config = folder / "iam.json"
-    config.write_text(json.dumps(_iam(issuer, audience)), encoding="utf-8")
+    config = folder / "config.json"
+    config.write_text(json.dumps(content), encoding="utf-8")
+    leaks.holds_secrets(config)
     env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     ports: list[int] = []
 
@@ -98,6 +120,7 @@ def serving(folder: Path, *, issuer: str, audience: str) -> Iterator[SeaweedFS]:
             "ip.bind": "127.0.0.1",
             "master.telemetry": "false",
             "master.volumeSizeLimitMB": 64,
+            "volume.max": 100,
             "volume.preStopSeconds": 0,
             "iam": "false",
             "filer": "true",
@@ -107,7 +130,7 @@ def serving(folder: Path, *, issuer: str, audience: str) -> Iterator[SeaweedFS]:
             "s3.port.lance": 0,
             "s3.localSocket": "s3.sock",
             "filer.localSocket": "filer.sock",
-            "s3.iam.config": config,
+            option: config,
             **listeners,
         }
         return [BIN / "weed", "-logtostderr", "server", *(f"-{name}={value}" for name, value in options.items())]
@@ -119,6 +142,16 @@ def serving(folder: Path, *, issuer: str, audience: str) -> Iterator[SeaweedFS]:
         for left in Path("/tmp").glob("seaweedfs-*-grpc-*.sock"):  # no option puts these elsewhere
             if left.stem.rpartition("-")[2] in map(str, ports):
                 left.unlink()
+
+
+def _identities(admin: tuple[str, str], reader: tuple[str, str]) -> dict[str, object]:
+    """Who has which keys (SeaweedFS wiki, "Amazon S3 API", "Authentication")."""
+    rights = {"admin": (admin, ["Admin", "Read", "List", "Tagging", "Write"]), "reader": (reader, ["Read", "List"])}
+    identities = [
+        {"name": name, "credentials": [{"accessKey": key_id, "secretKey": secret}], "actions": actions}
+        for name, ((key_id, secret), actions) in rights.items()
+    ]
+    return {"identities": identities}
 
 
 def _iam(issuer: str, audience: str) -> dict[str, object]:

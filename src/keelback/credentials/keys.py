@@ -59,6 +59,8 @@ def candidate_keys(url: str) -> list[str]:
         return [host, *_cut_back(url)]
     if scheme in SPECIAL_SCHEMES and is_address(host):
         return [host]
+    if scheme == "gs":  # rattler reads these with no stored credential at all
+        return [host, *_wildcards(host), *_cut_back(url)]
     return [host, *_wildcards(host)]
 
 
@@ -127,7 +129,7 @@ def _wildcards(host: str) -> Iterator[str]:
 
 
 def _cut_back(url: str) -> Iterator[str]:
-    """The whole ``s3`` URL as it is serialised, then without what follows its last slash, until none is left."""
+    """The whole URL of a bucket as it is serialised, then without what follows its last slash, until none is left."""
     scheme, rest = split_url(url)
     key, more = f"{scheme}:{quote(rest, safe=_KEPT_IN_URL)}", "/"
     while more:

@@ -1,0 +1,51 @@
+"""The header fields with which the objects of a channel are served, by what they are.
+
+An index may be asked for again after a short while; what never changes, never.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from keelback.channels.buckets.bucket import MD5, SHA256, Attributes
+from keelback.repodata import SHARDS_FOLDER
+
+if TYPE_CHECKING:
+    from keelback.archive import PackageArchive
+
+INDEX: Final = "public, max-age=300"
+"""What rattler_index gives an index: readers may take it for five minutes old."""
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+"""For what is named by its own content."""
+ARCHIVE: Final = "public, max-age=86400"
+"""An archive changes only where it is replaced with force: for a day, nobody need ask."""
+
+_TYPES: Final = {
+    ".json": "application/json",
+    ".zst": "application/zstd",
+    ".conda": "application/octet-stream",
+    ".bz2": "application/x-tar",
+}
+_OTHER: Final = "application/octet-stream"
+
+
+def index_attributes(key: str) -> Attributes:
+    """Of the part of an index, or of what accompanies an archive, under *key*.
+
+    ``.zst`` is what the content is, and not how it is encoded on its way: readers unpack it themselves.
+    """
+    subdir_and_name = key.split("/")
+    for_ever = SHARDS_FOLDER in subdir_and_name[:-1] or ".sigs." in subdir_and_name[-1]
+    suffix = f".{key.rpartition('.')[2]}"
+    is_json = ".sigs" in subdir_and_name[-1]
+    return Attributes("application/json" if is_json else _TYPES.get(suffix, _OTHER), FOR_EVER if for_ever else INDEX)
+
+
+def archive_attributes(archive: PackageArchive) -> Attributes:
+    """Of *archive*, with its hashes as metadata."""
+    return Attributes(
+        _TYPES.get(f".{archive.filename.rpartition('.')[2]}", _OTHER),
+        ARCHIVE,
+        f"attachment; filename={archive.filename}",
+        {SHA256: archive.sha256, MD5: archive.md5},
+    )

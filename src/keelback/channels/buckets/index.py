@@ -1,0 +1,220 @@
+"""The index of one subdir in a bucket, kept by any number of writers at once, each of which may die at any moment.
+
+``repodata.json`` is the one object that decides. A writer reads it, adds to what it says, and writes it on the
+condition that it has not changed; where it has, all is done again. So what one writer added, no other loses, be it
+keelback or rattler_index, which does the same.
+
+The other forms follow: the shards first, which are named by their content, then the objects that name them. Each is
+written on the condition that it is still what the writer saw *before* it last saw ``repodata.json`` unchanged. So an
+old form never replaces a newer one, and a writer is done when all forms say what ``repodata.json`` says. What a writer
+left that was killed on the way, the next one completes.
+
+Archives are there before an index names them, and an index no longer names what is deleted: whichever form a reader
+has, and however old, its archives are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from keelback.channels.buckets.attributes import index_attributes
+from keelback.channels.buckets.bucket import ABSENT, SHA256, Changed
+from keelback.channels.patches import FROM_PACKAGES, INSTRUCTIONS, encode_instructions, sources_of
+from keelback.errors import ChannelError
+from keelback.listing import REPODATA_LIMIT
+from keelback.repodata import (
+    OUTDATED,
+    REPODATA,
+    REPODATA_ZST,
+    SHARD_INDEX,
+    SHARD_INDEX_LIMIT,
+    SHARDS_FOLDER,
+    compress_repodata,
+    decode_shard_hashes,
+    encode_repodata,
+    encode_shard_index,
+    encode_shards,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from keelback.channels.buckets.bucket import Bucket, Condition
+    from keelback.channels.patches import Sources
+    from keelback.repodata import Repodata
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS: Final = 200
+"""How often an index is begun anew because others write it, too: hundreds of writers get their turn."""
+_LONGEST_PAUSE: Final = 5.0
+_AT_ONCE: Final = 16
+"""How many shards are written at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The content of an object, if there is one, and the condition that it is still that."""
+
+    content: bytes | None
+    condition: Condition
+
+
+class SubdirIndexWriter:
+    """Writes the index of *subdir* in *bucket*.
+
+    Args:
+        bucket: probed, so that it is known whether its service honours conditions.
+        subdir: ``linux-64``, ``noarch``.
+        wait: waits so many seconds, or raises ``Interrupted`` where the user wants the run to end.
+    """
+
+    def __init__(self, bucket: Bucket, subdir: str, wait: Callable[[float], None]) -> None:
+        self._bucket = bucket
+        self._subdir = subdir
+        self._wait = wait
+
+    def read(self) -> Sources:
+        """What the index is made from now; nothing where there is none.
+
+        Raises:
+            ChannelError: it is malformed, or says what keelback cannot write again.
+        """
+        return self._sources(self._read())
+
+    def shards(self) -> dict[str, str]:
+        """The hashes of the shards that the index has now, by package; worked out from ``repodata.json``."""
+        index = self.read().index()
+        return {name: digest for name, (digest, _) in encode_shards(index.records, index.removed).items()}
+
+    def update(self, change: Callable[[Sources], object]) -> None:
+        """Have *change* in the index, in all its forms.
+
+        Args:
+            change: changes what it is given, and does the same to the same; called again where others have written.
+
+        Raises:
+            ChannelError: the index is malformed; or others have written it again and again (code ``contended``).
+        """
+        self._remove_outdated()
+        for attempt in range(_ATTEMPTS):
+            before = self._read()
+            sources = self._sources(before)
+            change(sources)
+            if self._write(before, sources):
+                return
+            self._pause(attempt)
+        raise ChannelError(
+            f"the index of {self._bucket.url}/{self._subdir} was changed by others {_ATTEMPTS} times in a row",
+            hint="Run it again when they are done: only what is left will be done.",
+            code="contended",
+        )
+
+    def _read(self) -> dict[str, _Read]:
+        """What is there, ``repodata.json`` first: while that stays the same, so does what counts of the others."""
+        return {name: self._read_one(name) for name in (REPODATA, INSTRUCTIONS, FROM_PACKAGES)}
+
+    def _read_one(self, name: str) -> _Read:
+        found = self._bucket.read(self._key(name), limit=REPODATA_LIMIT)
+        return _Read(None, ABSENT) if found is None else _Read(found[0], found[1].version)
+
+    def _sources(self, read: Mapping[str, _Read]) -> Sources:
+        try:
+            return sources_of(*(read[name].content for name in (REPODATA, FROM_PACKAGES, INSTRUCTIONS)))
+        except ChannelError as error:
+            raise ChannelError(
+                f"{self._bucket.url}/{self._subdir}: {error}", hint=error.hint, code=error.code
+            ) from error
+
+    def _write(self, before: Mapping[str, _Read], sources: Sources) -> bool:
+        """Write what differs from *before*, ``repodata.json`` last; false where somebody else was faster."""
+        contents = {}
+        if sources.instructions or before[INSTRUCTIONS].content is not None:
+            contents[INSTRUCTIONS] = encode_instructions(sources.instructions)
+        if contents or before[FROM_PACKAGES].content is not None:
+            # both stay once they are there, if empty: nobody can take away an object on a condition
+            contents = {FROM_PACKAGES: encode_repodata(self._subdir, sources.raw), **contents}
+        index = sources.index()
+        contents[REPODATA] = encode_repodata(self._subdir, index)
+        version: Condition = None
+        for name, content in contents.items():
+            there = before[name]
+            same = content == there.content
+            version = there.condition if same else self._put(name, content, there.condition)
+            if version is None:
+                return False
+        return self._follow(index, contents[REPODATA], str(version))
+
+    def _remove_outdated(self) -> None:
+        """Remove what other indexers wrote beside the index; a reader that took it would miss what is added."""
+        for prefix in ("repodata", "current_repodata"):
+            for found in self._bucket.list(self._key(prefix), folder=True):
+                if found.key.rpartition("/")[2] in OUTDATED:
+                    self._bucket.delete(found.key)
+
+    # --- the forms that follow --------------------------------------------------------------------------------------
+
+    def _follow(self, repodata: Repodata, content: bytes, version: str) -> bool:
+        """Have the other forms say what ``repodata.json`` of that *version* says; false where it has changed."""
+        shards = encode_shards(repodata.records, repodata.removed)
+        shard_index = encode_shard_index(self._subdir, {name: digest for name, (digest, _) in shards.items()})
+        self._write_shards(dict(shards.values()))
+        forms = {SHARD_INDEX: shard_index, REPODATA_ZST: compress_repodata(content)}
+        return all(self._replace(name, form, version) for name, form in forms.items()) and self._is_master(version)
+
+    def _write_shards(self, shards: Mapping[str, bytes]) -> None:
+        """Write those of *shards*, from hash to content, that the index has not named so far."""
+        before = self._bucket.read(self._key(SHARD_INDEX), limit=SHARD_INDEX_LIMIT)
+        try:
+            named = set() if before is None else decode_shard_hashes(before[0])
+        except ChannelError:  # no reader got anything out of it, either
+            named = set()
+        missing = [digest for digest in shards if digest not in named]
+
+        def write(digest: str) -> None:
+            self._put(f"{SHARDS_FOLDER}/{digest}.msgpack.zst", shards[digest], None)
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="shards") as pool:
+            for _ in pool.map(write, missing):
+                pass
+
+    def _replace(self, name: str, content: bytes, master: str) -> bool:
+        """Have *content* as the form *name*; false where ``repodata.json`` is of another version than *master*."""
+        digest = hashlib.sha256(content).hexdigest()
+        while True:
+            found = self._bucket.stat(self._key(name))
+            if found is not None and found.sha256 == digest:
+                return True
+            if not self._is_master(master):  # asked after the form: see the beginning of this file
+                return False
+            if self._put(name, content, ABSENT if found is None else found.version) is not None:
+                return True
+
+    def _is_master(self, version: str) -> bool:
+        found = self._bucket.stat(self._key(REPODATA))
+        return found is not None and found.version == version
+
+    # --- objects ----------------------------------------------------------------------------------------------------
+
+    def _put(self, name: str, content: bytes, condition: Condition) -> str | None:
+        """Write the object *name*; its version, or ``None`` where *condition* does not hold."""
+        attributes = index_attributes(self._key(name))
+        attributes = replace(attributes, metadata={SHA256: hashlib.sha256(content).hexdigest()})
+        try:
+            return self._bucket.write(
+                self._key(name), content, attributes, condition if self._bucket.conditional else None
+            )
+        except Changed:
+            return None
+
+    def _key(self, name: str) -> str:
+        return f"{self._subdir}/{name}"
+
+    def _pause(self, attempt: int) -> None:
+        longest = min(0.05 * 2 ** min(attempt, 10), _LONGEST_PAUSE)
+        self._wait(random.uniform(0, longest))  # noqa: S311 - so that writers do not meet again, and no secret

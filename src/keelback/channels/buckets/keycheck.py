@@ -1,0 +1,115 @@
+"""What a bucket says to the credential that it is asked with, before anything is published with that."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from keelback.channels.base import Session
+from keelback.channels.buckets.channel import BucketChannel
+from keelback.channels.registry import KINDS, channel_class, target_of
+from keelback.channels.service import Identity, Site
+from keelback.errors import ChannelError, CredentialRefused, Forbidden, UsageError
+from keelback.secret import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from keelback.channels.buckets.bucket import Bucket
+    from keelback.credentials.kinds import Credential
+    from keelback.transport import Client
+
+
+class CheckedBucketChannel(BucketChannel):
+    """A channel in a bucket that can be asked about a credential, which is in no store yet."""
+
+    @classmethod
+    def named(cls, url: str) -> Self:
+        """The channel at *url*.
+
+        Raises:
+            UsageError: it is none of this kind.
+        """
+        channel = cls.from_target(target_of(url))
+        if channel is None:
+            raise UsageError(f"{redact(url)} is not in {cls.title}", hint=f"Write it like {cls.kind}://...")
+        return channel
+
+    @abstractmethod
+    def stored_for(self, session: Session) -> str:
+        """The URL for which a credential is looked up in the stores.
+
+        Raises:
+            UsageError: what the session says of the bucket is invalid.
+        """
+
+    @abstractmethod
+    def settings(self, session: Session) -> Mapping[str, str]:
+        """Where the bucket is, by all that the session says: ``endpoint``, and what else counts for its service.
+
+        Raises:
+            UsageError: something of that is invalid.
+            CredentialFileError: a file with settings cannot be read.
+        """
+
+    @abstractmethod
+    def opened_with(self, session: Session, credential: Credential) -> Bucket:
+        """The bucket, spoken to with *credential* and no other; raises as :meth:`bucket`."""
+
+    def ask(self, session: Session, credential: Credential) -> Identity:
+        """What the bucket says to *credential*; raises as :func:`check_keys` and :meth:`opened_with`."""
+        return check_keys(self.opened_with(session, credential))
+
+    @classmethod
+    def whoami(cls, client: Client, site: Site, credential: Credential, environ: Mapping[str, str]) -> Identity:
+        """Ask for the first of the bucket's objects, since no service says whose a credential is."""
+        return cls.named(site.text).ask(Session(client, list, environ=environ), credential)
+
+
+def bucket_channel(place: str) -> CheckedBucketChannel | None:
+    """The channel that *place*, a host or a URL, names in a bucket; ``None`` where it names something else.
+
+    Raises:
+        UsageError: it names a bucket, and no valid one.
+    """
+    kind = Site.of(place).kind
+    found = channel_class(kind) if kind in KINDS else None
+    return found.named(place) if found is not None and issubclass(found, CheckedBucketChannel) else None
+
+
+def check_keys(bucket: Bucket) -> Identity:
+    """Ask for the first of the bucket's objects: who may not list them is told so, and who is not known something else.
+
+    Args:
+        bucket: with the keys to ask about. What it lacks, or where it is, need not be right.
+
+    Returns:
+        ``valid`` where the objects are listed, not ``valid`` where the keys are refused; unknown where the service
+        knows the keys and does not let them list, where there is no such bucket, and where what is asked is no such
+        service.
+
+    Raises:
+        TransportError: no answer came.
+        CredentialError: the credential cannot be used, so that it was not sent.
+    """
+    try:
+        see_first(bucket)
+    except CredentialRefused as error:
+        return Identity(valid=False, said=error.message)
+    except Forbidden:
+        return Identity.unknown(
+            f"{bucket.url} does not let this credential list it; what it permits shows when it is used"
+        )
+    except ChannelError as error:
+        return Identity.unknown(error.message)
+    return Identity(valid=True)
+
+
+def see_first(bucket: Bucket) -> None:
+    """Ask for the first of the objects of *bucket*, whatever it is; there need not be any.
+
+    Raises:
+        KeelbackError: it cannot be seen. The error says why, and what to do.
+    """
+    next(iter(bucket.list()), None)

@@ -1,0 +1,106 @@
+"""Channels in S3 buckets, of Amazon and of everybody else who speaks its protocol: ``s3://BUCKET/CHANNEL``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from keelback.channels.buckets.keycheck import CheckedBucketChannel
+from keelback.credentials.kinds import S3Credentials
+from keelback.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keelback.channels.base import BucketOptions, Session
+    from keelback.channels.buckets.s3 import S3Bucket
+    from keelback.channels.target import Target
+    from keelback.credentials.kinds import Credential
+
+
+class S3Channel(CheckedBucketChannel):
+    """A channel in an S3 bucket.
+
+    Args:
+        name: the bucket's.
+        path: the names that lead to the channel in it.
+        endpoint: URL of the service, where the channel's own URL says it.
+    """
+
+    kind: ClassVar[str] = "s3"
+    title: ClassVar[str] = "an S3 bucket"
+    takes: ClassVar[tuple[type[Credential], ...]] = (S3Credentials,)
+    variables: ClassVar[tuple[str, ...]] = ("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_SESSION_TOKEN")
+    login_hint: ClassVar[str] = (
+        "Log in with: keelback auth login s3://BUCKET --s3-access-key-id KEY --s3-secret-access-key -; or set "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
+    )
+
+    def __init__(self, name: str, *path: str, endpoint: str | None = None) -> None:
+        super().__init__(name, *path)
+        self._endpoint = endpoint
+        if endpoint is not None:
+            scheme, _, host = endpoint.partition("://")
+            self.url = "/".join([f"s3+{scheme}://{host}", name, *path])
+
+    @classmethod
+    def from_target(cls, target: Target) -> S3Channel | None:
+        """``s3://BUCKET/CHANNEL``; ``s3+https://HOST/BUCKET/CHANNEL`` for a service of somebody else."""
+        if target.kind != cls.kind:
+            return None
+        if "+" not in target.text.partition(":")[0]:
+            return cls(target.host, *target.segments)
+        if not target.segments:
+            raise UsageError(f"{target.text} names no bucket", hint=f"Write it like {target.text.rstrip('/')}/BUCKET.")
+        return cls(*target.segments, endpoint=target.base())
+
+    def bucket(self, session: Session) -> S3Bucket:
+        """See :class:`BucketChannel`."""
+        from keelback.channels.buckets.s3 import S3Bucket  # noqa: PLC0415 - for those who have one
+        from keelback.credentials.aws.chain import find_keys  # noqa: PLC0415 - likewise
+        from keelback.credentials.aws.profiles import Profiles  # noqa: PLC0415 - likewise
+        from keelback.credentials.aws.settings import s3_settings  # noqa: PLC0415 - likewise
+
+        if session.given:
+            raise UsageError(
+                f"{session.given.source} is nothing for {self.title}",
+                hint="Set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or log in with: keelback auth login "
+                f"s3://{self.name}.",
+            )
+        options = self._options(session)
+        profiles = Profiles(session.environ)
+        keys = find_keys(session, self.stored_for(session), options, profiles)
+        settings = s3_settings(options, session.environ, profiles)
+        path = "/".join(self.path)
+        if keys is None:
+            return S3Bucket(session.client, self.name, path, settings, None)
+        return S3Bucket(session.client, self.name, path, settings, keys.current, keys.source)
+
+    def _options(self, session: Session) -> BucketOptions:
+        """What the user said, and the channel's own URL."""
+        options = session.buckets
+        if self._endpoint is not None and options.endpoint_url is not None:
+            raise UsageError(f"{self.url} has its endpoint in it already", hint="Leave out --endpoint-url.")
+        return replace(options, endpoint_url=self._endpoint or options.endpoint_url)
+
+    def stored_for(self, session: Session) -> str:  # noqa: ARG002 - others have their endpoint in it
+        """See :class:`CheckedBucketChannel`: the same wherever the bucket is, as for the rattler family."""
+        return "/".join([f"s3://{self.name}", *self.path])
+
+    def settings(self, session: Session) -> Mapping[str, str]:
+        """See :class:`CheckedBucketChannel`."""
+        from keelback.credentials.aws.settings import s3_settings  # noqa: PLC0415 - for those who ask
+
+        found = s3_settings(self._options(session), session.environ)
+        style = "path" if found.path_style else "virtual-host"
+        return {"endpoint": found.endpoint, "region": found.region, "addressing_style": style}
+
+    def opened_with(self, session: Session, credential: Credential) -> S3Bucket:
+        """See :class:`CheckedBucketChannel`."""
+        from keelback.channels.buckets.s3 import S3Bucket  # noqa: PLC0415 - for those who have one
+        from keelback.credentials.aws.settings import s3_settings  # noqa: PLC0415 - likewise
+
+        assert isinstance(credential, S3Credentials)  # noqa: S101 - the only kind that a bucket takes
+        settings = s3_settings(self._options(session), session.environ)
+        path = "/".join(self.path)
+        return S3Bucket(session.client, self.name, path, settings, lambda: credential, "the command line")

@@ -1,0 +1,330 @@
+"""An archive on its way into a bucket with the S3 protocol: at once where it is small, in parts where it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+from keelback.channels.buckets.bucket import SHA256, Changed, Staged
+from keelback.channels.buckets.s3errors import Action
+from keelback.channels.buckets.s3objects import (
+    attribute_headers,
+    is_changed,
+    quoted,
+    refuses_conditions,
+    same_archive,
+)
+from keelback.channels.buckets.s3xml import NotXMLError, complete_upload, parse
+from keelback.credentials.sigv4 import CONTENT_SHA256
+from keelback.errors import Interrupted, KeelbackError, ServerError
+from keelback.transport import ArchiveBody
+from keelback.transport.body import BLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from keelback.archive import PackageArchive
+    from keelback.channels.base import Delivery
+    from keelback.channels.buckets.bucket import Attributes, Condition
+    from keelback.channels.buckets.s3objects import Objects
+    from keelback.channels.buckets.s3requests import BucketRequests, Reply
+
+_log = logging.getLogger(__name__)
+
+SMALLEST_PART: Final = 16 << 20
+"""Bytes from which on an archive goes out in parts, and how large these are at least."""
+_MOST_PARTS: Final = 10_000
+"""("Amazon S3 multipart upload limits", Amazon S3 User Guide.)"""
+_AT_ONCE: Final = 4
+_ABORTS: Final = 3
+
+
+def part_size(size: int) -> int:
+    """How large the parts of an archive of *size* bytes are: no more than 10,000, each but the last of whole MiB."""
+    return max(SMALLEST_PART, -(-size // (_MOST_PARTS * BLOCK)) * BLOCK)
+
+
+class Whole(Staged):
+    """A small archive, which is sent when it is published."""
+
+    def __init__(
+        self, objects: Objects, key: str, archive: PackageArchive, attributes: Attributes, delivery: Delivery
+    ) -> None:
+        self._objects = objects
+        self._key = key
+        self._archive = archive
+        self._attributes = attributes
+        self._delivery = delivery
+
+    def publish(self, condition: Condition) -> int:
+        """See :class:`Staged`."""
+        archive, attributes = self._archive, self._attributes
+        sha256 = attributes.metadata.get(SHA256) or archive.sha256
+        body: bytes | ArchiveBody = ArchiveBody(archive, self._delivery.sent)
+        if archive.streams:
+            body = b"".join(archive.blocks(BLOCK))
+            self._delivery.sent(len(body))
+        written = self._objects.put(
+            self._key,
+            body,
+            sha256,
+            attributes,
+            condition,
+            is_mine=lambda there: same_archive(there, archive.size, attributes.metadata),
+            retried=self._delivery.retried,
+        )
+        return written.attempts
+
+    def discard(self) -> None:
+        """See :class:`Staged`: nothing was sent."""
+
+
+class MultipartUpload(Staged):
+    """An archive that is sent in parts, which become an object when it is published.
+
+    (Amazon S3 User Guide, "Uploading and copying objects using multipart upload".)
+
+    Args:
+        requests, objects: to the bucket.
+        key: where to.
+        archive: what.
+        attributes: kept with it.
+        delivery: told how far it is.
+    """
+
+    def __init__(
+        self,
+        requests: BucketRequests,
+        objects: Objects,
+        key: str,
+        archive: PackageArchive,
+        attributes: Attributes,
+        delivery: Delivery,
+    ) -> None:
+        self._requests = requests
+        self._objects = objects
+        self._key = key
+        self._archive = archive
+        self._attributes = attributes
+        self._delivery = delivery
+        self._write = Action(f"write {key}", "s3:PutObject")
+        self._upload_id = ""
+        self._etags: list[str] = []
+        self._attempts = 1
+        self._given_up = threading.Event()
+        self._telling = threading.Lock()
+
+    def send(self) -> None:
+        """Send all parts; nothing is left of them where that fails."""
+        self._create()
+        try:
+            parts = self._from_one_pass() if self._archive.streams else self._side_by_side()
+            self._etags = list(parts)
+        except BaseException:
+            self.discard()
+            raise
+
+    def publish(self, condition: Condition) -> int:
+        """See :class:`Staged` (``CompleteMultipartUpload``)."""
+        try:
+            self._complete(condition)
+        except BaseException:
+            self.discard()
+            raise
+        self._upload_id = ""
+        return self._attempts
+
+    def discard(self) -> None:
+        """See :class:`Staged` (``AbortMultipartUpload``).
+
+        A part that was under way when its connection broke may still arrive, so that it is looked whether all is gone.
+        """
+        if not self._upload_id:
+            return
+        query, self._upload_id = {"uploadId": self._upload_id}, ""
+        try:
+            with closing(self._requests.apart()) as requests:
+                for _ in range(_ABORTS):
+                    reply = requests.send("DELETE", self._key, query=query)
+                    if reply.status != 404:
+                        requests.expect(reply, Action("discard what was sent", "s3:AbortMultipartUpload"))
+                    if not requests.send("GET", self._key, query=query).ok:
+                        return
+        except KeelbackError as error:
+            _log.warning("what was sent of %s is left in the bucket, until a later run: %s", self._key, error)
+
+    def _create(self) -> None:
+        """Begin the upload (``CreateMultipartUpload``)."""
+        headers = attribute_headers(self._attributes)
+        reply = self._requests.send("POST", self._key, query={"uploads": ""}, headers=headers)
+        self._requests.expect(reply, self._write)
+        try:
+            self._upload_id = parse(reply.answer.content).texts.get("UploadId", "").strip()
+        except NotXMLError:
+            self._upload_id = ""
+        if not self._upload_id:
+            raise self._requests.error(reply, self._write)
+
+    def _side_by_side(self) -> Iterator[str]:
+        """Send the parts, four at once, and give their ETags in order."""
+        size = part_size(self._archive.size)
+        starts = range(0, self._archive.size, size)
+
+        def send(number: int, start: int) -> str:
+            if self._given_up.is_set():
+                raise _OtherPartFailed
+            body = _Part(self._archive, start, min(size, self._archive.size - start), self._progress)
+            try:
+                return self._send_part(number, body, body.sha256 if len(starts) > 1 else self._archive.sha256)
+            except BaseException:
+                self._given_up.set()
+                raise
+
+        with ThreadPoolExecutor(min(_AT_ONCE, len(starts)), thread_name_prefix="part") as pool:
+            sent = [pool.submit(send, number, start) for number, start in enumerate(starts, start=1)]
+        errors = [error for future in sent if (error := future.exception()) is not None]
+        for error in sorted(errors, key=lambda error: isinstance(error, _OtherPartFailed)):
+            raise error
+        return (future.result() for future in sent)
+
+    def _from_one_pass(self) -> Iterator[str]:
+        """Send the parts one after the other, each of which is in memory, and give their ETags."""
+        for number, content in enumerate(_pieces(self._archive, part_size(self._archive.size)), start=1):
+            yield self._send_part(number, content, hashlib.sha256(content).hexdigest())
+            self._progress(len(content))
+
+    def _send_part(self, number: int, body: bytes | _Part, sha256: str) -> str:
+        """Send part *number*, and return its ETag (``UploadPart``)."""
+        query = {"partNumber": str(number), "uploadId": self._upload_id}
+        reply = self._requests.send("PUT", self._key, query=query, headers={CONTENT_SHA256: sha256}, body=body)
+        self._requests.expect(reply, self._write)
+        etag = quoted(reply.answer.headers.get("etag", ""))
+        if etag is None:
+            raise self._requests.error(reply, self._write)
+        self._attempts = max(self._attempts, reply.answer.attempts)
+        return etag
+
+    def _progress(self, count: int) -> None:
+        if self._given_up.is_set():
+            raise _OtherPartFailed
+        with self._telling:  # that the archive has begun is told before anything else of it
+            self._delivery.sent(count)
+
+    def _complete(self, condition: Condition) -> None:
+        """Have the service make an object of the parts, if *condition* holds.
+
+        Some services honour conditions where an object is put at once, and not here, so that it is looked first.
+        """
+        if not self._objects.holds(self._key, condition):
+            raise Changed(self._attempts)
+        reply = self._completed(self._objects.condition_headers(condition))
+        if condition is not None and refuses_conditions(reply):
+            reply = self._completed({})
+        if reply.ok and _is_completed(reply):
+            return
+        if is_changed(reply, condition) or reply.code == "NoSuchUpload" or reply.ok:
+            self._require_arrived(reply, condition)
+            return
+        raise self._requests.error(reply, self._write)
+
+    def _completed(self, headers: dict[str, str]) -> Reply:
+        query = {"uploadId": self._upload_id}
+        body = complete_upload(self._etags)
+        headers = {**headers, "content-type": "application/xml"}
+        return self._requests.send("POST", self._key, query=query, headers=headers, body=body, late=True)
+
+    def _require_arrived(self, reply: Reply, condition: Condition) -> None:
+        """Look whether the object is there in spite of what *reply* says, because an earlier answer was lost."""
+        there = self._objects.stat(self._key)
+        if same_archive(there, self._archive.size, self._attributes.metadata):
+            return
+        if reply.ok:
+            raise self._requests.error(reply, self._write)
+        if there is not None or is_changed(reply, condition):
+            raise Changed(self._attempts, uncertain=reply.answer.uncertain)
+        raise ServerError(
+            f"{self._requests.place.host} no longer has what was sent of {self._key}",
+            status=reply.status,
+            hint="Somebody else discarded it meanwhile, or a rule of the bucket did; run the same command again.",
+            code="upload-lost",
+        )
+
+
+class _OtherPartFailed(Interrupted):
+    """Another part of the same archive could not be sent, so that this one is of no use."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped because another part could not be sent")
+
+
+class _Part:
+    """The bytes of a part of an archive, read anew for each attempt to send them.
+
+    Progress is told once for each byte, however often it is sent.
+    """
+
+    content_type: str | None = None
+
+    def __init__(self, archive: PackageArchive, start: int, length: int, sent: Callable[[int], None]) -> None:
+        self.length = length
+        self._archive = archive
+        self._start = start
+        self._sent = sent
+        self._told = 0
+
+    @property
+    def sha256(self) -> str:
+        """In hex; reads all of it."""
+        digest = hashlib.sha256()
+        for block in self._blocks():
+            digest.update(block)
+        return digest.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        out = 0
+        for block in self._blocks():
+            yield block  # type: ignore[misc]  # a memoryview is as good as bytes to h11 and to a socket
+            out += len(block)
+            new, self._told = max(0, out - self._told), max(out, self._told)
+            self._sent(new)
+
+    def _blocks(self) -> Iterator[memoryview]:
+        return self._archive.blocks(BLOCK, self._start, self.length)
+
+
+def _pieces(archive: PackageArchive, size: int) -> Iterator[bytes]:
+    """All of *archive*, read once, in pieces of *size* bytes."""
+    blocks = archive.blocks(BLOCK)
+    while piece := b"".join(itertools.islice(blocks, size // BLOCK)):
+        yield piece
+
+
+def _is_completed(reply: Reply) -> bool:
+    """Whether *reply* is what a service says that has made the object: anything else may be a page of a proxy."""
+    try:
+        return parse(reply.answer.content).root == "CompleteMultipartUploadResult"
+    except NotXMLError:
+        return False
+
+
+def stage(
+    requests: BucketRequests,
+    objects: Objects,
+    key: str,
+    archive: PackageArchive,
+    attributes: Attributes,
+    delivery: Delivery,
+    *,
+    ahead: bool,
+) -> Staged:
+    """See :meth:`keelback.channels.buckets.bucket.Bucket.stage`."""
+    if archive.size < SMALLEST_PART and not ahead:
+        return Whole(objects, key, archive, attributes, delivery)
+    upload = MultipartUpload(requests, objects, key, archive, attributes, delivery)
+    upload.send()
+    return upload

@@ -1,0 +1,314 @@
+"""How the bytes of a file get to Cloudsmith: in one form, or large ones in numbered parts (``cloudsmith-cli``).
+
+The answer to ``POST files/OWNER/REPOSITORY/`` says where they go. That may be another service, an object store as a
+rule, which gets no credential; and the answer is a server's, so that where it points is looked at first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+import httpx2
+
+from keelback.channels.answers import expect
+from keelback.channels.cloudsmith_api import is_same_service
+from keelback.errors import Interrupted, KeelbackError, ServerError
+from keelback.hosts import host_of
+from keelback.secret import MASK
+from keelback.transport import ArchiveBody, MultipartBody, Request, disposition, is_loopback, servers_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from keelback.archive import PackageArchive
+    from keelback.channels.base import Delivery
+    from keelback.channels.cloudsmith_api import Repository
+    from keelback.transport import Answer
+
+PART_SIZE: Final = 100 << 20
+"""The size of a part in bytes, and from which size on there are parts (``cloudsmith-cli``, ``CHUNK_SIZE``)."""
+_AT_ONCE: Final = 4
+"""How many parts of a file are on their way at the same time."""
+_BLOCK: Final = 1 << 20
+
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_TEXT: Final = re.compile(r"[\t\x20-\x7e]*")
+_HOST: Final = re.compile(rb"[a-z0-9.:_-]+")
+_QUERY: Final = re.compile(r"[!$%&'()*+,./0-9:;=?@A-Z_a-z~-]*")
+_FRAMING: Final = frozenset(
+    {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+"""Header fields that say how a request is read; they are the client's alone (RFC 9110, RFC 9112)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file goes.
+
+    Attributes:
+        identifier: by which the API names the file.
+        url: absolute, with its query.
+        fields: of the form, in order.
+        headers: besides those that a request has in any case, in lower case.
+    """
+
+    identifier: str
+    url: str
+    fields: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def secrets(self) -> list[str]:
+        """What of it lets anybody upload in its stead."""
+        return [self.identifier, *self.fields.values(), *self.headers.values()]
+
+
+def upload(repository: Repository, archive: PackageArchive, delivery: Delivery, part_size: int) -> tuple[str, int]:
+    """Send the bytes of *archive*, without making a package of them yet.
+
+    Args:
+        repository: where to.
+        archive: what is sent.
+        delivery: told what happens meanwhile.
+        part_size: from this size on, in bytes, it is sent in parts of this size.
+
+    Returns:
+        the identifier by which a package is made of the file, and how often its bytes were sent.
+
+    Raises:
+        ServerError: the answers make no sense, point to a place that is not trusted, or refuse the file.
+        KeelbackError: it did not work.
+    """
+    in_parts = archive.size >= part_size
+    method = "put_parts" if in_parts else "post"
+    asked = {"filename": archive.filename, "md5_checksum": archive.md5, "method": method}
+    answer = repository.call("POST", "files/{}/", asked)
+    place = _place(repository, repository.document(answer), answer.status)
+    if not in_parts:
+        return place.identifier, _send_form(repository, archive, place, delivery)
+    try:
+        attempts = _Parts(repository, archive, place, delivery, part_size).send()
+        _complete(repository, place)
+    except BaseException:
+        with contextlib.suppress(KeelbackError):
+            repository.call("POST", _file(place, "abort"), asked)
+        raise
+    return place.identifier, attempts
+
+
+# --- where to ---------------------------------------------------------------------------------------------------------
+
+
+def _place(repository: Repository, document: Mapping[str, Any], status: int) -> Place:
+    """Where the file goes, by the answer to ``files/``; raises ``ServerError`` where that cannot be."""
+
+    def refusal(what: str) -> ServerError:
+        return ServerError(f"{host_of(repository.api)} {what}", status=status, hint="Nothing was sent there.")
+
+    identifier, url = document.get("identifier"), document.get("upload_url")
+    if not isinstance(identifier, str) or not identifier.isprintable() or identifier.strip(".") == "":
+        raise refusal("did not say by which identifier the file goes")
+    if not isinstance(url, str):
+        raise refusal("did not say where the file goes")
+    query = document.get("upload_querystring") or ""
+    if not isinstance(query, str) or not _QUERY.fullmatch(query):
+        raise refusal("wants the file sent with a query that is none")
+    problem = _problem_of(url, repository.api)
+    if problem:
+        raise refusal(f"wants the file sent to {problem}")
+    fields = _texts(document.get("upload_fields"))
+    if fields is None:
+        raise refusal("wants the file sent with fields that are not text")
+    headers = _texts(document.get("upload_headers"))
+    if headers is None or not all(_HEADER.fullmatch(name) and _TEXT.fullmatch(text) for name, text in headers.items()):
+        raise refusal("wants the file sent with headers that are none")
+    headers = {name.lower(): text for name, text in headers.items()}
+    if not _FRAMING.isdisjoint(headers):
+        raise refusal(f"wants the file sent with another {', '.join(sorted(_FRAMING.intersection(headers)))}")
+    return Place(identifier, _with_query(url, query.lstrip("?&")), fields, headers)
+
+
+def _problem_of(url: str, api: str) -> str:
+    """What is wrong with the place *url* of which the server at *api* speaks; empty where nothing is."""
+    try:
+        place, own = httpx2.URL(url), httpx2.URL(api)
+    except (httpx2.InvalidURL, ValueError):
+        return "what is not a URL"
+    if not _HOST.fullmatch(place.raw_host):
+        return "what is not a host"
+    if place.scheme not in ("https", own.scheme):
+        return "an address that is not https"
+    if place.userinfo or place.fragment:
+        return "a URL with a user name or a fragment"
+    if is_loopback(place.host) and not is_loopback(own.host):
+        return "an address of this machine"
+    return ""
+
+
+def _texts(value: object) -> dict[str, str] | None:
+    """*value*, which may be missing, if it is an object of texts that can be sent; else ``None``."""
+    if value is None:
+        return {}
+    good = isinstance(value, dict) and all(map(_is_text, [*value, *value.values()]))
+    return dict(value) if good and isinstance(value, dict) else None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _with_query(url: str, query: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+
+def _file(place: Place, what: str) -> str:
+    return f"files/{{}}/{quote(place.identifier, safe='')}/{what}/"
+
+
+# --- in one form ------------------------------------------------------------------------------------------------------
+
+
+def _send_form(repository: Repository, archive: PackageArchive, place: Place, delivery: Delivery) -> int:
+    """Send the fields in their order, then the file, which object stores want last (Amazon S3 API, POST Object)."""
+    parts: list[tuple[list[tuple[str, str]], str | ArchiveBody]] = [
+        ([disposition(name)], value) for name, value in place.fields.items()
+    ]
+    parts.append(([disposition("file", archive.filename)], ArchiveBody(archive, delivery.sent)))
+    headers = {name: value for name, value in place.headers.items() if name != "content-type"}  # that of the form
+    request = Request("POST", place.url, headers=headers, body=MultipartBody(parts), retried=delivery.retried)
+    answer = repository.client.send(request)
+    return _expect_stored(answer, place, repository, with_credential=False).attempts
+
+
+def _expect_stored(answer: Answer, place: Place, repository: Repository, *, with_credential: bool) -> Answer:
+    """*answer*, if it is a success; what it repeats of the place is not shown."""
+    answer = _without(answer, place.secrets)
+    if with_credential and not answer.ok:
+        return repository.demand(answer)
+    if answer.status in (401, 403):  # no credential of ours was refused
+        refused = (
+            f"{host_of(answer.url)}, where the file was to go, refused it ({answer.status}): {servers_words(answer)}"
+        )
+        error = ServerError(refused.removesuffix(": "), status=answer.status)
+        error.attempts = answer.attempts
+        raise error
+    return expect(answer, page=True)
+
+
+def _without(answer: Answer, secrets: Sequence[str]) -> Answer:
+    content = answer.content
+    for secret in secrets:
+        if len(secret) > len(MASK):
+            for spelling in {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], html.escape(secret)}:
+                content = content.replace(spelling.encode(), MASK.encode())
+    return replace(answer, content=content)
+
+
+# --- in parts ---------------------------------------------------------------------------------------------------------
+
+
+class _Parts:
+    """The parts of a file on their way, several at once."""
+
+    def __init__(
+        self, repository: Repository, archive: PackageArchive, place: Place, delivery: Delivery, size: int
+    ) -> None:
+        self._repository = repository
+        self._archive = archive
+        self._place = place
+        self._size = size
+        self._progress = _Progress(delivery)
+        self._auth = repository.auth if is_same_service(place.url, repository.api) else None
+
+    def send(self) -> int:
+        """Send all of them; returns how often the one was sent that took the most attempts."""
+        starts = range(0, self._archive.size, self._size)
+        with ThreadPoolExecutor(min(_AT_ONCE, len(starts)), thread_name_prefix="part") as pool:
+            sending = [pool.submit(self._send_one, number, start) for number, start in enumerate(starts, start=1)]
+            try:
+                return max(done.result() for done in as_completed(sending))
+            except BaseException:
+                self._progress.stop()
+                for waiting in sending:
+                    waiting.cancel()
+                raise
+
+    def _send_one(self, number: int, start: int) -> int:
+        """``PUT UPLOAD_URL?upload_id=IDENTIFIER&part_number=NUMBER``."""
+        query = urlencode({"upload_id": self._place.identifier, "part_number": number})
+        body = _PartBody(self._archive, start, min(self._size, self._archive.size - start), self._progress)
+        request = Request(
+            "PUT",
+            _with_query(self._place.url, query),
+            auth=self._auth,
+            headers=self._place.headers,
+            body=body,
+            retried=self._progress.retried,
+        )
+        answer = self._repository.client.send(request)
+        stored = _expect_stored(answer, self._place, self._repository, with_credential=self._auth is not None)
+        return stored.attempts
+
+
+class _PartBody:
+    """The bytes of a part."""
+
+    content_type: str | None = None
+
+    def __init__(self, archive: PackageArchive, start: int, length: int, progress: _Progress) -> None:
+        self._archive = archive
+        self._start = start
+        self._progress = progress
+        self.length = length
+
+    def __iter__(self) -> Iterator[bytes]:
+        reached = 0
+        for block in self._archive.blocks(_BLOCK, self._start, self.length):
+            yield block  # type: ignore[misc]  # a memoryview is as good as bytes to h11 and to a socket
+            reached += len(block)
+            self._progress.reached(self._start, reached)
+
+
+class _Progress:
+    """What is out of all parts together: no byte of a part that is sent again counts twice."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._furthest: dict[int, int] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Have every part break off."""
+        self._stopped.set()
+
+    def reached(self, start: int, count: int) -> None:
+        """The part from *start* on is out up to its byte *count*."""
+        if self._stopped.is_set():
+            raise Interrupted("another part could not be sent")
+        with self._lock:
+            new = max(count - self._furthest.get(start, 0), 0)
+            self._furthest[start] = self._furthest.get(start, 0) + new
+            self._delivery.sent(new)
+
+    def retried(self, seconds: float, why: str) -> None:
+        """A part is tried again: that is told, and the others go on from where they are."""
+        with self._lock:
+            self._delivery.retried(seconds, why)
+            self._delivery.sent(sum(self._furthest.values()))
+
+
+def _complete(repository: Repository, place: Place) -> None:
+    answer = repository.call("POST", _file(place, "complete"), {"upload_id": place.identifier, "complete": True})
+    # the answer to the first try got lost, and there is nothing left to complete: that a package can be made of it
+    # is what tells
+    if not (answer.uncertain and 400 <= answer.status <= 499 and answer.status not in (401, 403)):
+        repository.demand(answer)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import quote
 
-import httpx2
-
-from keelback.channels.access import Access, given_pair, given_token, in_order, stored_access
+from keelback.channels.access import Access, given_pair, given_token
 from keelback.channels.answers import error_of, expect
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.exchange import Exchange
-from keelback.channels.server import ServerChannel
+from keelback.channels.fileserver import FileServerChannel
 from keelback.channels.service import Identity
 from keelback.channels.target import check_name, check_server
 from keelback.credentials.kinds import BasicHTTP, BearerToken
 from keelback.credentials.oidc.artifactory import Integration, exchange
 from keelback.credentials.usernames import shown_username
 from keelback.errors import ServerError, UsageError
-from keelback.listing import Listed
 from keelback.transport import ArchiveBody, Request, servers_words
 
 if TYPE_CHECKING:
@@ -31,19 +26,14 @@ if TYPE_CHECKING:
     from keelback.channels.service import Site
     from keelback.channels.target import Target
     from keelback.credentials.kinds import Credential
+    from keelback.listing import Listed
     from keelback.transport import Answer, Client
 
 _DEPLOY_BY_CHECKSUM_FROM: Final = 1 << 20
 """From this size on asking whether the server has the content costs less than sending it."""
 
 
-_GOOD_FOR_SECONDS: Final = 10.0
-"""How long it is believed that a file is not there: a ``PUT`` replaces what came meanwhile without a word."""
-
-_UNCHANGED: Final = {"accept-encoding": "identity"}
-
-
-class ArtifactoryChannel(ServerChannel):
+class ArtifactoryChannel(FileServerChannel):
     """A conda repository of an Artifactory server.
 
     Args:
@@ -53,16 +43,12 @@ class ArtifactoryChannel(ServerChannel):
 
     kind: ClassVar[str] = "artifactory"
     title: ClassVar[str] = "Artifactory"
-    takes: ClassVar[tuple[type[Credential], ...]] = (BearerToken, BasicHTTP)
     variables: ClassVar[tuple[str, ...]] = ("ARTIFACTORY_TOKEN", "ARTIFACTORY_USERNAME", "ARTIFACTORY_PASSWORD")
-    login_hint: ClassVar[str] = "Give --token -, or --username NAME --password -, and the secret on standard input."
-    overwrites: ClassVar[bool] = True
 
     def __init__(self, repository: str, *, url: str) -> None:
-        self._server = check_server(url)
-        self.url = f"{self._server}/{quote(check_name(repository, 'the repository'))}"
+        server = check_server(url)
+        super().__init__(f"{server}/{quote(check_name(repository, 'the repository'))}", server=server)
         self._is_artifactory = False
-        self._asked: dict[str, float] = {}
 
     @classmethod
     def from_target(cls, target: Target) -> ArtifactoryChannel | None:
@@ -103,27 +89,6 @@ class ArtifactoryChannel(ServerChannel):
         name = shown_username(credential) if isinstance(credential, BasicHTTP) else None
         return Identity(valid=True, name=name, said="it does not tell what the credential permits")
 
-    def open(self, session: Session) -> None:
-        """See :class:`Channel`."""
-        stored = partial(
-            stored_access,
-            session,
-            self._server,
-            server=self.title,
-            usable=self.takes,
-            flag="--token or --username and --password",
-            variable=self.variables[0],
-        )
-        access = in_order(
-            session,
-            self._server,
-            given=partial(self.given_access, session),
-            exchange=self.exchange(session),
-            stored=stored,
-        )
-        assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that are usable are
-        self.use(session, access.credential, access.source)
-
     def exchange(self, session: Session) -> Exchange | None:
         """See :class:`Channel`: for whoever has named the server, and its integration with the CI system."""
         integration = Integration.at(self._server, session.environ)
@@ -155,42 +120,18 @@ class ArtifactoryChannel(ServerChannel):
                 return given_pair(username, password, source)
         return given_token(session, self._server, BearerToken, "ARTIFACTORY_TOKEN")
 
-    def find(self, archive: PackageArchive) -> Listed | None:
-        """What ``HEAD`` of the file says: always asked first, because a ``PUT`` replaces without a word."""
-        url = self._file(archive)
-        self._asked[archive.relative_path] = time.monotonic()
-        answer = self._client.send(Request("HEAD", url, auth=self._auth, headers=_UNCHANGED))
+    def _found(self, answer: Answer, archive: PackageArchive) -> Listed | None:
+        """See :class:`FileServerChannel`; the answer tells an Artifactory from a plain WebDAV server."""
         if "x-artifactory-id" in answer.headers or "x-jfrog-version" in answer.headers:
             self._is_artifactory = True
-        if answer.status == 404:
-            return None
-        expect(answer, source=self._source)
-        length = answer.headers.get("content-length", "")
-        size = int(length) if length.isascii() and length.isdigit() else None
-        sha256 = answer.headers.get("x-checksum-sha256")
-        if sha256 is None and size == archive.size:  # a plain WebDAV server: the bytes themselves have to tell
-            sha256 = self._digest(url, size)
-        return Listed(sha256=sha256, md5=answer.headers.get("x-checksum-md5"), size=size)
-
-    def _digest(self, url: str, size: int) -> str | None:
-        """The SHA-256 of what is at *url*, if that has *size* bytes."""
-        digest, read = hashlib.sha256(), 0
-        with self._client.stream(Request("GET", url, auth=self._auth, headers=_UNCHANGED)) as (status, _, pieces):
-            if status != 200:
-                return None
-            for piece in pieces:
-                digest.update(piece)
-                read += len(piece)
-                if read > size:
-                    break
-        return digest.hexdigest() if read == size else None
+        return super()._found(answer, archive)
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
         """``PUT REPOSITORY/SUBDIR/FILE`` with its checksums, which the server compares with what arrived.
 
         Content that the server has anywhere already is not sent (JFrog REST API, "Deploy Artifact by Checksum").
         """
-        if not overwrite and self._was_asked_long_ago(archive) and self.find(archive) is not None:
+        if not overwrite and self._has_come_meanwhile(archive):
             raise Refusal(attempts=0)
         if self._is_artifactory and archive.size >= _DEPLOY_BY_CHECKSUM_FROM and self._deployed_by_checksum(archive):
             return 0
@@ -217,14 +158,6 @@ class ArtifactoryChannel(ServerChannel):
         self._check(expect(answer, source=self._source, page=True), archive)
         return answer.attempts
 
-    def _was_asked_long_ago(self, archive: PackageArchive) -> bool:
-        """Whether somebody else may have put a file there meanwhile.
-
-        What remains are the seconds between question and upload: Artifactory has no way to put a file only if there
-        is none.
-        """
-        return time.monotonic() - self._asked.get(archive.relative_path, 0.0) > _GOOD_FOR_SECONDS
-
     def _deployed_by_checksum(self, archive: PackageArchive) -> bool:
         headers = {"x-checksum-deploy": "true", "x-checksum-sha256": archive.sha256, "content-length": "0"}
         answer = self._client.send(Request("PUT", self._file(archive), auth=self._auth, headers=headers))
@@ -240,9 +173,6 @@ class ArtifactoryChannel(ServerChannel):
                 hint="Something on the way changes what is uploaded; run it again with --force.",
                 code="damaged",
             )
-
-    def _file(self, archive: PackageArchive) -> str:
-        return f"{self.url}/{quote(archive.subdir)}/{quote(archive.filename, safe='+!')}"
 
 
 def _stored_sha256(answer: Answer) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from keelback.channels.plugins import Plugins
 from keelback.channels.target import parse_target
 from keelback.errors import UsageError
 from keelback.secret import redact
@@ -22,28 +24,31 @@ KINDS: Final = {
     "anaconda": "keelback.channels.anaconda:AnacondaChannel",
     "quetz": "keelback.channels.quetz:QuetzChannel",
     "artifactory": "keelback.channels.artifactory:ArtifactoryChannel",
+    "cloudsmith": "keelback.channels.cloudsmith:CloudsmithChannel",
+    "s3": "keelback.channels.buckets.s3channel:S3Channel",
+    "gs": "keelback.channels.buckets.gcschannel:GCSChannel",
+    "az": "keelback.channels.buckets.azurechannel:AzureChannel",
+    "put": "keelback.channels.put:PutChannel",
 }
 """Every kind of channel, in the order in which they are asked whether a URL is theirs."""
 
-_OTHER_SERVICES: Final = {"s3": "keelback.channels.objectstore:ObjectStore"}
-"""Kinds of server that credentials are for, and no channels here."""
+ALIASES: Final = {"gcs": "gs", "azure": "az"}
+"""Other words for some of them: what other tools call them."""
+
+_PLUGINS: Final = Plugins(frozenset({*KINDS, *ALIASES}))
 
 
 def channel_class(kind: str) -> type[Channel]:
     """The class of the channels of *kind*, a key of :data:`KINDS`."""
-    found: type[Channel] = _loaded(KINDS[kind])
+    module, _, name = KINDS[kind].partition(":")
+    found: type[Channel] = getattr(import_module(module), name)
     return found
 
 
 def services() -> Iterator[type[Service]]:
-    """Every kind of server that there are credentials for."""
+    """Every kind of server that there are credentials for; those of other distributions come last."""
     yield from (found for kind in KINDS if (found := channel_class(kind)).takes_credential)
-    yield from (_loaded(place) for place in _OTHER_SERVICES.values())
-
-
-def _loaded(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
+    yield from (found for found in _PLUGINS.classes() if found.takes_credential)
 
 
 def channel_for(destination: str) -> Channel:
@@ -56,7 +61,8 @@ def channel_for(destination: str) -> Channel:
     channel = recognise(target)
     if channel is not None:
         return channel
-    examples = ", ".join(f"{kind}+{target.scheme}://{target.netloc}/..." for kind in KINDS if kind != "local")
+    named = [*(kind for kind in KINDS if channel_class(kind).is_named_with_host), *_PLUGINS.kinds]
+    examples = ", ".join(f"{kind}+{target.scheme}://{target.netloc}/..." for kind in named)
     raise UsageError(
         f"{redact(destination)}: which kind of server is {target.host}?", hint=f"Say it in the URL: {examples}."
     )
@@ -64,10 +70,25 @@ def channel_for(destination: str) -> Channel:
 
 def target_of(text: str) -> Target:
     """*text*, a folder or a URL, taken apart; raises ``UsageError`` as :func:`parse_target`."""
-    return parse_target(text, frozenset(KINDS) - {"local"})
+    kinds = frozenset({*KINDS, *ALIASES}) - {"local"}
+    try:
+        target = parse_target(text, kinds)
+    except UsageError:
+        others = _PLUGINS.kinds
+        if not others:
+            raise
+        target = parse_target(text, kinds.union(others))
+    return replace(target, kind=ALIASES.get(target.kind, target.kind)) if target.kind else target
 
 
 def recognise(target: Target) -> Channel | None:
-    """The channel of a known kind that *target* names; ``None`` where it cannot be told of which kind it is."""
+    """The channel of a known kind that *target* names; ``None`` where it cannot be told of which kind it is.
+
+    Raises:
+        UsageError: it is of a known kind, and names no channel; or what another distribution has for it is broken.
+    """
+    if target.kind is not None and target.kind not in KINDS:
+        return _PLUGINS.channel_of_kind(target.kind, target)
     found = (channel_class(kind).from_target(target) for kind in ([target.kind] if target.kind else KINDS))
-    return next((channel for channel in found if channel is not None), None)
+    own = next((channel for channel in found if channel is not None), None)
+    return own if own is not None or target.kind else _PLUGINS.channel_at(target)

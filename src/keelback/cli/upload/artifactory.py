@@ -1,0 +1,43 @@
+"""``keelback upload artifactory``: the options and variables of ``rattler-build upload artifactory``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keelback.cli.options import files_argument, force_option, run_options, secret_options, username_option
+from keelback.cli.runs import RunCommand, carry_out
+
+if TYPE_CHECKING:
+    from keelback.secret import Secret
+
+
+@click.command("artifactory", cls=RunCommand)
+@files_argument
+@click.option(
+    "-u",
+    "--url",
+    envvar="ARTIFACTORY_SERVER_URL",
+    show_envvar=True,
+    required=True,
+    help="The server, with /artifactory.",
+)
+@click.option(
+    "-c", "--channel", envvar="ARTIFACTORY_CHANNEL", show_envvar=True, required=True, help="The key of the repository."
+)
+@force_option()
+@username_option("The user, with a password.  [env var: ARTIFACTORY_USERNAME]")
+@secret_options("password", variable="ARTIFACTORY_PASSWORD", what="password")
+@secret_options("token", "-t", variable="ARTIFACTORY_TOKEN", what="token")
+@run_options
+def command(paths: tuple[str, ...], url: str, channel: str, token: Secret | None, **options: Any) -> None:
+    """Put packages into a conda repository of an Artifactory server.
+
+    \b
+    Example:
+      keelback upload artifactory -u https://example.com/artifactory -c conda-local output/noarch/*.conda
+    """
+    from keelback.channels.artifactory import ArtifactoryChannel  # noqa: PLC0415 - not for --help
+
+    carry_out(paths, [ArtifactoryChannel(channel, url=url)], api_key=token, **options)

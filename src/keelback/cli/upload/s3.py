@@ -1,0 +1,62 @@
+"""``keelback upload s3``: the options and variables of ``rattler-build upload s3``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keelback.cli.options import files_argument, force_option, run_options, secret_options
+from keelback.cli.runs import RunCommand, carry_out
+
+if TYPE_CHECKING:
+    from keelback.channels.base import BucketOptions
+    from keelback.secret import Secret
+
+
+@click.command("s3", cls=RunCommand)
+@files_argument
+@click.option(
+    "-c",
+    "--channel",
+    envvar="S3_CHANNEL",
+    show_envvar=True,
+    required=True,
+    metavar="URL",
+    help="The channel: s3://BUCKET/CHANNEL.",
+)
+@click.option("--access-key-id", metavar="ID", help="The ID of the access key.  [env var: S3_ACCESS_KEY_ID]")
+@secret_options("secret-access-key", variable="S3_SECRET_ACCESS_KEY", what="secret access key")
+@secret_options("session-token", variable="S3_SESSION_TOKEN", what="session token of a temporary key")
+@click.option("--force-path-style", is_flag=True, hidden=True, help="The same as --addressing-style path.")
+@force_option()
+@run_options
+def command(
+    paths: tuple[str, ...],
+    channel: str,
+    access_key_id: str | None,
+    secret_access_key: Secret | None,
+    session_token: Secret | None,
+    *,
+    force_path_style: bool,
+    buckets: BucketOptions,
+    **options: Any,
+) -> None:
+    """Put packages into a channel in an S3 bucket, and index it.
+
+    \b
+    Example:
+      keelback upload s3 -c s3://my-bucket/my-channel output/noarch/*.conda
+    """
+    from dataclasses import replace  # noqa: PLC0415 - not for --help
+
+    from keelback.channels.buckets.s3channel import S3Channel  # noqa: PLC0415 - likewise
+
+    given = replace(
+        buckets,
+        access_key_id=access_key_id,
+        secret_access_key=secret_access_key,
+        session_token=session_token,
+        addressing_style="path" if force_path_style else buckets.addressing_style,
+    )
+    carry_out(paths, [S3Channel.named(channel)], buckets=given, **options)

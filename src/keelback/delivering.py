@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from keelback.channels.base import Delivery, Refusal
 from keelback.errors import ConflictError, CredentialRefused, ExchangeError, IdentityError, Interrupted, KeelbackError
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class Way(Protocol):
+    """How archives get into a channel: as the methods of :class:`~keelback.channels.base.Channel` of the same names."""
+
+    def find(self, archive: PackageArchive) -> Listed | None:
+        """What the channel has under the name of *archive*."""
+
+    def announce(self, archive: PackageArchive) -> None:
+        """Do what has to be done before *archive* is sent."""
+
+    def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
+        """Put *archive* into the channel."""
+
+
 class Deliverer:
     """Takes archives to one channel; safe to use from several threads at once.
 
@@ -34,6 +47,7 @@ class Deliverer:
         reporter: who is told.
         stop: set when the user wants the run to end.
         attestations: what goes with the archives, where they are attested.
+        way: how they get there; by default, the channel's own.
 
     Attributes:
         refused: the error with which the server refused the credential; with that, nothing more need be tried.
@@ -46,8 +60,10 @@ class Deliverer:
         reporter: Reporter,
         stop: threading.Event,
         attestations: Attestations | None = None,
+        way: Way | None = None,
     ) -> None:
         self._channel = channel
+        self._way = way or channel
         self._options = options
         self._reporter = reporter
         self._stop = stop
@@ -66,9 +82,9 @@ class Deliverer:
     def ask(self, archive: PackageArchive) -> Outcome | None:
         """Find what the channel has, and announce what it has not; an outcome where the archive gets no further."""
         try:
-            there = self._found[archive.relative_path] = self._channel.find(archive)
+            there = self._found[archive.relative_path] = self._way.find(archive)
             if not self._options.dry_run and not self._stays(archive, there):
-                self._channel.announce(archive)
+                self._way.announce(archive)
         except Interrupted as error:
             return self._failure(archive, error)
         except KeelbackError as error:
@@ -99,12 +115,12 @@ class Deliverer:
         if self._options.dry_run:
             return self._there(archive, status)
         if archive.relative_path not in self._found:
-            self._channel.announce(archive)
+            self._way.announce(archive)
         attestation = None if self._attestations is None else self._attestations.of(archive)
         attached = attestation.bundle if attestation is not None and self._channel.takes_attestations else None
         delivery = Delivery(archive, self._reporter, self._stop, attached)
         try:
-            attempts = self._channel.send(archive, overwrite=self._options.force, delivery=delivery)
+            attempts = self._way.send(archive, overwrite=self._options.force, delivery=delivery)
         except Refusal as refusal:
             return self._after_refusal(archive, refusal)
         return replace(
@@ -147,7 +163,7 @@ class Deliverer:
         deadline = time.monotonic() + (self._options.patience if patient else 0)
         pause = 0.0
         try:
-            while (found := self._channel.find(archive)) is None:
+            while (found := self._way.find(archive)) is None:
                 if pause and time.monotonic() + pause > deadline:
                     return Listed()
                 self._rest(pause)

@@ -30,13 +30,18 @@ _SHOWN: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked for; see :func:`keelback.fetch`."""
+    """What is asked for; see :func:`keelback.fetch`.
+
+    Attributes:
+        everywhere: whether all that matches is meant, in all subdirs that the channel has, instead of *subdirs*.
+    """
 
     specs: Sequence[str] = ()
     subdirs: Sequence[str] = ()
     with_deps: bool = False
     all_versions: bool = False
     virtual_packages: Sequence[str] = ()
+    everywhere: bool = False
 
     def __post_init__(self) -> None:
         for subdir in self.subdirs:
@@ -48,7 +53,7 @@ class Question:
             raise UsageError("--with-deps needs specs", hint="Name some.")
         if self.with_deps and self.all_versions:
             raise UsageError("--with-deps and --all cannot be combined", hint="Leave out one of them.")
-        if not self.specs and not self.subdirs:
+        if not self.specs and not self.subdirs and not self.everywhere:
             raise UsageError(
                 "neither specs nor a subdir were named", hint="For a whole subdir, write --subdir linux-64."
             )
@@ -90,7 +95,7 @@ class _Search:
 
     def archives(self, wanted: Sequence[Wanted]) -> tuple[IndexedArchive, ...]:
         if not wanted:
-            indexes = self._load(self._question.subdirs, None)
+            indexes = self._load(SUBDIRS if self._question.everywhere else self._question.subdirs, None)
             found = (archive for index in indexes for archive in index.archives(index.everything()))
         elif self._question.with_deps:
             found = (archive for platform in self._platforms(wanted) for archive in self._solved(platform, wanted))
@@ -101,13 +106,27 @@ class _Search:
 
     def _platforms(self, wanted: Iterable[Wanted]) -> list[str]:
         """The subdirs that were asked for, or that of this machine, without noarch, which belongs to each."""
+        if self._question.everywhere:
+            return [subdir for subdir in SUBDIRS if subdir != NOARCH]
         named = [*self._question.subdirs, *(item.subdir for item in wanted if item.subdir)] or [_this_platform()]
         return [subdir for subdir in dict.fromkeys(named) if subdir != NOARCH] or [NOARCH]
 
     def _chosen_everywhere(self, item: Wanted, indexes: Sequence[Index]) -> Iterator[IndexedArchive]:
         """What is taken for each of the platforms, as one that is asked for by itself gets it."""
+        if self._question.everywhere and item.subdir is None:
+            yield from self._all_of(item, indexes)
+            return
         for platform in [item.subdir] if item.subdir else self._platforms([item]):
             yield from self._chosen(item, platform, indexes)
+
+    def _all_of(self, item: Wanted, indexes: Sequence[Index]) -> list[IndexedArchive]:
+        """Everything that is *item*, of the first channel that has some, whichever subdirs that is in."""
+        for reader in self._readers:
+            own = [index for index in indexes if index.channel == reader.url]
+            found = [archive for index in own for archive in index.archives(index.matching(item))]
+            if found:
+                return found
+        raise self._no_match(item, None, indexes)
 
     def _chosen(self, item: Wanted, platform: str, indexes: Sequence[Index]) -> list[IndexedArchive]:
         """What is taken of what there is: of the first channel that has some, the best one or all."""
@@ -161,25 +180,28 @@ class _Search:
             if path is not None and path.stat().st_size > 0  # an empty file says nothing (CEP 36)
         ]
 
-    def _no_match(self, item: Wanted, platform: str, indexes: Sequence[Index]) -> ChannelError:
-        subdirs = " and ".join(dict.fromkeys([platform] if item.subdir else [platform, NOARCH]))
+    def _no_match(self, item: Wanted, platform: str | None, indexes: Sequence[Index]) -> ChannelError:
+        """The error for an *item* that is in no index of *platform*; ``None`` for all of them."""
+        subdirs = "any subdir"
+        if platform is not None:
+            subdirs = " and ".join(dict.fromkeys([platform] if item.subdir else [platform, NOARCH]))
         channels = ", ".join(redact(reader.url) for reader in self._readers)
         known = self._what_there_is(item, platform, indexes)
         hint = known or "Check the spelling; it may be in another subdir (--subdir)."
-        if any(reader.may_know_more(f"{reader.url}/{platform}/") for reader in self._readers):
+        if any(reader.may_know_more(f"{reader.url}/{platform or NOARCH}/") for reader in self._readers):
             hint += (
                 " The keychain was not asked, as the channel can be read without a credential; to read it with one, "
                 "give that with --api-key-file."
             )
         return ChannelError(f"nothing matches {item.text!r} in {subdirs} of {channels}", hint=hint, code="no-match")
 
-    def _what_there_is(self, item: Wanted, platform: str, indexes: Sequence[Index]) -> str:
+    def _what_there_is(self, item: Wanted, platform: str | None, indexes: Sequence[Index]) -> str:
         """What the channel has that is like *item*, as a sentence; empty where it has nothing of the sort."""
         like = [(index, record) for index in indexes for record in index.named(item.name)]
         elsewhere = next((index.subdir for index, record in like if record.file_name == item.filename), None)
-        if elsewhere is not None:
+        if elsewhere is not None and platform is not None:
             return f"It is in {elsewhere}: write {elsewhere}/{item.filename}."
-        found = {record.version for index, record in like if index.subdir in (platform, NOARCH)}
+        found = {record.version for index, record in like if platform is None or index.subdir in (platform, NOARCH)}
         versions = [str(version) for version in sorted(found, reverse=True)]
         if not versions:
             return ""
@@ -193,9 +215,8 @@ class _Search:
             reader.refused(f"{reader.url}/{subdirs[0]}/")
         else:
             hint = "The channel has packages for every platform: --subdir noarch."
-        return ChannelError(
-            f"{redact(reader.url)} has no index of {' or '.join(dict.fromkeys(subdirs))}", hint=hint, code="no-channel"
-        )
+        which = "any subdir" if self._question.everywhere else " or ".join(dict.fromkeys(subdirs))
+        return ChannelError(f"{redact(reader.url)} has no index of {which}", hint=hint, code="no-channel")
 
     def _has_noarch(self, reader: Reader, subdirs: Sequence[str]) -> bool:
         part = SubdirIndex(reader, self._files, NOARCH, self._room)

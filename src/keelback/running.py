@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.attesting import Attestations
     from keelback.channels.base import Channel
+    from keelback.delivering import Way
     from keelback.options import Options
     from keelback.report import Reporter
     from keelback.transport import Client
@@ -36,6 +37,9 @@ class Run:
         client: the channel's, to be stopped on Ctrl-C.
         reporter: who is told.
         attestations: what goes with the archives, where they are attested.
+        way: how they get there; by default, the channel's own. Where it is given, each archive is asked for right
+            before it is sent, so that nothing is waited for twice.
+        known: what became of some of them before.
     """
 
     def __init__(
@@ -46,6 +50,9 @@ class Run:
         client: Client,
         reporter: Reporter,
         attestations: Attestations | None = None,
+        *,
+        way: Way | None = None,
+        known: Sequence[Outcome] = (),
     ) -> None:
         self._channel = channel
         self._archives = archives
@@ -53,8 +60,11 @@ class Run:
         self._reporter = reporter
         self._outcomes: dict[str, Outcome] = {}
         self._problem: Problem | None = None
+        self._is_finished = False
         self._workers = Workers(client)
-        self._deliverer = Deliverer(channel, options, reporter, self._workers.stop, attestations)
+        self._deliverer = Deliverer(channel, options, reporter, self._workers.stop, attestations, way)
+        self._asks_late = way is not None
+        self._known = known
 
     @property
     def stopped(self) -> bool:
@@ -64,6 +74,8 @@ class Run:
     def carry_out(self) -> ChannelReport:
         """Run; failures are in the report, not raised."""
         self._reporter.channel(self._channel.url, self._archives)
+        for outcome in self._known:
+            self._settle(outcome)
         self._workers.carry_out(self._work)
         problem = self._problem
         if self.stopped:
@@ -99,13 +111,14 @@ class Run:
     # --- side by side -----------------------------------------------------------------------------------------------
 
     def _deliver_all(self) -> None:
+        self._channel.examine(self._archives)
         if self._options.dry_run:
             self._channel.check_credential()
         else:
             self._channel.begin(self._archives)
-        self._on_threads(
-            self._ask, [archive for archive in self._archives if self._deliverer.asks_first(archive)], ASKING
-        )
+        if not self._asks_late:
+            asked = [archive for archive in self._archives if self._deliverer.asks_first(archive)]
+            self._on_threads(self._ask, asked, ASKING)
         self._on_threads(self._deliver, self._archives, self._options.jobs)
 
     def _ask(self, archive: PackageArchive) -> None:
@@ -114,8 +127,10 @@ class Run:
             self._settle(outcome)
 
     def _deliver(self, archive: PackageArchive) -> None:
-        if archive.relative_path not in self._outcomes:
-            self._settle(self._deliverer.deliver(archive))
+        if archive.relative_path in self._outcomes:
+            return
+        outcome = self._deliverer.ask(archive) if self._asks_late else None
+        self._settle(outcome or self._deliverer.deliver(archive))
 
     def _settle(self, outcome: Outcome) -> None:
         self._outcomes[outcome.relative_path] = outcome
@@ -139,12 +154,26 @@ class Run:
 
     def _finish(self) -> None:
         """Let the channel finish, unless the user stopped the run: readers are not to see half of it."""
-        if not self._options.dry_run and not self.stopped:
-            self._channel.finish()
+        if self.stopped:
+            return
+        if self._options.dry_run:
+            would_be_sent = [archive for archive in self._archives if self._has_status(archive, _SENT)]
+            for line in self._channel.foreseen(would_be_sent):
+                self._reporter.note(line)
+            return
+        self._channel.finish()
+        self._is_finished = True
+        self._tell_rejected()
+
+    def _tell_rejected(self) -> None:
+        """What the server has taken, and found wanting since, has failed."""
+        for path, error in self._channel.rejected().items():
+            if self._outcomes[path].status is not Status.FAILED:
+                self._settle(replace(self._outcomes[path], status=Status.FAILED, error=Problem.of(error)))
 
     def _take_back(self, problem: Problem) -> None:
         """What was sent to a channel that did not get as far as its index has not arrived for its readers."""
-        if not self._channel.indexes_itself:
+        if self._is_finished or not self._channel.indexes_itself:
             return
         for path, outcome in self._outcomes.items():
             if outcome.status in _SENT:
@@ -154,22 +183,27 @@ class Run:
         """Wait until the channel's own index serves what it is said to have, or the deadline passes."""
         if self._options.verify is None or self._options.dry_run or self.stopped:
             return
-        waiting = [archive for archive in self._archives if self._has_arrived(archive)]
         deadline = time.monotonic() + self._options.verify
         pause = 0.25
-        while waiting:
+        while waiting := list(filter(self._is_awaited, self._archives)):
             self._channel.refresh()
             self._on_threads(self._look_whether_visible, waiting, ASKING)
-            waiting = [archive for archive in waiting if not self._outcomes[archive.relative_path].visible]
-            if time.monotonic() + pause > deadline or (waiting and self._workers.stop.wait(pause)):
+            self._tell_rejected()
+            if not any(map(self._is_awaited, waiting)):
+                break
+            if time.monotonic() + pause > deadline or self._workers.stop.wait(pause):
                 break
             pause = min(pause * 2, 10.0)
-        for archive in waiting:
+        for archive in filter(self._is_awaited, self._archives):
             self._mark(archive, visible=False)
 
-    def _has_arrived(self, archive: PackageArchive) -> bool:
+    def _is_awaited(self, archive: PackageArchive) -> bool:
+        has_arrived = self._has_status(archive, _SENT | {Status.IDENTICAL})
+        return has_arrived and not self._outcomes[archive.relative_path].visible
+
+    def _has_status(self, archive: PackageArchive, statuses: frozenset[Status]) -> bool:
         outcome = self._outcomes.get(archive.relative_path)
-        return outcome is not None and outcome.status in _SENT | {Status.IDENTICAL}
+        return outcome is not None and outcome.status in statuses
 
     def _look_whether_visible(self, archive: PackageArchive) -> None:
         try:

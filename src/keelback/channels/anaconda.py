@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
+    from keelback.channels.base import Channel
+    from keelback.channels.relay.servercopy import ServerCopy
     from keelback.channels.service import Site
     from keelback.credentials.kinds import Credential
     from keelback.transport import Answer, Client
@@ -67,6 +69,10 @@ class AnacondaChannel(ServerChannel):
         owner: a user or an organisation.
         labels: under which labels a file is put; readers see the first one as the channel.
         url: the API's.
+
+    Attributes:
+        owner, labels: see above.
+        api: the API's URL.
     """
 
     kind: ClassVar[str] = "anaconda"
@@ -75,13 +81,14 @@ class AnacondaChannel(ServerChannel):
     variables: ClassVar[tuple[str, ...]] = ("ANACONDA_API_KEY",)
     login_hint: ClassVar[str] = "Give --conda-token - and the token on standard input."
     needs_md5: ClassVar[bool] = True
+    needs_file: ClassVar[bool] = True
 
     def __init__(self, owner: str, labels: Sequence[str] = (MAIN,), *, url: str = SERVER) -> None:
-        self._api = check_server(url)
-        self._owner = check_name(owner, "the owner")
-        self._labels = [check_name(label, "the label") for label in labels] or [MAIN]
-        first = self._labels[0]
-        self.url = f"{_reading_url(self._api)}/{quote(owner)}" + ("" if first == MAIN else f"/label/{quote(first)}")
+        self.api = check_server(url)
+        self.owner = check_name(owner, "the owner")
+        self.labels = [check_name(label, "the label") for label in labels] or [MAIN]
+        first = self.labels[0]
+        self.url = f"{_reading_url(self.api)}/{quote(owner)}" + ("" if first == MAIN else f"/label/{quote(first)}")
         self._announced: Memo[bool] = Memo()
         self._labels_of: dict[str, Sequence[Any]] = {}
 
@@ -124,13 +131,13 @@ class AnacondaChannel(ServerChannel):
 
     def given_access(self, session: Session) -> Access | None:
         """See :class:`Channel`."""
-        return given_token(session, self._api, CondaToken, *self.variables, server=self.title)
+        return given_token(session, self.api, CondaToken, *self.variables, server=self.title)
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
         access = token_access(
             session,
-            self._api,
+            self.api,
             server=self.title,
             kind=CondaToken,
             usable=self.takes,
@@ -143,31 +150,43 @@ class AnacondaChannel(ServerChannel):
 
     def _reading_auth(self, session: Session, auth: httpx2.Auth) -> httpx2.Auth | None:
         """The same token where the same service is read; elsewhere what the stores have for that host."""
-        if self._api == SERVER or _reading_url(self._api) == self._api:
+        if self.api == SERVER or _reading_url(self.api) == self.api:
             return auth
         match = find(self.url, session.stores)
         return match.credential if match is not None and isinstance(match.credential, CondaToken) else None
 
     def check_credential(self) -> None:
         """Ask who the token belongs to (``GET /user``)."""
-        expect(self._call("GET", "user"), source=self._source)
+        expect(self.call("GET", "user"), source=self._source)
 
     def find(self, archive: PackageArchive) -> Listed | None:
         """What ``GET /dist/OWNER/NAME/VERSION/SUBDIR/FILE`` says."""
-        answer = self._call("GET", self._path("dist", archive))
+        answer = self.call("GET", self.path("dist", archive))
         if answer.status == 404:
             return None
         document = _object(expect(answer, source=self._source))
         labels = document.get("labels")
-        self._labels_of[archive.relative_path] = labels if isinstance(labels, list) else self._labels
+        self._labels_of[archive.relative_path] = labels if isinstance(labels, list) else self.labels
         return Listed(sha256=_text(document, "sha256"), md5=_text(document, "md5"))
+
+    def has_labels(self, archive: PackageArchive) -> bool:
+        """Whether what :meth:`find` found has all labels."""
+        return set(self.labels) <= set(map(str, self._labels_of.get(archive.relative_path, ())))
+
+    def copier(self, source: Channel) -> ServerCopy | None:
+        """See :class:`Channel`."""
+        from keelback.channels.anaconda_copy import AnacondaCopy  # noqa: PLC0415 - for copies alone
+
+        if isinstance(source, AnacondaChannel) and source.api == self.api:
+            return AnacondaCopy(source, self)
+        return None
 
     def keep(self, archive: PackageArchive) -> None:
         """Put the labels on a file that is there without them (``POST /channels/OWNER/LABEL``)."""
         place = {"package": archive.name, "version": archive.version, "basename": archive.relative_path}
-        for label in self._labels:
-            if label not in self._labels_of.get(archive.relative_path, self._labels):
-                expect(self._call("POST", f"channels/{quote(self._owner)}/{quote(label)}", place), source=self._source)
+        for label in self.labels:
+            if label not in self._labels_of.get(archive.relative_path, self.labels):
+                expect(self.call("POST", f"channels/{quote(self.owner)}/{quote(label)}", place), source=self._source)
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
         """Stage, form, commit."""
@@ -178,7 +197,7 @@ class AnacondaChannel(ServerChannel):
             return self._replace(archive, delivery)
         if self.find(archive) is None:
             raise ServerError(
-                f"{self._api} refuses {archive.relative_path} as being there, and says that it is not",
+                f"{self.api} refuses {archive.relative_path} as being there, and says that it is not",
                 status=409,
                 hint="An upload of it may have been broken off; try again in a while, or with --force.",
             )
@@ -211,7 +230,7 @@ class AnacondaChannel(ServerChannel):
 
     def _describe_package(self, archive: PackageArchive) -> bool:
         """Create or update the package; returns whether it is new."""
-        path = self._path("package", archive, depth=1)
+        path = self.path("package", archive, depth=1)
         about = {**_about(archive), "package_types": ["conda"], "name": archive.name.lower()}
         exists = self._exists(path)
         if exists:
@@ -223,7 +242,7 @@ class AnacondaChannel(ServerChannel):
 
     def _describe_release(self, archive: PackageArchive, *, of_new: bool) -> bool:
         """Create or update the release, which a package that is *of_new* cannot have yet; returns whether it is new."""
-        path = self._path("release", archive, depth=2)
+        path = self.path("release", archive, depth=2)
         exists = not of_new and self._exists(path)
         if exists:
             self._change("PATCH", path, {"public_attrs": _about(archive)})
@@ -233,14 +252,14 @@ class AnacondaChannel(ServerChannel):
         return not exists
 
     def _exists(self, path: str) -> bool:
-        answer = self._call("GET", path)
+        answer = self.call("GET", path)
         if answer.status == 404:
             return False
         expect(answer, 200, source=self._source)
         return True
 
     def _change(self, method: str, path: str, body: Mapping[str, Any]) -> None:
-        answer = self._call(method, path, body)
+        answer = self.call(method, path, body)
         if method == "POST" and answer.status == 409:  # somebody else was quicker, or an answer of ours got lost
             return
         expect(answer, source=self._source)
@@ -253,27 +272,27 @@ class AnacondaChannel(ServerChannel):
             "distribution_type": "conda",
             "description": None,
             "attrs": dict(archive.index),
-            "channels": self._labels,
+            "channels": self.labels,
             "sha256": archive.sha256,
         }
-        answer = self._call("POST", self._path("stage", archive), body)
+        answer = self.call("POST", self.path("stage", archive), body)
         if answer.status == 409:
             return None
         staged = _object(expect(answer, 200, source=self._source))
         fields = staged.get("form_data")
         good = isinstance(fields, dict) and all(map(_is_text, [*fields, *fields.values()]))
         if not (good and _text(staged, "post_url") and _text(staged, "dist_id")):
-            raise ServerError(f"{self._api} did not say where to send {archive.filename}", status=answer.status)
+            raise ServerError(f"{self.api} did not say where to send {archive.filename}", status=answer.status)
         return staged
 
     def _delete(self, archive: PackageArchive) -> None:
         """Remove the file, and make anew what the server removes with the last file of a release or a package."""
-        answer = self._call("DELETE", self._path("dist", archive))
+        answer = self.call("DELETE", self.path("dist", archive))
         if answer.status != 404:
             expect(answer, source=self._source)
-        if not self._exists(self._path("package", archive, depth=1)):
+        if not self._exists(self.path("package", archive, depth=1)):
             self._describe_package(archive)
-        if not self._exists(self._path("release", archive, depth=2)):
+        if not self._exists(self.path("release", archive, depth=2)):
             self._describe_release(archive, of_new=True)
 
     def _post_form(self, archive: PackageArchive, staged: Mapping[str, Any], delivery: Delivery) -> int:
@@ -282,8 +301,8 @@ class AnacondaChannel(ServerChannel):
         The file comes last and has no file name: object stores ignore what follows it (Amazon S3 API, POST Object).
         """
         url = staged["post_url"]
-        if not url.startswith(("https://", "http://")) or (self._api.startswith("https:") and url.startswith("http:")):
-            raise ServerError(f"{self._api} wants the file sent to an address that is not https", status=200)
+        if not url.startswith(("https://", "http://")) or (self.api.startswith("https:") and url.startswith("http:")):
+            raise ServerError(f"{self.api} wants the file sent to an address that is not https", status=200)
         md5 = base64.b64encode(bytes.fromhex(archive.md5)).decode()
         fields = {**staged["form_data"], "Content-Length": str(archive.size), "Content-MD5": md5}
         parts: list[tuple[list[tuple[str, str]], str | ArchiveBody]] = [
@@ -297,7 +316,7 @@ class AnacondaChannel(ServerChannel):
         )
         answer = _without(answer, staged["form_data"].values())
         if answer.status in (401, 403):  # no token of ours was refused
-            refused = f"the storage of {self._api} refused the file ({answer.status}): {servers_words(answer)}"
+            refused = f"the storage of {self.api} refused the file ({answer.status}): {servers_words(answer)}"
             error = ServerError(refused.removesuffix(": "), status=answer.status)
             error.attempts = answer.attempts
             raise error
@@ -305,7 +324,7 @@ class AnacondaChannel(ServerChannel):
         return answer.attempts
 
     def _commit(self, archive: PackageArchive, staged: Mapping[str, Any]) -> None:
-        answer = self._call("POST", self._path("commit", archive), {"dist_id": staged["dist_id"]})
+        answer = self.call("POST", self.path("commit", archive), {"dist_id": staged["dist_id"]})
         if answer.uncertain and not answer.ok:  # the first commit may have worked, and the second found nothing to do
             found = self.find(archive)
             if found is not None and found.same_bytes(archive):
@@ -314,15 +333,16 @@ class AnacondaChannel(ServerChannel):
 
     # --- requests -------------------------------------------------------------------------------------------------
 
-    def _path(self, route: str, archive: PackageArchive, depth: int = 3) -> str:
+    def path(self, route: str, archive: PackageArchive, depth: int = 3) -> str:
         """``ROUTE/OWNER/NAME[/VERSION[/SUBDIR/FILE]]``, by *depth*."""
-        place = [self._owner, archive.name.lower(), archive.version, archive.relative_path]
+        place = [self.owner, archive.name.lower(), archive.version, archive.relative_path]
         return "/".join([route, *(quote(part, safe="/+!") for part in place[: depth + 1])])
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """What the API says to a *method* of *path*, with *body* as JSON, whatever that is."""
         headers = _HEADERS if body is None else {**_HEADERS, "content-type": "application/json"}
         content = None if body is None else json.dumps(body).encode()
-        return self._client.send(Request(method, f"{self._api}/{path}", auth=self._auth, headers=headers, body=content))
+        return self._client.send(Request(method, f"{self.api}/{path}", auth=self._auth, headers=headers, body=content))
 
 
 def _reading_url(api: str) -> str:

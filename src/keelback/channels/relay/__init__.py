@@ -1,0 +1,1 @@
+"""Archives on their way from one channel to another: from the connection of the one into that of the other."""

@@ -1,0 +1,109 @@
+"""Records as the index of a channel has them, all members included."""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from keelback.archive.fields import check_filename, check_identity, check_index
+from keelback.archive.findings import Findings
+from keelback.channels.subdirindex import SubdirIndex
+from keelback.errors import ArchiveError, ChannelError
+from keelback.repodata import same_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from keelback.channels.indexfiles import IndexFiles
+    from keelback.channels.reader import Reader
+    from keelback.indexed import IndexedArchive
+    from keelback.repodata import Record
+
+
+def read_records(
+    reader: Reader, archives: Sequence[IndexedArchive], files: IndexFiles, room: Path
+) -> dict[str, Record | ChannelError]:
+    """What the index says of each of *archives*, by relative path; or why that cannot be used.
+
+    Args:
+        reader: of the channel.
+        archives: as a first look at the index gave them.
+        files: where indexes are kept between runs.
+        room: a folder for files of this run.
+
+    Raises:
+        CredentialError, ChannelError, TransportError: the index cannot be read.
+    """
+    found: dict[str, Record | ChannelError] = {}
+    for subdir, group in itertools.groupby(sorted(archives, key=_subdir), key=_subdir):
+        wanted = {archive.filename: archive for archive in group}
+        names = {archive.name for archive in wanted.values()}
+        file = SubdirIndex(reader, files, subdir, room).of(names)
+        records = {} if file is None else _records_in(file, wanted)
+        for filename, archive in wanted.items():
+            found[archive.relative_path] = _usable(records.get(filename), archive)
+    return found
+
+
+def _subdir(archive: IndexedArchive) -> str:
+    return archive.subdir
+
+
+def _records_in(file: Path, wanted: Collection[str]) -> dict[str, Record]:
+    """The records of the *wanted* files in *file*, a ``repodata.json`` of any size, of which no other is unpacked."""
+    if not file.stat().st_size:  # an empty file says nothing (CEP 36)
+        return {}
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            raw = _cut_out(content, wanted)
+        return {filename: msgspec.json.decode(record, type=dict) for filename, record in raw.items()}
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ChannelError(f"malformed index: {error}", code="bad-index") from error
+
+
+def _cut_out(content: mmap.mmap, wanted: Collection[str]) -> dict[str, bytes]:
+    """The records of the *wanted* files in *content*, of which nothing is held on to."""
+    document = msgspec.json.decode(content, type=_Repodata)
+    return {
+        filename: bytes(records[filename])
+        for records in (document.packages, document.conda)
+        for filename in wanted
+        if filename in records
+    }
+
+
+def _usable(record: Record | None, archive: IndexedArchive) -> Record | ChannelError:
+    """*record*, if it is still of *archive*, and says what an archive of that name can say of itself."""
+    known = {"sha256": archive.sha256, "md5": archive.md5}
+    if record is None or (any(known.values()) and not same_file(record, known)):
+        return ChannelError(
+            f"the index changed while it was read: it has another {archive.relative_path} now",
+            hint="Run the same command again.",
+            code="bad-index",
+        )
+    findings = Findings(Path(archive.filename))
+    try:
+        if check_filename(archive.filename, findings):
+            check_identity(record, archive.filename, _extension(archive.filename), findings)
+        check_index(record, findings)
+        findings.verdict()
+    except ArchiveError as error:
+        return ChannelError(
+            f"what the index says of {archive.relative_path} is of no package: {error.message}",
+            hint="Tell those who run the channel to index it anew.",
+            code="bad-index",
+        )
+    return record
+
+
+def _extension(filename: str) -> str:
+    return ".conda" if filename.endswith(".conda") else ".tar.bz2"
+
+
+class _Repodata(msgspec.Struct):
+    packages: dict[str, msgspec.Raw] = {}
+    conda: dict[str, msgspec.Raw] = msgspec.field(name="packages.conda", default_factory=dict)

@@ -3,7 +3,9 @@
     python scripts/peers.py
 
 Quetz is a real server whose dependencies are too old to share an environment with anything else; SeaweedFS is an S3
-server that comes as a wheel, with boto3 as a client of it; the identity server is oidc-provider, which needs Node.js.
+server that comes as a wheel, with boto3 as a client of it, and moto another; the identity server is oidc-provider,
+which needs Node.js, as do Azurite, the emulator of Azure Blob Storage, and s3rver, an S3 server that ignores
+conditions. There is an emulator of Google Cloud Storage, and Cloudsmith's own client, which keelback is compared with.
 The public bundles are attestations that others made, in the source distributions that carry them; CycloneDX's tool
 makes a bill of materials.
 What cannot be made is said, with the reason, and its tests are skipped; with
@@ -22,12 +24,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "tests" / "peers"
-IDENTITY_SERVER = ROOT / "tests" / "peers" / "identity-server"
 PEERS = ROOT / ".peers"
 
 
-def make_environment(name: str) -> str:
-    """Make `.peers/NAME` out of NAME-requirements.txt, unless it is there and up to date.
+def make_environment(name: str, *options: str) -> str:
+    """Make `.peers/NAME` out of NAME-requirements.txt with these *options* of pip, unless it is there and up to date.
 
     Returns:
         Why that failed, or an empty string.
@@ -47,7 +48,7 @@ def make_environment(name: str) -> str:
         for command in (
             [sys.executable, "-m", "venv", home],
             # Wheels only: compiling old pins would take a toolchain that nobody was promised to need.
-            [python, "-m", "pip", "install", "--only-binary", ":all:", "--requirement", requirements],
+            [python, "-m", "pip", "install", *options, "--only-binary", ":all:", "--requirement", requirements],
         ):
             done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
             if done.returncode != 0:
@@ -56,23 +57,23 @@ def make_environment(name: str) -> str:
     return ""
 
 
-def make_identity_server() -> str:
-    """Make `.peers/identity-server`, unless it is there and up to date; returns why that failed, or an empty string."""
+def make_node_package(name: str) -> str:
+    """Make `.peers/NAME` out of the folder NAME, unless it is there and up to date; returns as above."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         return "Node.js with npm is not installed"
-    sources = [IDENTITY_SERVER / name for name in ("package.json", "package-lock.json", "server.mjs")]
-    home = PEERS / "identity-server"
+    sources = sorted(path for path in (REQUIREMENTS / name).iterdir() if path.suffix in (".json", ".mjs"))
+    home = PEERS / name
     stamp = home / "ready"
     wanted = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     if stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
         return ""
     shutil.rmtree(home, ignore_errors=True)
-    print("identity-server: making .peers/identity-server (seconds, once)", flush=True)
+    print(f"{name}: making .peers/{name} (seconds, once)", flush=True)
     home.mkdir(parents=True)
     for source in sources:
         shutil.copy(source, home)
-    log = PEERS / "identity-server.log"
+    log = PEERS / f"{name}.log"
     with log.open("wb") as output:
         command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(command, cwd=home, stdout=output, stderr=subprocess.STDOUT, check=False)
@@ -117,7 +118,12 @@ def main() -> int:
         "quetz": make_environment("quetz"),
         "seaweedfs": make_environment("seaweedfs"),
         "cyclonedx": make_environment("cyclonedx"),
-        "identity-server": make_identity_server(),
+        "moto": make_environment("moto"),
+        "gcs-emulator": make_environment("gcs-emulator"),
+        "cloudsmith": make_environment("cloudsmith", "--no-deps"),
+        "identity-server": make_node_package("identity-server"),
+        "azurite": make_node_package("azurite"),
+        "s3rver": make_node_package("s3rver"),
         "public-bundles": get_public_bundles(),
     }
     missing = {name: why_not for name, why_not in made.items() if why_not}

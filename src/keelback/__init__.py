@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from keelback.archive import PackageArchive, discover, inspect
-    from keelback.channels.base import Channel
+    from keelback.channels.base import BucketOptions, Channel
     from keelback.checking import Checked, check
+    from keelback.copying import copy
     from keelback.credentials.auth import StoredAuth
     from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, Credential, OAuth, S3Credentials
     from keelback.credentials.lookup import Match, credential_for
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     )
     from keelback.fetching import fetch, fetch_locked
     from keelback.findings import Finding, Severity
+    from keelback.indexing import index
     from keelback.provenance.packages import Attested, Verification, attest, verify
     from keelback.provenance.policy import Policy
     from keelback.provenance.verifying import Verified
@@ -53,6 +55,7 @@ _HOMES = {
     "Attested": "provenance.packages",
     "BasicHTTP": "credentials.kinds",
     "BearerToken": "credentials.kinds",
+    "BucketOptions": "channels.base",
     "Channel": "channels.base",
     "ChannelError": "errors",
     "ChannelReport": "report",
@@ -92,10 +95,12 @@ _HOMES = {
     "Verified": "provenance.verifying",
     "attest": "provenance.packages",
     "check": "checking",
+    "copy": "copying",
     "credential_for": "credentials.lookup",
     "discover": "archive",
     "fetch": "fetching",
     "fetch_locked": "fetching",
+    "index": "indexing",
     "inspect": "archive",
     "publish": "publishing",
     "verify": "provenance.packages",
@@ -107,6 +112,7 @@ __all__ = [
     "Attested",
     "BasicHTTP",
     "BearerToken",
+    "BucketOptions",
     "Channel",
     "ChannelError",
     "ChannelReport",
@@ -147,10 +153,12 @@ __all__ = [
     "__version__",
     "attest",
     "check",
+    "copy",
     "credential_for",
     "discover",
     "fetch",
     "fetch_locked",
+    "index",
     "inspect",
     "publish",
     "verify",

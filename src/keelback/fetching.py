@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from keelback.archive import SUBDIRS
-from keelback.channels.base import Given, Session
+from keelback.channels.base import BucketOptions, Given, Session
 from keelback.channels.indexfiles import IndexFiles
 from keelback.channels.reader import reader_at, reader_for
 from keelback.credentials.oidc.trusted import TrustedPublishing
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from keelback.channels.reader import Reader
-    from keelback.credentials.stores import Store
     from keelback.indexed import IndexedArchive
     from keelback.report import Outcome
     from keelback.secret import Secret
@@ -67,6 +66,7 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
     trusted_publishing: str = "auto",
     trusted_publishing_hosts: Collection[str] = (),
     oidc_token: str | Secret | None = None,
+    buckets: BucketOptions | None = None,
     require_attestation: str | None = None,
     attestations: str | Path | Iterable[str | Path] = (),
     trust_config: Path | str | None = None,
@@ -106,6 +106,7 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
             offers, that is exchanged for a short-lived token; ``always``: nothing else is used; ``never``.
         trusted_publishing_hosts: servers that get this identity, besides those of prefix.dev.
         oidc_token: an ID token to exchange, instead of the CI system's own.
+        buckets: where buckets are, and with which keys they are read, where variables and stores do not say.
         require_attestation: who has to have attested every archive, as a policy: ``repo:OWNER/NAME``. What has no
             attestation that verifies is not fetched; what is here already is verified, too.
         attestations: where attestations are looked for first: files, and folders with ``FILE.sigstore.json`` in them.
@@ -132,9 +133,15 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
     run = _Fetch(
         Path(to),
         Options(force=force, skip_existing=skip_existing, dry_run=dry_run, jobs=jobs),
-        Given(as_secret(api_key, "api_key"), username, as_secret(password, "password")),
-        partial(default_stores, None if auth_file is None else Path(auth_file), keychain=keychain),
-        TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token")),
+        partial(
+            Session,
+            load_stores=partial(default_stores, None if auth_file is None else Path(auth_file), keychain=keychain),
+            given=Given(as_secret(api_key, "api_key"), username, as_secret(password, "password")),
+            trusted=TrustedPublishing.of(
+                trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token")
+            ),
+            buckets=buckets,
+        ),
         partial(Client, retry=retry, timeout=timeout, insecure_hosts=insecure_hosts),
         reporter or Reporter(),
         _requirement(require_attestation, attestations, trust_config),
@@ -175,6 +182,7 @@ def fetch_locked(  # noqa: PLR0913 - as above
     trusted_publishing: str = "auto",
     trusted_publishing_hosts: Collection[str] = (),
     oidc_token: str | Secret | None = None,
+    buckets: BucketOptions | None = None,
     require_attestation: str | None = None,
     attestations: str | Path | Iterable[str | Path] = (),
     trust_config: Path | str | None = None,
@@ -201,6 +209,7 @@ def fetch_locked(  # noqa: PLR0913 - as above
             offers, that is exchanged for a short-lived token; ``always``: nothing else is used; ``never``.
         trusted_publishing_hosts: servers that get this identity, besides those of prefix.dev.
         oidc_token: an ID token to exchange, instead of the CI system's own.
+        buckets: where buckets are, and with which keys they are read, where variables and stores do not say.
         require_attestation: as for :func:`fetch`.
         attestations: as for :func:`fetch`.
         trust_config: as for :func:`fetch`.
@@ -220,9 +229,15 @@ def fetch_locked(  # noqa: PLR0913 - as above
     run = _Fetch(
         Path(to),
         Options(force=force, skip_existing=skip_existing, dry_run=dry_run, jobs=jobs),
-        Given(as_secret(api_key, "api_key"), username, as_secret(password, "password")),
-        partial(default_stores, None if auth_file is None else Path(auth_file), keychain=keychain),
-        TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token")),
+        partial(
+            Session,
+            load_stores=partial(default_stores, None if auth_file is None else Path(auth_file), keychain=keychain),
+            given=Given(as_secret(api_key, "api_key"), username, as_secret(password, "password")),
+            trusted=TrustedPublishing.of(
+                trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token")
+            ),
+            buckets=buckets,
+        ),
         partial(Client, retry=retry, timeout=timeout, insecure_hosts=insecure_hosts),
         reporter or Reporter(),
         _requirement(require_attestation, attestations, trust_config),
@@ -244,27 +259,24 @@ class _Fetch:
         self,
         folder: Path,
         how: Options,
-        given: Given,
-        stores: Callable[[], Sequence[Store]],
-        trusted: TrustedPublishing,
+        session: partial[Session],
         client: Callable[..., Client],
         reporter: Reporter,
         requirement: Requirement | None,
     ) -> None:
         self._folder = folder.absolute()
         self._how = how
-        self._given = given
-        self._stores = stores
-        self._trusted = trusted
+        self._session = session
         self._client = partial(client, connections=max(FETCH_JOBS, how.jobs))
         self._reporter = Careful(reporter)
         self._requirement = requirement
 
     def refuse_given_for(self, channels: int) -> None:
         """Raise ``UsageError`` where a credential was given, and there is more than one channel that could get it."""
-        if self._given and channels > 1:
+        given: Given = self._session.keywords["given"]
+        if given and channels > 1:
             raise UsageError(
-                f"{self._given.source} would go to {channels} channels",
+                f"{given.source} would go to {channels} channels",
                 hint="Keep the credentials in the stores: keelback auth login.",
             )
 
@@ -276,7 +288,7 @@ class _Fetch:
         """Find what to fetch, fetch it, and write the lock file *lock* if there is nothing amiss."""
         with self._client() as client:
             workers = Workers(client)
-            session = Session(client, self._stores, self._given, trusted=self._trusted)
+            session = self._session(client)
             if self._requirement is not None:
                 workers.carry_out(self._requirement.prepare)
                 if self._requirement.keys is not None:  # which a variable may have named, unseen
@@ -292,7 +304,7 @@ class _Fetch:
             for reader, group in groups.items():
                 report.channels.append(self._fetch_all(retriever, reader, group, workers))
         if lock is not None and report.ok and not self._how.dry_run:
-            _write_lock(lock, archives)
+            _write_lock(lock, [replace(each, url=groups.reader_of(each).named(each.url)) for each in archives])
         return report
 
     def _fetch_all(
@@ -306,7 +318,7 @@ class _Fetch:
                 outcomes[archive.relative_path] = outcome = retriever.retrieve(archive)
                 self._reporter.finished(outcome)
 
-        self._reporter.channel(reader.url, archives)
+        self._reporter.channel(reader.name, archives)
         workers.carry_out(lambda: workers.each(work, archives, self._how.jobs))
         problem = None
         if workers.stopped:
@@ -316,7 +328,7 @@ class _Fetch:
         why = replace(problem or INTERRUPTED, code="not-attempted")
         left = partial(retriever.outcome, status=Status.NOT_ATTEMPTED, error=why)
         return ChannelReport(
-            reader.url, [outcomes.get(archive.relative_path) or left(archive) for archive in archives], problem
+            reader.name, [outcomes.get(archive.relative_path) or left(archive) for archive in archives], problem
         )
 
 
@@ -325,7 +337,7 @@ class _Groups(dict["Reader", list["IndexedArchive"]]):
 
     def reader_of(self, archive: IndexedArchive) -> Reader:
         """The reader of the channel of *archive*; of the first channel, where its files are elsewhere."""
-        return next((reader for reader in self if archive.url.startswith(f"{reader.url}/")), next(iter(self)))
+        return next((reader for reader in self if reader.has(archive.url)), next(iter(self)))
 
 
 def _requirement(

@@ -24,7 +24,7 @@ _LARGEST: Final = 16 << 20
 _PRINTABLE: Final = re.compile(r"[!-~]*")
 _SEGMENT: Final = r"[^/#\\]+"
 _LINE: Final = re.compile(
-    rf"(?P<url>(?:https?://[^/%#\\]+|file://)(?:/[^/#\\]*)*/(?P<subdir>{_SEGMENT})/(?P<file>{_SEGMENT}))"
+    rf"(?P<url>(?:(?:(?:s3\+)?https?|s3|gs|az)://[^/%#\\]+|file://)(?:/[^/#\\]*)*/(?P<subdir>{_SEGMENT})/(?P<file>{_SEGMENT}))"
     r"(?:#(?:(?P<md5>[0-9a-fA-F]{32})|(?:sha256:)?(?P<sha256>[0-9a-fA-F]{64})))?"
 )
 

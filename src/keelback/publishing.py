@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelback.attesting import Attesting
-from keelback.channels.base import Channel, Given, Session
+from keelback.channels.base import BucketOptions, Channel, Given, Session
 from keelback.channels.registry import channel_for
 from keelback.checking import Checked, Hasher, check
 from keelback.credentials.oidc.trusted import TrustedPublishing
@@ -46,6 +46,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
     trusted_publishing: str = "auto",
     trusted_publishing_hosts: Collection[str] = (),
     oidc_token: str | Secret | None = None,
+    buckets: BucketOptions | None = None,
     retry: Retry | None = None,
     timeout: float = 120.0,
     insecure_hosts: Collection[str] = (),
@@ -81,6 +82,7 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
             no credential was given; ``always``: nothing else is used; ``never``: no identity is asked for.
         trusted_publishing_hosts: servers that get this identity, besides those of prefix.dev.
         oidc_token: an ID token to exchange, instead of the CI system's own.
+        buckets: where buckets are, and with which keys they are spoken to, where variables and stores do not say.
         retry: how often and how patiently a request is tried.
         timeout: seconds without any progress after which a try has failed.
         insecure_hosts: hosts that may be spoken to without (verified) TLS.
@@ -124,7 +126,8 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
             auth_file = Path(auth_file)
         connections = max(ASKING, jobs)
         with Client(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts, connections=connections) as client:
-            session = Session(client, partial(default_stores, auth_file, keychain=keychain), given, trusted=trusted)
+            stores = partial(default_stores, auth_file, keychain=keychain)
+            session = Session(client, stores, given, trusted=trusted, buckets=buckets, dry_run=dry_run)
             prepared = None
             if attesting:
                 hasher.wait()

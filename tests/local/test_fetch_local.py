@@ -251,7 +251,7 @@ def test_an_option_that_there_is_not_is_told(channel: Path, to: Path) -> None:
     assert not to.exists()
 
 
-@pytest.mark.parametrize("scheme", ["s3", "oci"])
+@pytest.mark.parametrize("scheme", ["oci"])
 def test_a_channel_that_cannot_be_read_yet_is_told(to: Path, scheme: str) -> None:
     """Not as an unknown scheme: others read it."""
     with pytest.raises(UsageError, match=f"cannot read {scheme}:// channels yet"):

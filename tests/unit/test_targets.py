@@ -89,7 +89,6 @@ def test_a_host_that_only_looks_like_a_known_one_is_asked_about(destination: str
         ("", "empty"),
         ("   ", "empty"),
         ("ftp://example.com/chan", "unknown scheme 'ftp'"),
-        ("s3://bucket/chan", "unknown scheme 's3'"),
         ("conda+https://example.com/chan", "unknown scheme"),
         ("quetz+ftp://example.com/chan", "unknown scheme"),
         ("local+https://example.com/chan", "unknown scheme"),

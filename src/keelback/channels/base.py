@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
     from keelback.channels.exchange import Exchange
+    from keelback.channels.relay.servercopy import ServerCopy
     from keelback.channels.target import Target
     from keelback.credentials.oidc.exchanged import ExchangedToken
     from keelback.credentials.stores import Store
+    from keelback.errors import KeelbackError
     from keelback.listing import Listed
     from keelback.report import Reporter
     from keelback.transport import Client
@@ -52,6 +54,25 @@ class Given:
         return secret.source if secret is not None and secret.source else "the given credential"
 
 
+@dataclass(frozen=True, slots=True)
+class BucketOptions:
+    """What the user said of where a bucket is, and with which keys it is spoken to; ``None`` for what was left out.
+
+    Attributes:
+        endpoint_url: of the service, where it is not that of the cloud itself.
+        region: of the bucket, for S3.
+        addressing_style: for S3, whether the bucket is in the host (``virtual-host``) or in the path (``path``).
+        access_key_id, secret_access_key, session_token: for S3.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    addressing_style: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+
+
 class Session:
     """What the channels of one run work with.
 
@@ -61,9 +82,11 @@ class Session:
         given: the credential that takes precedence over all others.
         environ: where the servers' own variables are, and those of the CI system.
         trusted: when an identity of the CI system is exchanged for a token, and with whom.
+        buckets: where buckets are.
+        dry_run: whether nothing may be changed anywhere.
 
     Attributes:
-        client, given, environ, trusted: see above.
+        client, given, environ, trusted, buckets, dry_run: see above.
         identities: gives the identities.
         exchanged: the tokens that were exchanged for them, by server: one each.
         audiences: the host that got identities for each audience.
@@ -79,8 +102,13 @@ class Session:
         given: Given | None = None,
         environ: Mapping[str, str] = os.environ,
         trusted: TrustedPublishing | None = None,
+        buckets: BucketOptions | None = None,
+        *,
+        dry_run: bool = False,
     ) -> None:
         self.client = client
+        self.buckets = buckets or BucketOptions()
+        self.dry_run = dry_run
         self.given = given or Given()
         self.environ = environ
         self.trusted = trusted or TrustedPublishing()
@@ -172,23 +200,30 @@ class Delivery:
 class Channel(Service):
     """A place that takes archives and serves them, and what is known of its kind of server.
 
-    A run goes: :meth:`open`, :meth:`begin`; :meth:`find` and :meth:`announce` from many threads at once; :meth:`send`
-    from several; :meth:`finish`, :meth:`close`.
+    A run goes: :meth:`open`, :meth:`examine`, :meth:`begin`; :meth:`find` and :meth:`announce` from many threads at
+    once; :meth:`send` from several; :meth:`finish`, :meth:`rejected`, :meth:`close`.
 
     Attributes:
         takes_credential: whether there is anything to log in to.
         needs_md5: whether the MD5 of an archive is asked for, which takes longer than its SHA-256.
+        needs_file: whether :meth:`announce` or :meth:`send` wants what only the archive itself says, or reads it in
+            any other order than from its first byte on, so that all of it is needed here.
+        takes_copies: whether archives may be sent whose bytes are not here, but in another channel.
         overwrites: whether the server replaces a file without a word, so that nothing may be sent before :meth:`find`
             has worked.
         takes_attestations: whether :meth:`send` passes on the attestation of a delivery.
+        is_named_with_host: whether ``KIND+https://HOST/...`` names one, and not, as for buckets, ``KIND://NAME/...``.
         indexes_itself: whether :meth:`finish` writes the index, before which nothing has arrived for readers.
         url: the channel's public URL, for messages and JSON; never holds a secret.
     """
 
     takes_credential: ClassVar[bool] = True
     needs_md5: ClassVar[bool] = False
+    needs_file: ClassVar[bool] = False
+    takes_copies: ClassVar[bool] = True
     overwrites: ClassVar[bool] = False
     takes_attestations: ClassVar[bool] = False
+    is_named_with_host: ClassVar[bool] = True
     indexes_itself: ClassVar[bool] = False
     url: str
 
@@ -217,6 +252,16 @@ class Channel(Service):
 
     def exchange(self, session: Session) -> Exchange | None:  # noqa: ARG002 - for the channels that do
         """How the server exchanges identities of CI systems for tokens; ``None`` where it does not."""
+        return None
+
+    def readable(self, session: Session) -> tuple[str, Access | None] | None:  # noqa: ARG002 - for the channels that say
+        """The URL under which the subdirs are read, and the credential for it, where the session has a say in that.
+
+        ``None`` where it is :attr:`reading_url`, with the credential of its host.
+
+        Raises:
+            UsageError, CredentialError: the session says what cannot be.
+        """
         return None
 
     @abstractmethod
@@ -283,11 +328,26 @@ class Channel(Service):
         """Where readers of the channel get *archive*."""
         return f"{self.url}/{archive.relative_path}"
 
+    def examine(self, archives: Sequence[PackageArchive]) -> None:
+        """Check what this channel asks of *archives* beyond what all do, in a dry run, too; nothing by default.
+
+        Raises:
+            ArchiveError: one of them cannot go there, so that none is sent.
+        """
+
     def begin(self, archives: Sequence[PackageArchive]) -> None:
         """Do what is to be done once before *archives* are sent; nothing by default."""
 
     def finish(self) -> None:
         """Do what is to be done once after the last archive, whatever became of them; nothing by default."""
+
+    def foreseen(self, archives: Sequence[PackageArchive]) -> Sequence[str]:  # noqa: ARG002 - for those that do more
+        """What :meth:`finish` would do once *archives* are sent, for a dry run, a line each; nothing by default."""
+        return ()
+
+    def rejected(self) -> Mapping[str, KeelbackError]:
+        """By relative path, why the channel refused archives in :meth:`finish` that it had taken before."""
+        return {}
 
     def close(self) -> None:
         """Give back what :meth:`open` or :meth:`begin` took, whatever became of the run; nothing by default."""
@@ -295,6 +355,10 @@ class Channel(Service):
     @abstractmethod
     def listed(self, archive: PackageArchive) -> Listed | None:
         """What the channel's own index says of *archive* to its readers; ``None`` where it has no such file."""
+
+    def copier(self, source: Channel) -> ServerCopy | None:  # noqa: ARG002 - for the servers that can
+        """What has the server itself copy archives from *source*, which is on it, too; ``None`` where it cannot."""
+        return None
 
     def refresh(self) -> None:
         """Read the index afresh at the next :meth:`find` or :meth:`listed`; nothing where it is never kept."""

@@ -53,7 +53,7 @@ REFUSED: Final = frozenset({401, 403})
 _SCHEMES: Final = {BasicHTTP: "basic", BearerToken: "bearer", OAuth: "bearer"}
 """What each kind of credential is sent as (RFC 9110, section 11)."""
 
-_NOT_YET: Final = frozenset({"s3", "gcs", "oci"})
+_NOT_YET: Final = frozenset({"oci"})
 """Schemes under which other tools read channels."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
@@ -75,6 +75,10 @@ class Reader:
         given: the credential that takes precedence over those in the stores.
         exchange: how the server exchanges identities of CI systems, where it does.
         advice: what else to do where the channel wants a credential and there is none, as a clause.
+        name: the channel's own URL, where that is another: ``s3://bucket/channel``.
+
+    Attributes:
+        url, name: see above; without a slash at the end.
     """
 
     def __init__(
@@ -85,8 +89,10 @@ class Reader:
         *,
         exchange: Exchange | None = None,
         advice: str = "",
+        name: str = "",
     ) -> None:
         self.url = url.rstrip("/")
+        self.name = name or self.url
         self.client = session.client
         self._session = session
         self._given = given
@@ -100,6 +106,18 @@ class Reader:
     def is_folder(self) -> bool:
         """Whether the channel is in a folder."""
         return self.url.startswith("file:")
+
+    def has(self, url: str) -> bool:
+        """Whether *url* is below the channel's."""
+        return url.startswith((f"{self.url}/", f"{self.name}/"))
+
+    def place(self, url: str) -> str:
+        """Where *url* is read, which may have the channel's own name in it."""
+        return self.url + url[len(self.name) :] if url.startswith(f"{self.name}/") else url
+
+    def named(self, url: str) -> str:
+        """*url* as everybody calls it, wherever it is read."""
+        return self.name + url[len(self.url) :] if url.startswith(f"{self.url}/") else url
 
     def access(self, url: str) -> Access | None:
         """The credential for *url*, and where it came from; ``None`` where there is none, or only the keychain knows.
@@ -116,7 +134,8 @@ class Reader:
         return Access(match.credential, f"key {match.key!r} of {match.store.name}", scope)
 
     def request(self, url: str, headers: Mapping[str, str] | None = None) -> Request:
-        """A ``GET`` of *url*, with its credential."""
+        """A ``GET`` of *url*, which may have the channel's own name in it, with its credential."""
+        url = self.place(url)
         access = self.access(url)
         if access is None or not isinstance(access.credential, httpx2.Auth):
             return Request("GET", url, headers=headers or {})
@@ -127,6 +146,7 @@ class Reader:
 
         For a request that went without one, and was refused. Of several at once, one asks, and all are told.
         """
+        url = self.place(url)
         with self._lock:
             self._try_exchange(url)
             self._asked.add(_origin(url))
@@ -161,6 +181,7 @@ class Reader:
 
     def error(self, answer: Answer, url: str) -> KeelbackError:
         """What *answer*, which is no success, means for whoever wants to read *url*."""
+        url = self.place(url)
         if answer.status not in REFUSED:
             return error_of(answer)
         if _origin(answer.url) != _origin(url):
@@ -187,7 +208,7 @@ class Reader:
 
     def _what_to_check(self, access: Access) -> str:
         if access is not self._given:
-            return f"It may have expired, or belong to another server; see: keelback auth check {redact(self.url)}."
+            return f"It may have expired, or belong to another server; see: keelback auth check {redact(self.name)}."
         undo = "unset it" if access.source.startswith("the variable ") else "leave it out"
         return f"Check the value of {access.source}, or {undo} to use what is stored."
 
@@ -204,12 +225,12 @@ class Reader:
         elif answer.status == 401:
             message += ", and there is none for it"
         login = service_keys(url) or [self._shown(url) if self._is_below(url) else login_name(url)]
-        advice = self._advice or f"keelback auth check {redact(self.url)} shows where it was looked"
+        advice = self._advice or f"keelback auth check {redact(self.name)} shows where it was looked"
         return CredentialError(message, hint=f"Log in with: keelback auth login {login[0]}; {advice}.")
 
     def _shown(self, url: str) -> str:
         """What *url* belongs to, for a person: the channel, unless it is elsewhere."""
-        return redact(self.url if self._is_below(url) else url)
+        return redact(self.name if self._is_below(url) else url)
 
     def _is_below(self, url: str) -> bool:
         return url.startswith(f"{self.url}/")
@@ -261,6 +282,9 @@ def reader_at(base: str, session: Session) -> Reader:
 
 def _reader(url: str, known: Channel | None, target: Target, session: Session) -> Reader:
     """The reader of what is at *url*, with the credential for *known*, the channel that *target* names."""
+    if known is not None and (found := known.readable(session)) is not None:
+        place, access = found
+        return Reader(place, session, access, name=known.url)
     exchange = None if known is None else known.exchange(session)
     if session.trusted.insists:
         access = exchanged_access(session, exchange)

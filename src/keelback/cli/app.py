@@ -22,6 +22,8 @@ _COMMANDS: Final = {
     "publish": ("keelback.cli.publish", "Put packages into a channel, or several; the channel is named by its URL."),
     "upload": ("keelback.cli.upload", "Put packages into a channel; with the options and variables of rattler-build."),
     "fetch": ("keelback.cli.fetch", "Get packages out of a channel, with their dependencies if asked."),
+    "copy": ("keelback.cli.copy", "Copy packages from one channel to another."),
+    "index": ("keelback.cli.index", "Bring the index of a channel up to its files; remove packages from it."),
     "attest": ("keelback.cli.attest", "Sign, for packages, who publishes them."),
     "verify": ("keelback.cli.verify", "See whether packages are attested by whom you expect."),
     "auth": ("keelback.cli.auth", "Log in to servers, and say which credential is used for what."),
@@ -36,6 +38,12 @@ _ELSEWHERE: Final = {
     "whoami": "auth check HOST",
     "status": "auth status",
     "token": "auth token HOST",
+    "promote": "copy FROM TO SPECS...",
+    "move": "copy FROM TO SPECS...",
+    "mirror": "copy FROM TO",
+    "remove": "index CHANNEL --remove FILE",
+    "delete": "index CHANNEL --remove FILE",
+    "yank": "index CHANNEL --remove FILE",
     "push": "publish --to CHANNEL PATHS...",
     "put": "publish --to CHANNEL PATHS...",
     "download": "fetch CHANNEL SPECS...",
@@ -60,6 +68,7 @@ def keelback() -> None:
       keelback check dist/
       keelback auth login prefix.dev
       keelback fetch https://prefix.dev/my-channel 'numpy >=2' -o pkgs/
+      keelback copy https://prefix.dev/dev s3://my-bucket/main 'my-tool 2.1.*'
     """
 
 

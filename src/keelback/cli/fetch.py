@@ -93,6 +93,7 @@ def command(
       https://prefix.dev/CHANNEL              https://repo.prefix.dev/CHANNEL
       https://anaconda.org/OWNER[/LABEL]      https://conda.anaconda.org/conda-forge
       https://HOST/artifactory/REPOSITORY     https://HOST/get/CHANNEL
+      s3://BUCKET/CHANNEL, gs://BUCKET/CHANNEL, az://ACCOUNT/CONTAINER/CHANNEL
     It may be left out where there is a --channel, and may be the URL of a package.
 
     Credentials are found as keelback auth check CHANNEL says; log in with keelback auth login.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -25,10 +26,16 @@ _CREDENTIALS: Final = "Credentials"
 _ATTESTATIONS: Final = "Attestations"
 _TRUSTING: Final = "Trusted publishing"
 _CONNECTING: Final = "Connection"
+_BUCKETS: Final = "Buckets"
 _SHOWING: Final = "Output"
 """The headings under which options are listed."""
 
 _option: Final = partial(click.option, cls=SectionOption)
+
+
+def files_argument(command: F) -> F:
+    """The packages, for commands that are called with those of a shell."""
+    return click.argument("paths", nargs=-1, required=True, metavar="FILES...")(command)
 
 
 def run_options(command: F) -> F:
@@ -36,28 +43,28 @@ def run_options(command: F) -> F:
     sending = [
         _DRY_RUN,
         _SKIP_EXISTING,
-        _option(
-            "--verify", is_flag=True, section=_TRANSFER, help="Wait until the channel's own index serves every file."
-        ),
-        _option(
-            "--verify-timeout",
-            type=click.FloatRange(0),
-            default=300,
-            show_default=True,
-            section=_TRANSFER,
-            metavar="SECONDS",
-            help="How long --verify waits.",
-        ),
+        *_VERIFYING,
         _option("--subdir", section=_TRANSFER, metavar="SUBDIR", help="Subdir for packages that do not declare one."),
     ]
-    options = [*sending, *_STORES, *_TRUSTED, *_ATTESTING, _jobs(8, "Uploads at once."), *_CONNECTION, *_OUTPUT]
-    return _with(options, command)
+    how = [_jobs(8, "Uploads at once."), *_CONNECTION, bucket_options, *_OUTPUT]
+    return _with([*sending, *_STORES, *_TRUSTED, *_ATTESTING, *how], command)
 
 
 def fetch_options(command: F) -> F:
     """What every command that fetches archives understands."""
     transfer = [_DRY_RUN, _SKIP_EXISTING, *_STORES, *_TRUSTED, _jobs(50, "Downloads at once.")]
-    return _with([*transfer, *_CONNECTION, *_OUTPUT], command)
+    return _with([*transfer, *_CONNECTION, bucket_options, *_OUTPUT], command)
+
+
+def copy_options(command: F) -> F:
+    """What every command that copies archives understands."""
+    transfer = [_DRY_RUN, _SKIP_EXISTING, *_VERIFYING, *_STORES, *_TRUSTED, _jobs(8, "Copies at once.")]
+    return _with([*transfer, *_CONNECTION, bucket_options, *_OUTPUT], command)
+
+
+def index_options(command: F) -> F:
+    """What every command that writes nothing but an index understands."""
+    return _with([*_STORES, *_CONNECTION, bucket_options], command)
 
 
 def trusted_options(command: F) -> F:
@@ -115,6 +122,32 @@ def secret_options(
         return cast("F", with_secret)
 
     return decorate
+
+
+def bucket_options(command: F) -> F:
+    """Where buckets are, which becomes one argument: ``buckets``."""
+
+    @_option(
+        "--endpoint-url",
+        section=_BUCKETS,
+        metavar="URL",
+        help="The object store, where it is not that of the cloud itself: MinIO, Ceph, R2.  [env var: S3_ENDPOINT_URL]",
+    )
+    @_option("--region", section=_BUCKETS, metavar="REGION", help="Where an S3 bucket is.  [env var: S3_REGION]")
+    @_option(
+        "--addressing-style",
+        type=click.Choice(["virtual-host", "path"]),
+        section=_BUCKETS,
+        help="Whether an S3 bucket is in the host, or in the path.  [env var: S3_ADDRESSING_STYLE]",
+    )
+    @wraps(command)
+    def with_buckets(*args: Any, **kwargs: Any) -> Any:
+        from keelback.channels.base import BucketOptions  # noqa: PLC0415 - not for --help
+
+        names = [field.name for field in fields(BucketOptions) if field.name in kwargs]
+        return command(*args, buckets=BucketOptions(**{name: kwargs.pop(name) for name in names}), **kwargs)
+
+    return cast("F", with_buckets)
 
 
 def _from_command_line(value: str, name: str) -> Secret:
@@ -199,6 +232,20 @@ _SKIP_EXISTING: Final = _option(
     section=_TRANSFER,
     help="Leave files that exist with other bytes, and call that a success.",
 )
+
+_VERIFYING: Final = (
+    _option("--verify", is_flag=True, section=_TRANSFER, help="Wait until the channel's own index serves every file."),
+    _option(
+        "--verify-timeout",
+        type=click.FloatRange(0),
+        default=300,
+        show_default=True,
+        section=_TRANSFER,
+        metavar="SECONDS",
+        help="How long --verify waits.",
+    ),
+)
+"""Whether a run waits for the index."""
 
 _STORES: Final = (
     _option(

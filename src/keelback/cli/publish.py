@@ -16,7 +16,7 @@ from keelback.cli.runs import RunCommand, carry_out
     "--to", "to", multiple=True, required=True, metavar="CHANNEL", help="Where to; may be given more than once."
 )
 @force_option()
-@username_option("The user, with a password, for Artifactory.")
+@username_option("The user, with a password: for Artifactory, and servers that take PUT.")
 @secret_options("password", what="password")
 @secret_options("api-key", "-a", what="token")
 @run_options
@@ -34,15 +34,21 @@ def command(paths: tuple[str, ...], to: tuple[str, ...], **options: Any) -> None
       https://anaconda.org/OWNER[/LABEL]
       quetz+https://HOST/CHANNEL
       artifactory+https://HOST/artifactory/REPOSITORY
+      cloudsmith://OWNER/REPOSITORY
+      s3://BUCKET/CHANNEL, gs://BUCKET/CHANNEL, az://ACCOUNT/CONTAINER/CHANNEL
+                                               in a bucket: filled, indexed
+      put+https://HOST/PATH                    any server that takes PUT PATH/SUBDIR/FILE
       prefix+https://HOST/CHANNEL, anaconda+https://HOST/api/OWNER[/label/LABEL]
 
     \b
     A token is taken from the first of these that has one:
       --api-key, --api-key-file;
-      PREFIX_API_KEY, ANACONDA_API_KEY, QUETZ_API_KEY, ARTIFACTORY_TOKEN
-      (or ARTIFACTORY_USERNAME and ARTIFACTORY_PASSWORD);
+      PREFIX_API_KEY, ANACONDA_API_KEY, QUETZ_API_KEY, CLOUDSMITH_API_KEY,
+      ARTIFACTORY_TOKEN (or ARTIFACTORY_USERNAME and ARTIFACTORY_PASSWORD);
       trusted publishing: in a CI job that prefix.dev trusts, no token is needed;
       the stores: RATTLER_AUTH_FILE, the keychain, ~/.rattler/credentials.json
+    Buckets also take what the tools of their cloud take: variables, profiles,
+    and the identity of the job or of the machine.
 
     \b
     Examples:
@@ -50,6 +56,7 @@ def command(paths: tuple[str, ...], to: tuple[str, ...], **options: Any) -> None
       keelback publish --to https://prefix.dev/my-channel 'dist/*.conda'
       keelback publish --to https://anaconda.org/my-org/dev --verify output/
       keelback publish --to quetz+https://quetz.example.com/ch --dry-run dist/
+      keelback publish --to s3://my-bucket/my-channel dist/
 
     \b
     Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 no or refused

@@ -46,7 +46,7 @@ def _message(answer: Answer) -> tuple[str, bool]:
     if isinstance(document, dict | list):
         text = _from_json(document)
         return text[:_LOOKED_AT], len(text) > _LOOKED_AT
-    text = content[:_LOOKED_AT].decode("utf-8", "replace")
+    text = content[:_LOOKED_AT].decode("utf-8-sig", "replace")
     cut = len(content) > _LOOKED_AT
     return _from_markup(text, cut=cut) if text.lstrip()[:1] == "<" else (text, cut)
 

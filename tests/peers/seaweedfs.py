@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -139,6 +140,7 @@ def _running(folder: Path, option: str, content: dict[str, object]) -> Iterator[
         with listening(command, cwd=folder, log=folder / "output.log", env=env) as port:
             yield SeaweedFS(f"http://127.0.0.1:{port}")
     finally:
+        shutil.rmtree(folder / "data", ignore_errors=True)  # nobody looks at it any more, least of all byte by byte
         for left in Path("/tmp").glob("seaweedfs-*-grpc-*.sock"):  # no option puts these elsewhere
             if left.stem.rpartition("-")[2] in map(str, ports):
                 left.unlink()

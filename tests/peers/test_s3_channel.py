@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import random
@@ -17,7 +18,9 @@ import leaks
 import making
 from cli_runner import run_keelback, start_keelback
 from keelback import BucketOptions, Status
+from keelback.channels.base import Delivery
 from keelback.channels.buckets.s3 import S3Bucket
+from keelback.channels.local import LocalChannel
 from keelback.credentials.aws.settings import S3Settings
 from keelback.credentials.kinds import S3Credentials
 from keelback.repodata import (
@@ -29,9 +32,10 @@ from keelback.repodata import (
     decompress,
     encode_shards,
 )
+from keelback.report import Reporter
 from keelback.secret import Secret
 from keelback.transport import Client
-from peers import rattler, seaweedfs
+from peers import rattler, s3_servers, seaweedfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -111,22 +115,30 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, tuple[str, str]]]:
+def running(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, tuple[str, str], tuple[str, str]]]:
     """A server with the bucket ``bucket``."""
     admin = ("AKIDADMIN", leaks.new_secret("s3-admin"))
     reader = ("AKIDREADER", leaks.new_secret("s3-reader"))
     with seaweedfs.serving_keys(tmp_path_factory.mktemp("s3") / "server", admin=admin, reader=reader) as server:
         keys = S3Credentials(admin[0], Secret(admin[1]))
         assert server.stores(keys, "bucket", "{}") == "{}"
-        yield server.url, admin
+        yield server.url, admin, reader
 
 
 @pytest.fixture
 def server(require_peer: Callable[[str, bool, str], None], request: pytest.FixtureRequest, tmp_path: Path) -> Server:
     """A new channel on the server of this module."""
     require_peer("seaweedfs", not seaweedfs.WHY_NOT, seaweedfs.WHY_NOT)
-    url, keys = request.getfixturevalue("running")
+    url, keys, _ = request.getfixturevalue("running")
     return Server(url, keys, tmp_path.name.replace("_", "-"), tmp_path)
+
+
+@pytest.fixture
+def reader(server: Server, running: tuple[str, tuple[str, str], tuple[str, str]]) -> tuple[str, str]:
+    """A key that may read, and its secret."""
+    return running[2]
 
 
 def packages(folder: Path, count: int, prefix: str = "pkg", **options: Any) -> list[Path]:
@@ -281,13 +293,15 @@ def test_a_gigabyte_goes_out_in_parts_with_little_memory_and_its_hash_is_in_the_
     """Rule: 1 GB with a peak of memory that does not depend on it; the index has its hash."""
     big = making.make_big_conda(tmp_path / "big-1.0-0.conda", 1 << 30)
     done = run_keelback(["publish", "--to", server.channel, big, "--json"], env=server.variables, timeout=600)
+    size = big.stat().st_size
+    big.unlink()
     assert done.returncode == 0, done.stderr
     (outcome,) = json.loads(done.stdout)["channels"][0]["outcomes"]
     assert server.index()[big.name]["sha256"] == outcome["sha256"]
     with server.bucket() as bucket:
         stored = bucket.stat(f"noarch/{big.name}")
         assert stored is not None
-        assert stored.size == big.stat().st_size
+        assert stored.size == size
         assert stored.sha256 == outcome["sha256"]
         assert bucket.sweep() == 0
 
@@ -313,3 +327,69 @@ def test_an_archive_that_goes_away_leaves_the_index_and_one_that_was_put_there_c
     assert sorted(server.index()) == [one.name, three.name], "what was removed stays removed when others are published"
     assert statuses(server.publish([two])) == [Status.IDENTICAL]
     assert sorted(server.index()) == [one.name, two.name, three.name], "until it is published again"
+
+
+def test_packages_are_copied_from_a_folder_to_a_bucket_to_another_and_back_with_their_attestations(
+    server: Server, tmp_path: Path
+) -> None:
+    """Rule: the same bytes, records and attestations at the end of the way; the second copy finds them identical."""
+    attested, plain = packages(tmp_path / "p", 2)
+    folder = tmp_path / "channel"
+    assert keelback.publish([plain], folder).ok
+    _publish_attested(folder, attested)
+    other = f"{server.channel}-other"
+    for source, target in ((folder, server.channel), (server.channel, other), (other, tmp_path / "back")):
+        done = run_keelback(["copy", source, target, "--json"], env=server.variables)
+        assert done.returncode == 0, done.stderr
+        assert [outcome["status"] for outcome in done.json()["channels"][0]["outcomes"]] == ["uploaded"] * 2
+    again = run_keelback(["copy", folder, server.channel, "--json"], env=server.variables)
+    assert [outcome["status"] for outcome in again.json()["channels"][0]["outcomes"]] == ["identical"] * 2
+    before, after = (
+        decode_repodata((place / "noarch" / REPODATA).read_bytes()).records for place in (folder, tmp_path / "back")
+    )
+    assert before == after == server.index()
+    assert "attestations_sha256" in after[attested.name]
+    for name in (attested.name, plain.name, f"{attested.name}.sigs"):
+        assert (folder / "noarch" / name).read_bytes() == (tmp_path / "back" / "noarch" / name).read_bytes()
+
+
+def _publish_attested(folder: Path, package: Path) -> None:
+    """Put *package* into the channel in *folder* with something that says that it is about it."""
+    channel, archive = LocalChannel(folder), keelback.inspect(package)
+    statement = {"subject": [{"name": package.name, "digest": {"sha256": archive.sha256}}]}
+    payload = base64.b64encode(json.dumps(statement).encode()).decode()
+    bundle = json.dumps({"dsseEnvelope": {"payload": payload, "signatures": [{"sig": "c2ln"}]}}).encode()
+    channel.begin([archive])
+    channel.send(archive, overwrite=False, delivery=Delivery(archive, Reporter(), attestation=bundle))
+    channel.finish()
+    channel.close()
+
+
+def test_a_key_that_may_only_read_is_told_so_before_anything_is_sent(
+    server: Server, reader: tuple[str, str], tmp_path: Path
+) -> None:
+    """Rule: exit status 3 or 1 with what the key lacks; nothing was written."""
+    (path,) = packages(tmp_path, 1)
+    key_id, secret = reader
+    env = {"S3_ACCESS_KEY_ID": key_id, "S3_SECRET_ACCESS_KEY": secret, "S3_ENDPOINT_URL": server.url}
+    done = run_keelback(["publish", "--to", server.channel, path], env=env)
+    assert done.returncode == 1
+    assert "s3:PutObject" in done.stderr
+    with server.bucket() as bucket:
+        assert not list(bucket.list())
+
+
+def test_a_service_without_conditions_is_told_once_with_what_it_cannot_guarantee(
+    require_peer: Callable[[str, bool, str], None], tmp_path: Path
+) -> None:
+    """Rule: it works for one publisher at a time, and says that two may lose entries."""
+    require_peer("s3rver", not s3_servers.S3RVER_WHY_NOT, s3_servers.S3RVER_WHY_NOT)
+    one, two = packages(tmp_path / "p", 2)
+    with s3_servers.s3rver(tmp_path / "server", "bucket") as url:
+        env = {"S3_ACCESS_KEY_ID": "S3RVER", "S3_SECRET_ACCESS_KEY": "S3RVER", "S3_ENDPOINT_URL": url}
+        done = run_keelback(["publish", "--to", "s3://bucket/chan", one, two], env=env)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("does not honour conditions") == 1
+        assert "let one publish at a time" in done.stderr
+        again = run_keelback(["publish", "--to", "s3://bucket/chan", one, "--json"], env=env)
+        assert [outcome["status"] for outcome in again.json()["channels"][0]["outcomes"]] == ["identical"]

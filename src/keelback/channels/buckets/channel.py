@@ -125,9 +125,12 @@ class BucketChannel(ServerChannel):
 
     def begin(self, archives: Sequence[PackageArchive]) -> None:
         """See that the index can be added to, and have what dead runs left forgotten."""
-        for subdir in sorted({archive.subdir for archive in archives}):
-            self._names(subdir)
-        swept = self._bucket.sweep()
+        subdirs = sorted({archive.subdir for archive in archives})
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="begin") as pool:
+            sweeping = pool.submit(self._bucket.sweep)
+            for _ in pool.map(self._names, subdirs):
+                pass
+        swept = sweeping.result()
         if swept:
             logger.info("%s: %s unfinished uploads of runs that are dead were aborted", self.url, swept)
 
@@ -141,7 +144,7 @@ class BucketChannel(ServerChannel):
 
     def _names(self, subdir: str) -> frozenset[str]:
         """The archives that the index of *subdir* names, as it was at first."""
-        return self._indexed.get(subdir, lambda: frozenset(self._writer(subdir).read().raw.records))
+        return self._indexed.get(subdir, self._writer(subdir).names)
 
     def find(self, archive: PackageArchive) -> Listed | None:
         """What is under its key, whatever the index says of it."""
@@ -209,13 +212,14 @@ class BucketChannel(ServerChannel):
                 for _ in pool.map(self._replace, list(self._replacing)):
                     pass
         subdirs = {archive.subdir for archive in self._standing.values()}
-        for subdir in sorted({*subdirs, "noarch"}):  # a channel without noarch is none to its readers
-            records = {
-                archive.filename: self._record(archive)
-                for archive in self._standing.values()
-                if archive.subdir == subdir
-            }
-            self._writer(subdir).update(partial(_put, records))
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="index") as pool:
+            for _ in pool.map(self._update, sorted({*subdirs, "noarch"})):  # without noarch, readers take it for none
+                pass
+
+    def _update(self, subdir: str) -> None:
+        standing = [archive for archive in self._standing.values() if archive.subdir == subdir]
+        records = {archive.filename: self._record(archive) for archive in standing}
+        self._writer(subdir).update(partial(_put, records))
 
     def _replace(self, relative_path: str) -> None:
         try:

@@ -15,12 +15,13 @@ has, and however old, its archives are there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from keelback.channels.buckets.attributes import index_attributes
 from keelback.channels.buckets.bucket import ABSENT, SHA256, Changed
@@ -35,6 +36,7 @@ from keelback.repodata import (
     SHARD_INDEX_LIMIT,
     SHARDS_FOLDER,
     compress_repodata,
+    decode_repodata,
     decode_shard_hashes,
     encode_repodata,
     encode_shard_index,
@@ -42,11 +44,14 @@ from keelback.repodata import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from keelback.channels.buckets.bucket import Bucket, Condition
     from keelback.channels.patches import Sources
     from keelback.repodata import Repodata
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +59,7 @@ _ATTEMPTS: Final = 200
 """How often an index is begun anew because others write it, too: hundreds of writers get their turn."""
 _LONGEST_PAUSE: Final = 5.0
 _AT_ONCE: Final = 16
-"""How many shards are written at once."""
+"""How many requests are under way at once for one index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,12 @@ class SubdirIndexWriter:
         """
         return self._sources(self._read())
 
+    def names(self) -> frozenset[str]:
+        """The archives that the index names now; raises as :meth:`read`."""
+        content = self._read_one(REPODATA).content
+        with self._named():
+            return frozenset(decode_repodata(content or b"").records)
+
     def shards(self) -> dict[str, str]:
         """The hashes of the shards that the index has now, by package; worked out from ``repodata.json``."""
         index = self.read().index()
@@ -117,15 +128,23 @@ class SubdirIndexWriter:
 
     def _read(self) -> dict[str, _Read]:
         """What is there, ``repodata.json`` first: while that stays the same, so does what counts of the others."""
-        return {name: self._read_one(name) for name in (REPODATA, INSTRUCTIONS, FROM_PACKAGES)}
+        read = {REPODATA: self._read_one(REPODATA)}
+        others = (INSTRUCTIONS, FROM_PACKAGES)
+        return read | dict(zip(others, _side_by_side(self._read_one, others), strict=True))
 
     def _read_one(self, name: str) -> _Read:
         found = self._bucket.read(self._key(name), limit=REPODATA_LIMIT)
         return _Read(None, ABSENT) if found is None else _Read(found[0], found[1].version)
 
     def _sources(self, read: Mapping[str, _Read]) -> Sources:
-        try:
+        with self._named():
             return sources_of(*(read[name].content for name in (REPODATA, FROM_PACKAGES, INSTRUCTIONS)))
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say in errors which subdir it is."""
+        try:
+            yield
         except ChannelError as error:
             raise ChannelError(
                 f"{self._bucket.url}/{self._subdir}: {error}", hint=error.hint, code=error.code
@@ -152,10 +171,11 @@ class SubdirIndexWriter:
 
     def _remove_outdated(self) -> None:
         """Remove what other indexers wrote beside the index; a reader that took it would miss what is added."""
-        for prefix in ("repodata", "current_repodata"):
-            for found in self._bucket.list(self._key(prefix), folder=True):
-                if found.key.rpartition("/")[2] in OUTDATED:
-                    self._bucket.delete(found.key)
+        prefixes = ("repodata", "current_repodata")
+        for found in _side_by_side(lambda prefix: list(self._bucket.list(self._key(prefix), folder=True)), prefixes):
+            for stored in found:
+                if stored.key.rpartition("/")[2] in OUTDATED:
+                    self._bucket.delete(stored.key)
 
     # --- the forms that follow --------------------------------------------------------------------------------------
 
@@ -163,25 +183,25 @@ class SubdirIndexWriter:
         """Have the other forms say what ``repodata.json`` of that *version* says; false where it has changed."""
         shards = encode_shards(repodata.records, repodata.removed)
         shard_index = encode_shard_index(self._subdir, {name: digest for name, (digest, _) in shards.items()})
-        self._write_shards(dict(shards.values()))
-        forms = {SHARD_INDEX: shard_index, REPODATA_ZST: compress_repodata(content)}
-        return all(self._replace(name, form, version) for name, form in forms.items()) and self._is_master(version)
+        forms: tuple[Callable[[], bool], ...] = (
+            lambda: self._write_shards(dict(shards.values())) and self._replace(SHARD_INDEX, shard_index, version),
+            lambda: self._replace(REPODATA_ZST, compress_repodata(content), version),
+        )
+        return all(_side_by_side(lambda form: form(), forms)) and self._is_master(version)
 
-    def _write_shards(self, shards: Mapping[str, bytes]) -> None:
-        """Write those of *shards*, from hash to content, that the index has not named so far."""
+    def _write_shards(self, shards: Mapping[str, bytes]) -> bool:
+        """Write those of *shards*, from hash to content, that the index has not named so far; true when done."""
         before = self._bucket.read(self._key(SHARD_INDEX), limit=SHARD_INDEX_LIMIT)
         try:
             named = set() if before is None else decode_shard_hashes(before[0])
         except ChannelError:  # no reader got anything out of it, either
             named = set()
-        missing = [digest for digest in shards if digest not in named]
 
         def write(digest: str) -> None:
             self._put(f"{SHARDS_FOLDER}/{digest}.msgpack.zst", shards[digest], None)
 
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="shards") as pool:
-            for _ in pool.map(write, missing):
-                pass
+        _side_by_side(write, [digest for digest in shards if digest not in named])
+        return True
 
     def _replace(self, name: str, content: bytes, master: str) -> bool:
         """Have *content* as the form *name*; false where ``repodata.json`` is of another version than *master*."""
@@ -218,3 +238,11 @@ class SubdirIndexWriter:
     def _pause(self, attempt: int) -> None:
         longest = min(0.05 * 2 ** min(attempt, 10), _LONGEST_PAUSE)
         self._wait(random.uniform(0, longest))  # noqa: S311 - so that writers do not meet again, and no secret
+
+
+def _side_by_side(work: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    """What *work* makes of each of *things*, in their order; each answer takes its time to come."""
+    if len(things) <= 1:
+        return [work(thing) for thing in things]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(things)), thread_name_prefix="index") as pool:
+        return list(pool.map(work, things))

@@ -99,7 +99,7 @@ def check_keys(bucket: Bucket) -> Identity:
         return Identity(valid=False, said=error.message)
     except Forbidden:
         return Identity.unknown(
-            f"{bucket.url} does not let this credential list it; what it permits shows when it is used"
+            f"{bucket.url} does not let these credentials list it; what they permit shows when they are used"
         )
     except ChannelError as error:
         return Identity.unknown(error.message)

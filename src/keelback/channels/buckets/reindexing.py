@@ -191,6 +191,11 @@ class Reindexing:
 
     # --- shards that nobody needs any more --------------------------------------------------------------------------
 
+    def _is_old(self, key: str, now: float) -> bool:
+        """Whether it was not written a moment ago, by somebody whose index is about to name it again."""
+        found = self._bucket.stat(key)
+        return found is not None and found.modified is not None and now - found.modified > GRACE_SECONDS
+
     def _sweep_shards(self, subdir: str, named: Mapping[str, str]) -> None:
         """Remove the shards that no index has named for a day: until then, a reader may have an index that did.
 
@@ -205,7 +210,7 @@ class Reindexing:
             digest = stored.key.rpartition("/")[2].partition(".")[0]
             if digest in named.values():
                 continue
-            if now - since.get(digest, now) > GRACE_SECONDS:
+            if now - since.get(digest, now) > GRACE_SECONDS and self._is_old(stored.key, now):
                 self._bucket.delete(stored.key)
             else:
                 unused[digest] = since.get(digest, now)

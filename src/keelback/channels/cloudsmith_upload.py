@@ -23,10 +23,10 @@ from keelback.channels.cloudsmith_api import is_same_service
 from keelback.errors import Interrupted, KeelbackError, ServerError
 from keelback.hosts import host_of
 from keelback.secret import MASK
-from keelback.transport import ArchiveBody, MultipartBody, Request, disposition, is_loopback, servers_words
+from keelback.transport import ArchiveBody, MultipartBody, PartBody, Request, disposition, is_loopback, servers_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from keelback.archive import PackageArchive
     from keelback.channels.base import Delivery
@@ -37,7 +37,6 @@ PART_SIZE: Final = 100 << 20
 """The size of a part in bytes, and from which size on there are parts (``cloudsmith-cli``, ``CHUNK_SIZE``)."""
 _AT_ONCE: Final = 4
 """How many parts of a file are on their way at the same time."""
-_BLOCK: Final = 1 << 20
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TEXT: Final = re.compile(r"[\t\x20-\x7e]*")
@@ -244,7 +243,7 @@ class _Parts:
     def _send_one(self, number: int, start: int) -> int:
         """``PUT UPLOAD_URL?upload_id=IDENTIFIER&part_number=NUMBER``."""
         query = urlencode({"upload_id": self._place.identifier, "part_number": number})
-        body = _PartBody(self._archive, start, min(self._size, self._archive.size - start), self._progress)
+        body = PartBody.of(self._archive, start, min(self._size, self._archive.size - start), self._progress.sent)
         request = Request(
             "PUT",
             _with_query(self._place.url, query),
@@ -258,31 +257,12 @@ class _Parts:
         return stored.attempts
 
 
-class _PartBody:
-    """The bytes of a part."""
-
-    content_type: str | None = None
-
-    def __init__(self, archive: PackageArchive, start: int, length: int, progress: _Progress) -> None:
-        self._archive = archive
-        self._start = start
-        self._progress = progress
-        self.length = length
-
-    def __iter__(self) -> Iterator[bytes]:
-        reached = 0
-        for block in self._archive.blocks(_BLOCK, self._start, self.length):
-            yield block  # type: ignore[misc]  # a memoryview is as good as bytes to h11 and to a socket
-            reached += len(block)
-            self._progress.reached(self._start, reached)
-
-
 class _Progress:
     """What is out of all parts together: no byte of a part that is sent again counts twice."""
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
-        self._furthest: dict[int, int] = {}
+        self._sent = 0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
@@ -290,20 +270,19 @@ class _Progress:
         """Have every part break off."""
         self._stopped.set()
 
-    def reached(self, start: int, count: int) -> None:
-        """The part from *start* on is out up to its byte *count*."""
+    def sent(self, count: int) -> None:
+        """*count* more bytes are out."""
         if self._stopped.is_set():
             raise Interrupted("another part could not be sent")
         with self._lock:
-            new = max(count - self._furthest.get(start, 0), 0)
-            self._furthest[start] = self._furthest.get(start, 0) + new
-            self._delivery.sent(new)
+            self._sent += count
+            self._delivery.sent(count)
 
     def retried(self, seconds: float, why: str) -> None:
         """A part is tried again: that is told, and the others go on from where they are."""
         with self._lock:
             self._delivery.retried(seconds, why)
-            self._delivery.sent(sum(self._furthest.values()))
+            self._delivery.sent(self._sent)
 
 
 def _complete(repository: Repository, place: Place) -> None:

@@ -59,16 +59,20 @@ class Site:
         host: as it stands in keys, without a wildcard.
         origin: scheme, host and port, without a kind, a wildcard or a user.
         segments: those of the path.
+        text: as it was written.
     """
 
     kind: str
     host: str
     origin: str
     segments: tuple[str, ...]
+    text: str = ""
 
     @classmethod
     def of(cls, place: str) -> Self:
         """The server at *place*: a host, or any URL of the server; a kind may stand before its scheme."""
+        from keelback.channels.registry import ALIASES  # noqa: PLC0415 - it is what imports all kinds
+
         url = place if "://" in place else f"https://{place}"
         scheme, rest = split_url(url)
         kind, _, scheme = scheme.rpartition("+")
@@ -77,7 +81,8 @@ class Site:
         before_query = re.split(r"[?#]", rest.lstrip("/\\"), maxsplit=1)[0]
         authority, *path = re.split(r"[/\\]", before_query)
         netloc = authority.rpartition("@")[2].removeprefix("*.")
-        return cls(kind, host_of(f"https://{netloc}"), f"{scheme}://{netloc}", tuple(filter(None, path)))
+        host, segments = host_of(f"https://{netloc}"), tuple(filter(None, path))
+        return cls(ALIASES.get(kind, kind), host, f"{scheme}://{netloc}", segments, place)
 
     def base(self, count: int = 0) -> str:
         """The origin, and the first *count* segments of the path."""
@@ -109,6 +114,11 @@ class Service(ABC):
     def is_at(cls, host: str, segments: Sequence[str]) -> bool:  # noqa: ARG003 - for those that can be told by them
         """Whether a URL with this *host*, as it stands in keys, and these *segments* is one of this kind."""
         return False
+
+    @classmethod
+    def usual_username(cls, site: Site) -> str:  # noqa: ARG003 - for those where it goes without saying
+        """The only user name with which one can log in at *site*; empty where a person has to say it."""
+        return ""
 
     @classmethod
     def answers(cls, client: Client, site: Site) -> bool:  # noqa: ARG003 - for those that have such a question

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keelback.transport.body import ArchiveBody, Body, MultipartBody, disposition
+from keelback.transport.body import ArchiveBody, Body, MultipartBody, PartBody, disposition
 from keelback.transport.client import Client
 from keelback.transport.download import Downloaded, download
 from keelback.transport.explain import servers_words
@@ -20,6 +20,7 @@ __all__ = [
     "Downloaded",
     "Expected",
     "MultipartBody",
+    "PartBody",
     "RenewableAuth",
     "Request",
     "Retry",

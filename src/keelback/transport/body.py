@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from keelback.errors import UsageError
 
@@ -47,6 +48,46 @@ class ArchiveBody:
             yield block  # type: ignore[misc]  # a memoryview is as good as bytes to h11 and to a socket
             if self._progress is not None:
                 self._progress(len(block))
+
+
+class PartBody:
+    """Some of the bytes of an archive, for requests that each take a part of it.
+
+    Args:
+        content: gives the bytes in blocks, each time anew.
+        length: how many they are.
+        progress: told how many more are out; what goes out again is not told again.
+    """
+
+    content_type: str | None = None
+
+    def __init__(
+        self, content: Callable[[], Iterator[memoryview]], length: int, progress: Callable[[int], None]
+    ) -> None:
+        self.length = length
+        self._content = content
+        self._progress = progress
+        self._told = 0
+
+    @classmethod
+    def of(cls, archive: PackageArchive, start: int, length: int, progress: Callable[[int], None]) -> Self:
+        """*length* bytes of *archive* from *start* on."""
+        return cls(lambda: archive.blocks(BLOCK, start, length), length, progress)
+
+    def hexdigest(self, algorithm: str) -> str:
+        """Their hash in hexadecimal; reads all of them."""
+        digest = hashlib.new(algorithm, usedforsecurity=False)
+        for block in self._content():
+            digest.update(block)
+        return digest.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        out = 0
+        for block in self._content():
+            yield block  # type: ignore[misc]  # a memoryview is as good as bytes to h11 and to a socket
+            out += len(block)
+            new, self._told = max(0, out - self._told), max(out, self._told)
+            self._progress(new)
 
 
 class MultipartBody:

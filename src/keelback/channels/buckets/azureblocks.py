@@ -31,7 +31,7 @@ from keelback.channels.buckets.azurerequests import (
 )
 from keelback.channels.buckets.azurexml import block_list, error_code
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Changed, Staged
-from keelback.transport import ArchiveBody
+from keelback.transport import ArchiveBody, PartBody
 from keelback.transport.body import BLOCK
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ class _Sending:
             self._upload.key,
             query={"comp": "block", "blockid": block},
             headers={"content-md5": in_base64(digest.hexdigest())},
-            body=_BlockBody(content, self._length(block), self._sent),
+            body=PartBody(content, self._length(block), self._sent),
         )
         if answer.status == 201:
             return
@@ -283,31 +283,3 @@ class _Sending:
 def _pieces(content: bytearray) -> Iterator[memoryview]:
     view = memoryview(content)
     return (view[at : at + BLOCK] for at in range(0, len(view), BLOCK))
-
-
-class _BlockBody:
-    """A request body of some bytes of an archive; what goes out again is not told again.
-
-    Args:
-        content: gives the bytes, in pieces, as often as they are wanted.
-        length: how many.
-        progress: told how many more are out.
-    """
-
-    content_type: str | None = None
-
-    def __init__(
-        self, content: Callable[[], Iterator[memoryview]], length: int, progress: Callable[[int], None]
-    ) -> None:
-        self._content = content
-        self._progress = progress
-        self._told = 0
-        self.length = length
-
-    def __iter__(self) -> Iterator[bytes]:
-        out = 0
-        for piece in self._content():
-            yield piece  # type: ignore[misc]  # a memoryview is as good as bytes to h11 and to a socket
-            out += len(piece)
-            self._progress(max(0, out - self._told))
-            self._told = max(self._told, out)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from keelback.channels.buckets.gcserrors import CREATE
 from keelback.errors import KeelbackError, ServerError, SourceChanged
-from keelback.transport import Request
+from keelback.transport import PartBody, Request
 from keelback.transport.body import BLOCK
 from keelback.transport.failures import BROKEN, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from keelback.archive import PackageArchive
     from keelback.channels.base import Delivery
@@ -112,7 +112,7 @@ class Upload:
             start = self._has
             if start >= end:
                 return self._ask()
-            body = _Chunk(lambda: self._pieces.between(start, end), end - start, self._delivery.sent)
+            body = PartBody(lambda: self._pieces.between(start, end), end - start, self._delivery.sent)
             headers = {"content-range": f"bytes {start}-{end - 1}/{total}"}
             return self._api.client.send_once(Request("PUT", url, self._api.auth, headers, body))
 
@@ -154,24 +154,6 @@ class Upload:
             hint="Run it again.",
             code="broken-upload",
         )
-
-
-class _Chunk:
-    """A request body of some bytes of an archive."""
-
-    content_type: str | None = None
-
-    def __init__(
-        self, blocks: Callable[[], Iterator[memoryview]], length: int, progress: Callable[[int], None]
-    ) -> None:
-        self._blocks = blocks
-        self._progress = progress
-        self.length = length
-
-    def __iter__(self) -> Iterator[bytes]:
-        for block in self._blocks():
-            yield block  # type: ignore[misc]  # a memoryview is as good as bytes to h11 and to a socket
-            self._progress(len(block))
 
 
 class _Seekable:

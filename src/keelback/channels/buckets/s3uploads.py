@@ -22,11 +22,11 @@ from keelback.channels.buckets.s3objects import (
 from keelback.channels.buckets.s3xml import NotXMLError, complete_upload, parse
 from keelback.credentials.sigv4 import CONTENT_SHA256
 from keelback.errors import Interrupted, KeelbackError, ServerError
-from keelback.transport import ArchiveBody
+from keelback.transport import ArchiveBody, PartBody
 from keelback.transport.body import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from keelback.archive import PackageArchive
     from keelback.channels.base import Delivery
@@ -178,9 +178,11 @@ class MultipartUpload(Staged):
         def send(number: int, start: int) -> str:
             if self._given_up.is_set():
                 raise _OtherPartFailed
-            body = _Part(self._archive, start, min(size, self._archive.size - start), self._progress)
+            body = PartBody.of(self._archive, start, min(size, self._archive.size - start), self._progress)
             try:
-                return self._send_part(number, body, body.sha256 if len(starts) > 1 else self._archive.sha256)
+                return self._send_part(
+                    number, body, body.hexdigest("sha256") if len(starts) > 1 else self._archive.sha256
+                )
             except BaseException:
                 self._given_up.set()
                 raise
@@ -198,7 +200,7 @@ class MultipartUpload(Staged):
             yield self._send_part(number, content, hashlib.sha256(content).hexdigest())
             self._progress(len(content))
 
-    def _send_part(self, number: int, body: bytes | _Part, sha256: str) -> str:
+    def _send_part(self, number: int, body: bytes | PartBody, sha256: str) -> str:
         """Send part *number*, and return its ETag (``UploadPart``)."""
         query = {"partNumber": str(number), "uploadId": self._upload_id}
         reply = self._requests.send("PUT", self._key, query=query, headers={CONTENT_SHA256: sha256}, body=body)
@@ -260,41 +262,6 @@ class _OtherPartFailed(Interrupted):
 
     def __init__(self) -> None:
         super().__init__("stopped because another part could not be sent")
-
-
-class _Part:
-    """The bytes of a part of an archive, read anew for each attempt to send them.
-
-    Progress is told once for each byte, however often it is sent.
-    """
-
-    content_type: str | None = None
-
-    def __init__(self, archive: PackageArchive, start: int, length: int, sent: Callable[[int], None]) -> None:
-        self.length = length
-        self._archive = archive
-        self._start = start
-        self._sent = sent
-        self._told = 0
-
-    @property
-    def sha256(self) -> str:
-        """In hex; reads all of it."""
-        digest = hashlib.sha256()
-        for block in self._blocks():
-            digest.update(block)
-        return digest.hexdigest()
-
-    def __iter__(self) -> Iterator[bytes]:
-        out = 0
-        for block in self._blocks():
-            yield block  # type: ignore[misc]  # a memoryview is as good as bytes to h11 and to a socket
-            out += len(block)
-            new, self._told = max(0, out - self._told), max(out, self._told)
-            self._sent(new)
-
-    def _blocks(self) -> Iterator[memoryview]:
-        return self._archive.blocks(BLOCK, self._start, self.length)
 
 
 def _pieces(archive: PackageArchive, size: int) -> Iterator[bytes]:

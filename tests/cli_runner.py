@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 TIMEOUT_SECONDS = 120
+NO_CLOUD = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_GCE_CHECK": "true",
+    "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential",
+}
+"""Variables with which no machine is asked for the identity that it has in a cloud."""
 _KEPT_VARIABLES = ("PATH", "SYSTEMROOT", "PYTHONPATH")
 
 _room: Path | None = None
@@ -92,8 +98,8 @@ def start_keelback(
 
     Args:
         args: the arguments.
-        env: variables that the run has beside ``PATH``, ``HOME`` and the locale; with ``KEELBACK_NO_KEYCHAIN`` empty,
-            it asks the keychain.
+        env: variables that the run has beside ``PATH``, ``HOME``, the locale and :data:`NO_CLOUD`; with
+            ``KEELBACK_NO_KEYCHAIN`` empty, it asks the keychain.
         cwd: where it runs; its home by default.
         home: its home folder; a new, empty one by default.
     """
@@ -131,6 +137,7 @@ def _plain_environment(home: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return {
         **kept,
+        **NO_CLOUD,
         "HOME": str(home),
         "USERPROFILE": str(home),
         "TMPDIR": str(home),

@@ -29,7 +29,12 @@ _TELLING = re.compile(
     | ACTIONS_.* | AGENT_.* | JENKINS_.* | TRAVIS.*
     | SSL_CERT_.* | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE | SSLKEYLOGFILE | NETRC
     | RATTLER_.* | PREFIX_.* | ANACONDA_.* | QUETZ_.* | ARTIFACTORY_.* | CLOUDSMITH_.* | S3_.* | AWS_.*
-    | CONDA_.* | BINSTAR_.*
+    | AZURE_.* | IDENTITY_(?:ENDPOINT|HEADER) | MSI_.*
+    | GOOGLE_.* | CLOUDSDK_.* | GCE_.* | NO_GCE_CHECK | STORAGE_EMULATOR_HOST
+    | K_SERVICE | CLOUD_RUN_.* | FUNCTION_TARGET | GAE_.*
+    | CONDA_.* | BINSTAR_.* | STAGING_.* | FEEDSTOCK_.*
+    | AZURE_.* | IDENTITY_.* | GOOGLE_.* | CLOUDSDK_.* | GCE_METADATA_.* | STORAGE_EMULATOR_HOST
+    | K_SERVICE | CLOUD_RUN_JOB | FUNCTION_TARGET | GAE_SERVICE
     | XDG_.* | DBUS_SESSION_BUS_ADDRESS | NETRC | .*_API_KEY | .*_TOKEN | .*_PASSWORD
     | NO_COLOR | FORCE_COLOR | CLICOLOR.* | COLUMNS | LINES
     | KEELBACK_(?!REQUIRE_PEERS$|PACKAGES$).*
@@ -39,7 +44,7 @@ _NO_HOST = (".invalid", ".example", ".test")
 """Names that no resolver knows (RFC 6761): they fail here as they do everywhere, and nobody is asked."""
 
 _home: dict[str, str] = {}
-"""The variables that say where home is, once there is an empty one, and that there is no keychain in it."""
+"""The variables that say where home is, once there is an empty one, and that this machine is in nobody's cloud."""
 
 
 class NetworkBlockedError(BaseException):
@@ -104,6 +109,7 @@ def _room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A home without anything in it; at the end, no file that a test left may hold a secret."""
     home = str(tmp_path_factory.mktemp("home"))
     _home.update(HOME=home, USERPROFILE=home, KEELBACK_NO_KEYCHAIN="1")  # that keychain would be the developer's own
+    _home.update(cli_runner.NO_CLOUD)
     os.environ.update(_home)
     with cli_runner.homes_below(tmp_path_factory.mktemp("cli")):
         yield

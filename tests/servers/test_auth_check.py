@@ -369,15 +369,6 @@ def test_a_server_that_does_not_answer_is_no_matter_of_credentials(tmp_path: Pat
     assert document["verdict"].startswith("No answer came")
 
 
-def test_buckets_are_not_asked_and_their_keys_are_found(tmp_path: Path):
-    """Exit status 0 where there are S3 keys, 3 where there are none."""
-    keys = {"access_key_id": "AKIA", "secret_access_key": leaks.new_secret("s3")}
-    auth = auth_file(tmp_path, {"bucket": {"S3Credentials": keys}})
-    document = check("s3://bucket/chan", tmp_path, auth, 0, text="for the bucket bucket")
-    assert (document["match"]["kind"], document["requests"], document["read"]) == ("S3Credentials", [], None)
-    assert check("s3://other", tmp_path, auth, 3)["match"] is None
-
-
 def test_a_folder_needs_no_credential(tmp_path: Path):
     """Nothing is looked up."""
     document = check(str(tmp_path), tmp_path, None, 0, text="A folder needs no credential.")

@@ -22,6 +22,7 @@ from servers.scripted import Fault, PrefixServer, ScriptedServer
 from servers.scripted.channel_server import Login, ReadableServer
 from servers.scripted.identities import IdentityServer
 from servers.scripted.oauth import NAME, OAuthServer
+from servers.scripted.s3 import S3Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -230,7 +231,7 @@ def test_s3_keys_are_stored_under_their_bucket(ann: Person) -> None:
     """The key is no secret, and the secret comes on standard input."""
     secret = leaks.new_secret("s3")
     args = ["login", "s3://my-bucket/channel", "--s3-access-key-id", "AK", "--s3-secret-access-key", "-"]
-    done = ann.auth(*args, stdin=secret)
+    done = ann.auth(*args, "--no-verify", stdin=secret)
     assert done.returncode == 0
     keys = {"access_key_id": "AK", "secret_access_key": secret, "session_token": None}
     assert ann.stored() == {"my-bucket": {"S3Credentials": keys}}
@@ -504,16 +505,25 @@ def test_artifactory_is_believed_only_where_it_turns_others_away(token: str, *, 
 
 
 def test_what_a_server_cannot_be_asked_is_left_open(token: str) -> None:
-    """S3 keys, kinds that a server does not take, and servers without such a question: nothing is sent."""
+    """Kinds that a server does not take, and servers without such a question: nothing is sent."""
     with ScriptedServer() as server:
         answers = [
-            ask("s3://bucket", S3Credentials("AK", Secret(token))),
+            ask("s3://bucket", BearerToken(Secret(token))),
             ask(f"prefix+{server.url}", CondaToken(Secret(token))),
             ask(server.url, BearerToken(Secret(token))),
         ]
         assert server.requests == []
     assert [answer.valid for answer in answers] == [None] * 3
     assert all(answer.said for answer in answers)
+
+
+def test_a_bucket_tells_keys_that_it_knows_from_others(token: str) -> None:
+    """By the list of its objects; one that is missing tells nothing."""
+    with S3Server({"AK": token}) as server:
+        environ = {"S3_ENDPOINT_URL": server.url}
+        places = {"s3://packages/chan": "AK", "s3://packages": "OTHER", "s3://nowhere": "AK"}
+        answers = [ask(place, S3Credentials(key, Secret(token)), environ) for place, key in places.items()]
+    assert [answer.valid for answer in answers] == [True, False, None]
 
 
 def test_an_answer_that_says_nothing_is_an_error(token: str) -> None:

@@ -770,6 +770,7 @@ def test_the_keys_of_a_role_are_renewed_with_the_keys_that_are_good_then(place: 
         ("AKOTHER", SECRETS[0], "chan", False, "InvalidAccessKeyId"),
         ("AKWRITER", SECRETS[0], "other", None, "NoSuchBucket"),
     ],
+    ids=["taken", "wrong-secret", "unknown-key", "no-such-bucket"],
 )
 def test_a_bucket_says_whether_it_takes_keys(
     client: Client, access_key_id: str, secret: str, bucket: str, *, valid: bool | None, said: str

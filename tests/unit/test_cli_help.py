@@ -12,7 +12,7 @@ import keelback
 from cli_runner import run_keelback
 from keelback.errors import ExitStatus
 
-UPLOADS = ["prefix", "anaconda", "quetz", "artifactory"]
+UPLOADS = ["prefix", "anaconda", "quetz", "artifactory", "s3", "cloudsmith", "conda-forge"]
 COMMANDS = [["publish"], ["upload"], ["check"], ["completion"], *(["upload", name] for name in UPLOADS)]
 RUN_OPTIONS = [
     "--dry-run", "--skip-existing", "--force", "--jobs", "--verify", "--verify-timeout", "--subdir", "--auth-file",
@@ -40,7 +40,7 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
 def test_the_root_help_names_every_command() -> None:
     """Without a command, and with ``--help`` or ``-h``, a user learns what there is."""
     text = help_of()
-    for name in ("publish", "upload", "check", "completion"):
+    for name in ("publish", "upload", "fetch", "copy", "index", "check", "completion"):
         assert re.search(rf"^  {name} ", text, re.MULTILINE)
     assert run_keelback(["-h"]).stdout == text
 
@@ -57,6 +57,8 @@ def test_every_sending_command_takes_the_same_options(command: list[str]) -> Non
     """Who knows one of them knows them all."""
     text = help_of(*command)
     for option in RUN_OPTIONS:
+        if option == "--force" and command == ["upload", "conda-forge"]:
+            continue  # conda-forge never replaces anything
         assert re.search(rf"(^|\s){option}\b", text), option
 
 
@@ -65,6 +67,8 @@ def test_options_are_listed_in_sections(command: list[str]) -> None:
     """Forty of them in one list would not be read; what a command alone has comes first."""
     headings = re.findall(r"^(\w[\w ]+):$", help_of(*command).split("\nOptions:\n")[1], re.MULTILINE)
     sections = {"What is transferred", "Credentials", "Trusted publishing", "Attestations", "Connection", "Output"}
+    if command in (["publish"], ["fetch"], ["upload", "s3"]):
+        sections |= {"Buckets"}
     assert set(headings) == sections
     assert len(headings) == len(sections)
 
@@ -88,6 +92,14 @@ RATTLER_BUILD = {
     "anaconda": "-u, --url|-o, --owner|-c, --channel|-a, --api-key|-f, --force"
     "|ANACONDA_SERVER_URL|ANACONDA_OWNER|ANACONDA_CHANNEL|ANACONDA_API_KEY|ANACONDA_FORCE",
     "quetz": "-u, --url|-c, --channel|-a, --api-key|QUETZ_SERVER_URL|QUETZ_CHANNEL|QUETZ_API_KEY",
+    "s3": "-c, --channel|--endpoint-url|--region|--access-key-id|--secret-access-key|--session-token|--addressing-style"
+    "|--force|S3_CHANNEL|S3_ENDPOINT_URL|S3_REGION|S3_ACCESS_KEY_ID|S3_SECRET_ACCESS_KEY|S3_SESSION_TOKEN"
+    "|S3_ADDRESSING_STYLE",
+    "cloudsmith": "-o, --owner|-r, --repo|-a, --api-key|-u, --url"
+    "|CLOUDSMITH_OWNER|CLOUDSMITH_REPO|CLOUDSMITH_API_KEY|CLOUDSMITH_API_URL",
+    "conda-forge": "--staging-token|--feedstock|--feedstock-token|--staging-channel|--anaconda-url|--validation-endpoint"
+    "|--provider|--dry-run|STAGING_BINSTAR_TOKEN|FEEDSTOCK_NAME|FEEDSTOCK_TOKEN|STAGING_CHANNEL|ANACONDA_SERVER_URL"
+    "|VALIDATION_ENDPOINT|CI|DRY_RUN",
     "artifactory": "-u, --url|-c, --channel|--username|--password|-t, --token"
     "|ARTIFACTORY_SERVER_URL|ARTIFACTORY_CHANNEL|ARTIFACTORY_USERNAME|ARTIFACTORY_PASSWORD|ARTIFACTORY_TOKEN",
 }

@@ -46,7 +46,7 @@ def run_options(command: F) -> F:
         *_VERIFYING,
         _option("--subdir", section=_TRANSFER, metavar="SUBDIR", help="Subdir for packages that do not declare one."),
     ]
-    how = [_jobs(8, "Uploads at once."), *_CONNECTION, bucket_options, *_OUTPUT]
+    how = [_jobs(8, "Uploads at once."), *_CONNECTION, *_OUTPUT]
     return _with([*sending, *_STORES, *_TRUSTED, *_ATTESTING, *how], command)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from keelback.cli.options import force_option, run_options, secret_options, username_option
+from keelback.cli.options import bucket_options, force_option, run_options, secret_options, username_option
 from keelback.cli.runs import RunCommand, carry_out
 
 
@@ -19,6 +19,7 @@ from keelback.cli.runs import RunCommand, carry_out
 @username_option("The user, with a password: for Artifactory, and servers that take PUT.")
 @secret_options("password", what="password")
 @secret_options("api-key", "-a", what="token")
+@bucket_options
 @run_options
 def command(paths: tuple[str, ...], to: tuple[str, ...], **options: Any) -> None:
     """Put packages into a channel, or several.

@@ -41,6 +41,11 @@ _SERVICES: Final = {
         ("api.anaconda.org", "conda.anaconda.org"),
         "api. and conda.anaconda.org",
     ),
+    "cloudsmith.io": _Service(
+        re.compile(r"(?:api|conda|dl)\.cloudsmith\.io"),
+        ("api.cloudsmith.io", "conda.cloudsmith.io"),
+        "api. and conda.cloudsmith.io",
+    ),
     "prefix.dev": _Service(
         re.compile(r"(?:[a-z0-9-]+\.)+prefix\.dev"), ("repo.prefix.dev",), "the hosts under prefix.dev"
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,7 +10,8 @@ import httpx2
 
 from keelback.channels.challenges import offered_schemes
 from keelback.credentials.confidential import Confidential
-from keelback.diagnosis.wording import sent_by, shown_url
+from keelback.credentials.sigv4 import SigV4
+from keelback.diagnosis.wording import A_CREDENTIAL, sent_by, shown_url
 from keelback.errors import KeelbackError
 from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
 from keelback.report import Problem
@@ -25,6 +27,8 @@ _INDEXES: Final = (REPODATA, REPODATA_ZST, SHARD_INDEX)
 _ABSENT: Final = frozenset({404, 410})
 _LARGEST: Final = 64 << 20
 """Bytes of an index that is sent whole although only its beginning was asked for."""
+_SIGNATURES: Final = frozenset({"AWS4-HMAC-SHA256", "SharedKey"})
+"""What ``Authorization`` begins with where no secret is sent, and only what was made with one."""
 _BEGINNING: Final = {"range": "bytes=0-1023"}
 
 
@@ -106,14 +110,22 @@ class _Watched(httpx2.Auth):
         self.words = sent_by(auth)
 
     def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """See :class:`httpx2.Auth`; all kinds of credential send a request once."""
-        ready = next(self._auth.sync_auth_flow(request))
+        """See :class:`httpx2.Auth`; a request is sent once, and again only to be dated by the server's clock."""
+        flow = self._auth.sync_auth_flow(request)
+        ready = next(flow)
         self.was_sent = True
+        scheme = ready.headers.get("authorization", "").partition(" ")[0]
         if isinstance(self._auth, Confidential):
-            scheme = ready.headers.get("authorization", "").partition(" ")[0]
             bare = "a secret in its body" if ready.method == "POST" else None
             self.words = f"Authorization: {scheme} {MASK}" if scheme else bare
-        yield ready
+        elif self.words == A_CREDENTIAL:
+            bare = f"sig={MASK} in the query" if b"sig=" in ready.url.query else A_CREDENTIAL
+            token = f"Authorization: {scheme} {MASK}"
+            self.words = f"a signature ({scheme})" if scheme in _SIGNATURES else token if scheme else bare
+        response = yield ready
+        if isinstance(self._auth, SigV4):
+            with contextlib.suppress(StopIteration):
+                yield flow.send(response)
 
 
 def _watched(auth: httpx2.Auth | None) -> _Watched | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from keelback.channels.base import Session
+from keelback.channels.base import BucketOptions, Session
+from keelback.channels.buckets.keycheck import CheckedBucketChannel
 from keelback.channels.identity import Identity, whoami
 from keelback.channels.reader import given_for_reading
 from keelback.channels.registry import target_of
@@ -22,6 +23,7 @@ from keelback.credentials.paths import home_folder
 from keelback.credentials.stores import WritableStore
 from keelback.diagnosis import mistakes
 from keelback.diagnosis.asking import AccountingClient, read_channel
+from keelback.diagnosis.buckets import BucketQuestions, shown_settings
 from keelback.diagnosis.exchanging import Exchanging
 from keelback.diagnosis.expiry import expiry_of
 from keelback.diagnosis.result import Checkup, Used
@@ -37,12 +39,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from keelback.credentials.stores import Store
 
-def check_up(
+
+def check_up(  # noqa: PLR0913 - each has a default, and is given by its name
     text: str,
     client: AccountingClient,
     *,
     trusted: TrustedPublishing | None = None,
+    buckets: BucketOptions | None = None,
     auth_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
     home: Path | None = None,
@@ -59,6 +64,7 @@ def check_up(
         text: the URL of a channel, a host, a bucket, or a folder.
         client: sends the requests.
         trusted: when that identity is exchanged, and with whom.
+        buckets: where buckets are.
         auth_file: a file named for this run; it is then the only store.
         environ: the variables, in place of the process's own.
         home: the user's home directory, in place of the process's own.
@@ -66,11 +72,12 @@ def check_up(
         now: the time, in Unix seconds.
 
     Raises:
-        UsageError: *text* is none of these; or it is no channel, and trusted publishing alone is to be used.
+        UsageError: *text* is none of these; or it is no channel, and trusted publishing alone is to be used; or what is
+            said of the bucket is invalid.
     """
     subject = understood(text)
     trusted = trusted or TrustedPublishing()
-    if trusted.insists and subject.sort is not SubjectKind.CHANNEL:
+    if trusted.insists and subject.sort not in {SubjectKind.CHANNEL, SubjectKind.BUCKET}:
         raise UsageError(
             f"{shown_url(subject.url)} is no channel on a server, and an identity is exchanged for one",
             hint="Name the URL of a channel.",
@@ -81,6 +88,7 @@ def check_up(
         subject,
         client,
         trusted,
+        buckets or BucketOptions(),
         os.environ if environ is None else environ,
         home or home_folder(),
         time.time() if now is None else now,
@@ -106,13 +114,16 @@ class _Examination:
         subject: Subject,
         client: AccountingClient,
         trusted: TrustedPublishing,
+        buckets: BucketOptions,
         environ: Mapping[str, str],
         home: Path | None,
         now: float,
     ) -> None:
         self._subject = subject
+        self._place = subject.url
         self._client = client
         self._trusted = trusted
+        self._buckets = buckets
         self._environ = environ
         self._home = home
         self._now = now
@@ -123,16 +134,54 @@ class _Examination:
     def carry_out(self, auth_file: Path | None, *, keychain: bool) -> Checkup:
         result, subject = self._result, self._subject
         result.stores = open_stores(auth_file, self._environ, self._home, keychain=keychain)
-        self._tried = list(places(subject.asked, result.stores))
-        result.keys = list(dict.fromkeys([key for key, _ in self._tried] or keys_for(subject.url)))
+        if isinstance(subject.channel, CheckedBucketChannel):
+            self._ask_bucket(subject.channel, named=auth_file is not None)
+        else:
+            self._ask_server(named=auth_file is not None)
+        if any(opened.state is State.BROKEN for opened in result.stores):
+            but = "But every command stops at the store that cannot be read: mend it first."
+            result.verdict = f"{result.verdict.removesuffix('.')}. {but}"
+            result.exit_status = ExitStatus.CREDENTIAL
+        result.requests = list(self._client.requests)
+        return result
+
+    def _look_up(self, asked: str) -> None:
+        """Which keys serve the URL that is *asked* for, and where."""
+        self._tried = list(places(asked, self._result.stores))
+        self._result.keys = list(dict.fromkeys([key for key, _ in self._tried] or keys_for(self._place)))
+
+    def _ask_bucket(self, channel: CheckedBucketChannel, *, named: bool) -> None:
+        result, session = self._result, self._session()
+        self._place = channel.stored_for(session)
+        self._look_up(self._place)
+        settings = result.bucket = channel.settings(session)
+        failure, answers = None, None
+        with captured_warnings("keelback.channels.buckets") as said:
+            try:
+                questions = BucketQuestions(channel, session)
+                result.used = questions.used(self._tried)
+                answers = questions.put()
+                result.bucket = shown_settings(settings, questions)
+            except UsageError:
+                raise
+            except KeelbackError as error:
+                failure = Problem.of(error)
+        self._unusable = failure is not None
+        self._look_at_stores(named=named)
+        if result.used is not None:
+            self._look_at(result.used)
+        result.findings += (Problem("bucket", text) for text in said)
+        Judge(result, self._subject, unusable=self._unusable).bucket(answers, failure)
+
+    def _ask_server(self, *, named: bool) -> None:
+        result, subject = self._result, self._subject
+        self._look_up(subject.asked)
         used = result.used = self._choose()
-        self._look_at_stores(named=auth_file is not None)
+        self._look_at_stores(named=named)
         if used is not None:
             self._look_at(used)
         judge = Judge(result, subject, unusable=self._unusable)
-        if subject.sort is SubjectKind.BUCKET:
-            judge.bucket()
-        elif subject.sort is SubjectKind.HOST:
+        if subject.sort is SubjectKind.HOST:
             provider = None if self._trusted.mode is Mode.NEVER else provider_in(self._environ)
             judge.host(self._ask_whose(used), None if provider is None else provider.name)
         else:
@@ -142,12 +191,6 @@ class _Examination:
             answered = anonymous.error is None and (known is None or known.error is None)
             identity = self._ask_whose(used) if answered else None
             judge.channel(anonymous, known, identity)
-        if any(opened.state is State.BROKEN for opened in result.stores):
-            but = "But every command stops at the store that cannot be read: mend it first."
-            result.verdict = f"{result.verdict.removesuffix('.')}. {but}"
-            result.exit_status = ExitStatus.CREDENTIAL
-        result.requests = list(self._client.requests)
-        return result
 
     # --- the credential -----------------------------------------------------------------------------------------------
 
@@ -192,8 +235,7 @@ class _Examination:
         return Used(access.credential, access.source)
 
     def _stored(self) -> Used | None:
-        stores = [opened.store for opened in self._result.stores if opened.store is not None]
-        match = find(self._subject.asked, stores)
+        match = find(self._subject.asked, self._stores())
         if match is None:
             return None
         store = match.store
@@ -205,15 +247,22 @@ class _Examination:
             in_url=store.is_in_url,
         )
 
+    def _stores(self) -> list[Store]:
+        return [opened.store for opened in self._result.stores if opened.store is not None]
+
+    def _session(self) -> Session:
+        """What a run works with."""
+        return Session(self._client, self._stores, None, self._environ, self._trusted, self._buckets)
+
     def _look_at_stores(self, *, named: bool) -> None:
         result, used = self._result, self._result.used
         found = used is not None or self._unusable
         result.findings += mistakes.in_stores(result.stores, found=found)
-        result.findings += mistakes.in_keys(self._subject.url, result.keys, result.stores, found=found)
+        result.findings += mistakes.in_keys(self._place, result.keys, result.stores, found=found)
         if used is not None and used.key is not None:
             result.findings += mistakes.in_order((used.key, used.source), self._tried)
         if not found and not named:
-            result.findings += mistakes.unread_files(self._subject.url, self._environ, self._home)
+            result.findings += mistakes.unread_files(self._place, self._environ, self._home)
 
     def _look_at(self, used: Used) -> None:
         result = self._result
@@ -230,7 +279,8 @@ class _Examination:
         result.findings += mistakes.in_credential(
             used.credential, used.key or "", result.host, self._now, writable=used.writable
         )
-        result.findings += mistakes.in_kind(used.credential, self._subject.service, self._subject.url)
+        if result.bucket is None:  # which has looked at the kind, and made of it what it sends
+            result.findings += mistakes.in_kind(used.credential, self._subject.service, self._subject.url)
 
     def _ask_whose(self, used: Used | None) -> Identity | None:
         """What the server says of the credential itself, where there is such a question."""

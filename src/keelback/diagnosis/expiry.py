@@ -6,8 +6,10 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from keelback.credentials.azure.signatures import SharedAccessSignature
 from keelback.credentials.kinds import BearerToken, OAuth
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ class Expiry:
 def expiry_of(credential: Credential, *, writable: bool) -> Expiry | None:
     """When *credential* expires; ``None`` where it does not say.
 
-    An OAuth login says it; so does a bearer token that is a JSON Web Token with an ``exp`` (RFC 7519, section 4.1.4).
+    An OAuth login says it; so does a bearer token that is a JSON Web Token with an ``exp`` (RFC 7519, section 4.1.4),
+    and a shared access signature in its ``se`` ("Create a service SAS").
 
     Args:
         credential: the credential.
@@ -55,7 +58,18 @@ def expiry_of(credential: Credential, *, writable: bool) -> Expiry | None:
     if isinstance(credential, BearerToken):
         end = _end_of_jwt(credential.token.reveal())
         return None if end is None else Expiry(end)
+    if isinstance(credential, SharedAccessSignature):
+        end = _time(credential.expires)
+        return None if end is None else Expiry(end)
     return None
+
+
+def _time(text: str) -> int | None:
+    try:
+        time = datetime.fromisoformat(text)
+        return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _end_of_jwt(token: str) -> int | None:

@@ -9,7 +9,7 @@ from keelback.errors import ExitStatus
 from keelback.report import JSON_VERSION, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from keelback.credentials.kinds import Credential
     from keelback.diagnosis.asking import Asked
@@ -51,6 +51,7 @@ class Checkup:
         used: the credential; ``None`` where there is none, or none that can be used.
         serves: which URLs its key is for.
         expires: when it expires, in words.
+        bucket: where the bucket is, by name: the settings in force; ``None`` for what is none.
         requests: what was sent, in order.
         read: whether the channel can be read; ``None`` where that was not asked.
         upload: whether packages can be uploaded; ``None`` where the server does not say.
@@ -70,6 +71,7 @@ class Checkup:
     used: Used | None = None
     serves: str = ""
     expires: str = ""
+    bucket: Mapping[str, str] | None = None
     requests: Sequence[Asked] = ()
     read: bool | None = None
     upload: bool | None = None
@@ -92,6 +94,7 @@ class Checkup:
             ],
             "match": used and {"store": used.source, "key": used.key, "kind": used.credential.kind},
             "trusted_publishing": None if self.trusted is None else self.trusted.to_json(),
+            "bucket": None if self.bucket is None else dict(self.bucket),
             "requests": [asked.to_json() for asked in self.requests],
             "read": self.read,
             "upload": self.upload,

@@ -102,11 +102,11 @@ def _problems(said: Sequence[str]) -> list[Problem]:
 
 
 @contextlib.contextmanager
-def captured_warnings() -> Iterator[list[str]]:
-    """What the stores log as warnings meanwhile, which then goes nowhere else."""
+def captured_warnings(name: str = "keelback.credentials") -> Iterator[list[str]]:
+    """What *name* logs as warnings meanwhile, by default the stores, which then goes nowhere else."""
     said: list[str] = []
     handler = _Capturing(said)
-    logger = logging.getLogger("keelback.credentials")
+    logger = logging.getLogger(name)
     logger.addHandler(handler)
     propagate, logger.propagate = logger.propagate, False
     try:

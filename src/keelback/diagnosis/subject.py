@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from keelback.channels.buckets.keycheck import bucket_channel
 from keelback.channels.identity import service_of
 from keelback.channels.registry import recognise, target_of
 from keelback.credentials.kinds import CondaToken, check_token
@@ -19,6 +20,7 @@ from keelback.secret import Secret, redact
 if TYPE_CHECKING:
     from keelback.channels.base import Channel
     from keelback.channels.service import Service
+    from keelback.channels.target import Target
 
 _TOKEN_IN_PATH: Final = re.compile(
     r"(?P<origin>https?://[^/?#]*)/t/(?P<token>[^/?#]*)(?P<rest>[/?#].*)?", re.IGNORECASE
@@ -44,7 +46,7 @@ class Subject:
         asked: the URL for which credentials are looked up; it may have a name and a password in it.
         service: the kind of server, where it is known.
         named: what the server is asked by; it may have a kind before its scheme.
-        channel: the channel, where it is of a known kind.
+        channel: the channel, where it is of a known kind; the one in the bucket.
         token: the token that stands in the URL itself.
     """
 
@@ -72,10 +74,10 @@ def understood(text: str) -> Subject:
         text = f"https://{text}"
         if host_alone:
             return _host(text)
-    scheme, _ = split_url(text)
-    if scheme == "s3":
-        return _bucket(text)
     _remember_userinfo(text)
+    bucket = bucket_channel(text)
+    if bucket is not None:
+        return Subject(SubjectKind.BUCKET, bucket.url, bucket.url, type(bucket), text, bucket)
     if (match := _TOKEN_IN_PATH.fullmatch(text)) is not None:
         token = check_token(Secret(unquote(match["token"])), "the URL itself")
         return _web_subject(match["origin"] + (match["rest"] or ""), CondaToken(token))
@@ -100,24 +102,35 @@ def _host(url: str) -> Subject:
     return Subject(SubjectKind.HOST, target_of(plain).base(), url, service_of(plain), plain)
 
 
-def _bucket(text: str) -> Subject:
-    if not host_of(text):
-        raise UsageError(f"{redact(text)!r} does not name a bucket", hint="Write it like s3://BUCKET/CHANNEL.")
-    return Subject(SubjectKind.BUCKET, text, text, service_of(text), text)
-
-
 def _web_subject(text: str, token: CondaToken | None) -> Subject:
     plain = _without_userinfo(text)
     target = target_of(plain)
     if target.folder is not None:
         return _folder(plain)
     service = service_of(plain)
-    if not target.segments and service is not None:  # none of the known kinds has a channel at its root
+    channel = None if _is_bare(target, service) else recognise(target)
+    if not target.segments and service is not None and channel is None:
         url = target.base()
         return Subject(SubjectKind.HOST, url, _with_userinfo_of(text, url), service, plain, token=token)
-    channel = recognise(target)
     url = target.base(len(target.segments)) if channel is None else channel.reading_url
     return Subject(SubjectKind.CHANNEL, url, _with_userinfo_of(text, url), service, plain, channel, token)
+
+
+def _is_bare(target: Target, service: type[Service] | None) -> bool:
+    """Whether *target* is a server of a known kind, and none of its channels: few kinds have one at their root.
+
+    Raises:
+        UsageError: it is neither, as ``cloudsmith://OWNER`` is.
+    """
+    if target.segments or service is None:
+        return False
+    try:
+        return recognise(target) is None
+    except UsageError:
+        is_host = "." in target.host or target.host == "localhost" or target.base() in target.text
+        if not is_host:
+            raise
+        return True
 
 
 def _remember_userinfo(text: str) -> None:

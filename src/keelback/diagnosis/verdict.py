@@ -10,14 +10,16 @@ from keelback.credentials.oidc.exchanged import ExchangedToken
 from keelback.credentials.oidc.trusted import Mode
 from keelback.diagnosis import mistakes
 from keelback.diagnosis.wording import described, shown_url
-from keelback.errors import ExitStatus
+from keelback.errors import CredentialError, ExitStatus, Forbidden, TransportError
+from keelback.report import Problem
 
 if TYPE_CHECKING:
     from keelback.channels.identity import Identity
     from keelback.diagnosis.asking import Reading
+    from keelback.diagnosis.buckets import BucketAnswers
     from keelback.diagnosis.result import Checkup, Used
     from keelback.diagnosis.subject import Subject
-    from keelback.report import Problem
+    from keelback.errors import KeelbackError
 
 
 class Judge:
@@ -37,17 +39,61 @@ class Judge:
     def _conclude(self, verdict: str, status: ExitStatus, *, read: bool | None = None) -> None:
         self._result.verdict, self._result.exit_status, self._result.read = verdict, status, read
 
-    def bucket(self) -> None:
-        """Of a bucket, which is not asked."""
+    def bucket(self, answers: BucketAnswers | None, failure: Problem | None) -> None:
+        """Of a bucket, by what it said; or by the *failure* for which there is no credential to ask it with."""
         used = self._result.used
-        if used is None:
-            where = "There is no credential for this bucket that could be used, and the bucket was not asked."
-            self._conclude(f"{where} {self._how_to_log_in()}", ExitStatus.CREDENTIAL)
-        elif self._has("wrong-kind"):
-            self._conclude("The credential is of a kind that this server does not take.", ExitStatus.CREDENTIAL)
+        if failure is not None or answers is None:
+            self._result.findings += [] if failure is None else [failure]
+            status = ExitStatus.CREDENTIAL if failure is None else failure.exit_status
+            self._conclude("There should be a credential for this bucket, and it cannot be used.", status)
+        elif used is None:
+            self._bucket_without_credential(answers.reading)
+        elif answers.refusal is None:
+            self._bucket_that_answers(self._what(used), answers.reading)
         else:
-            said = "S3 keys are found for this bucket. It was not asked: what they permit shows when they are used."
-            self._conclude(said, ExitStatus.OK)
+            self._bucket_that_refuses(self._what(used), answers.refusal, answers.reading)
+
+    def _bucket_without_credential(self, reading: Reading) -> None:
+        service = self._subject.service
+        hint = "" if service is None else service.login_hint
+        if reading.ok:
+            said = "Everybody can read this channel; to publish to it, there is no credential."
+        else:
+            said = "There is no credential for this bucket."
+        status = ExitStatus.OK if reading.ok else ExitStatus.CREDENTIAL
+        self._conclude(f"{said} {hint}".rstrip(), status, read=None if reading.status is None else reading.ok)
+
+    def _bucket_that_answers(self, what: str, reading: Reading) -> None:
+        takes = f"The bucket takes the {what}"
+        if reading.ok:
+            self._conclude(f"{takes}, and the channel can be read.", ExitStatus.OK, read=True)
+        elif reading.status in {404, 410}:
+            said = f"{takes}. There is no channel at this place yet; the first publish makes one."
+            self._conclude(said, ExitStatus.OK, read=False)
+        elif reading.refused:
+            said = f"{takes}, but does not let it read the channel's index ({reading.status})."
+            self._conclude(said, ExitStatus.CREDENTIAL, read=False)
+        else:
+            self._result.findings += [] if reading.error is None else [reading.error]
+            status = "" if reading.status is None else f" ({reading.status})"
+            self._conclude(f"{takes}. The channel's index could not be read{status}.", ExitStatus.FAILED)
+
+    def _bucket_that_refuses(self, what: str, refusal: KeelbackError, reading: Reading) -> None:
+        self._result.findings.append(Problem.of(refusal))
+        match refusal:
+            case CredentialError():
+                self._conclude(f"The bucket refuses the {what}.", refusal.exit_status, read=reading.ok)
+            case Forbidden() if reading.ok:
+                may = f"The channel can be read with the {what}. To publish, it would have to be allowed more."
+                self._conclude(may, ExitStatus.OK, read=True)
+            case Forbidden():
+                said = f"The bucket lets the {what} neither list its objects nor read the channel."
+                self._conclude(said, ExitStatus.CREDENTIAL, read=False)
+            case TransportError():
+                self._conclude("No answer came, so that nothing is known of the bucket.", refusal.exit_status)
+            case _:
+                said = f"A credential is found, the {what}. Whether the bucket takes it is not known."
+                self._conclude(said, ExitStatus.FAILED)
 
     def host(self, identity: Identity | None, ci_system: str | None) -> None:
         """Of a host, by what it says of the credential, or in a job of *ci_system*, which offers an identity."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from keelback.cli.auth.common import insecure_option, store_options
-from keelback.cli.options import json_text, trusted_options
+from keelback.cli.options import bucket_options, json_text, trusted_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from keelback.channels.base import BucketOptions
     from keelback.diagnosis.asking import Asked
     from keelback.diagnosis.result import Checkup
     from keelback.secret import Secret
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.argument("url", metavar="URL")
 @store_options
 @trusted_options
+@bucket_options
 @insecure_option
 @click.option(
     "--timeout",
@@ -42,26 +44,30 @@ def command(  # noqa: PLR0913 - each is an option
     trusted_publishing: str,
     trusted_publishing_hosts: tuple[str, ...],
     oidc_token: Secret | None,
+    buckets: BucketOptions,
     insecure_hosts: tuple[str, ...],
     timeout: float,
     as_json: bool,
 ) -> None:
     """Say which credential a URL gets, and whether the server takes it.
 
-    URL is that of a channel, as for 'keelback publish --to' or as conda reads it; also a host, s3://BUCKET, or a
-    folder. The channel's index is asked for without a credential, and with the one that is found. In a job of a CI
-    system, its identity is exchanged as 'keelback publish' would do it, and what came of that is shown.
+    URL is that of a channel, as for 'keelback publish --to' or as conda reads it; also a host, or a folder. The
+    channel's index is asked for without a credential, and with the one that is found. A bucket (s3://, gs://, az://) is
+    asked for its objects, too. In a job of a CI system, its identity is exchanged as 'keelback publish' would do it,
+    and what came of that is shown.
 
     \b
     Examples:
       keelback auth check https://repo.prefix.dev/my-channel
       keelback auth check prefix.dev
       keelback auth check https://prefix.dev/my-channel --trusted-publishing always
+      keelback auth check s3://my-bucket/my-channel --endpoint-url https://s3.example.com
 
     \b
     Exit status: 0 the channel can be read, 1 it cannot for another reason than the
     credential, 2 wrong usage, 3 there is no credential for it, or it is refused, or
-    the identity is. A host or a bucket that cannot be asked: 0 a credential is found.
+    the identity is. A host that cannot be asked: 0 a credential is found. A bucket
+    without a channel in it yet: 0 it takes the credential.
     """
     from keelback.credentials.oidc.trusted import TrustedPublishing  # noqa: PLC0415 - not for --help
     from keelback.diagnosis.asking import AccountingClient  # noqa: PLC0415 - not for --help
@@ -72,7 +78,7 @@ def command(  # noqa: PLR0913 - each is an option
     path = None if auth_file is None else Path(auth_file)
     retry = Retry(attempts=2, base=0.5, patience=5)
     with AccountingClient(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts) as client:
-        result = check_up(url, client, trusted=trusted, auth_file=path, keychain=not no_keychain)
+        result = check_up(url, client, trusted=trusted, buckets=buckets, auth_file=path, keychain=not no_keychain)
     click.echo(json_text(result.to_json()) if as_json else "\n".join(_lines(result)))
     sys.exit(int(result.exit_status))
 
@@ -84,6 +90,7 @@ def _lines(result: Checkup) -> Iterator[str]:
         ("Trusted publishing", _trusted_lines(result)),
         ("Stores, in the order in which they are looked in", _store_lines(result)),
         ("Keys, in the order in which they are tried", _key_lines(result)),
+        ("Bucket", _bucket_lines(result)),
         ("Credential", _credential_lines(result)),
         ("Requests", _request_lines(result)),
         ("Permissions", _permission_lines(result)),
@@ -134,6 +141,11 @@ def _key_lines(result: Checkup) -> Iterator[str]:
             yield f"{key}: in {used.source}, which is used"
             return
         yield f"{key}: {'in ' + ', '.join(holders) if holders else 'in no store'}"
+
+
+def _bucket_lines(result: Checkup) -> Iterator[str]:
+    for name, value in (result.bucket or {}).items():
+        yield f"{name.replace('_', ' ').replace('reading url', 'read at')}: {value}"
 
 
 def _credential_lines(result: Checkup) -> Iterator[str]:

@@ -14,6 +14,7 @@ from keelback.secret import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from keelback.channels.base import BucketOptions
     from keelback.credentials.stores import Store
     from keelback.transport import Client
 
@@ -77,6 +78,26 @@ def url_path(place: str) -> str:
     from keelback.credentials.logins import url_of  # noqa: PLC0415 - not for --help
 
     return urlsplit(url_of(place)).path.rstrip("/")
+
+
+def stored_for(place: str, buckets: BucketOptions | None = None) -> str:
+    """The URL for which the credential for *place* is looked up: *place* itself, unless that is in a bucket.
+
+    Args:
+        place: a host or a URL.
+        buckets: where buckets are.
+
+    Raises:
+        UsageError: it names a bucket, and no valid one.
+    """
+    from keelback.channels.base import Session  # noqa: PLC0415 - not for --help
+    from keelback.channels.buckets.keycheck import bucket_channel  # noqa: PLC0415 - not for --help
+
+    channel = bucket_channel(place)
+    if channel is None or place.startswith("s3://"):  # which rattler looks for as it is written
+        return place
+    with new_client() as client:
+        return channel.stored_for(Session(client, list, buckets=buckets))
 
 
 def log_to_stderr() -> None:

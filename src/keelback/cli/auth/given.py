@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from keelback.channels.buckets.keycheck import bucket_channel
 from keelback.channels.identity import service_of
+from keelback.channels.service import Site
 from keelback.cli.auth.common import note, warn
 from keelback.cli.secrets import interactive, read_secret
 from keelback.credentials.helpers import Helper, parse_helper
@@ -80,15 +82,17 @@ class Given:
 
     def _usual_kind(self, service: type[Service] | None) -> str:
         takes = _kinds_for(service)
-        if OAuth.kind in takes and (interactive() or sys.stderr.isatty()):
+        in_browser = OAuth.kind in takes and bucket_channel(self.place) is None  # a bucket is no issuer of its own
+        if in_browser and (interactive() or sys.stderr.isatty()):
             return OAuth.kind  # by a code, which has to be seen and is typed elsewhere
         if not interactive():
             raise UsageError(
                 f"no credential for {self.place} was given, and there is no terminal to ask at",
                 hint=_ANY_WAY if service is None else service.login_hint,
             )
-        if len(takes) == 1:
-            return takes[0]
+        asked = [kind for kind in takes if kind in _ANSWERS.values()]
+        if len(takes) == 1 or len(asked) == 1:
+            return (asked or takes)[0]
         answers = {answer: kind for answer, kind in _ANSWERS.items() if not takes or kind in takes}
         usual = {kind: answer for answer, kind in reversed(answers.items())}
         question = f"What does {redact(self.place)} take ({', '.join(reversed(usual.values()))})"
@@ -103,13 +107,17 @@ class Given:
             CredentialError: code ``bad-token``: a secret that can be none.
         """
         if kind == BasicHTTP.kind:
-            username = self.values["--username"] or self._asked("--username", "User name")
+            username = self.values["--username"] or self._usual_username() or self._asked("--username", "User name")
             return BasicHTTP(_one_line(username, "--username"), self._password())
         if kind == S3Credentials.kind:
             return self._s3()
         option = "--conda-token" if self.values["--conda-token"] is not None else "--token"
         token = self._token(option, "Token")
         return CondaToken(token) if kind == CondaToken.kind else BearerToken(token)
+
+    def _usual_username(self) -> str:
+        service = service_of(self.place)
+        return "" if service is None else service.usual_username(Site.of(self.place))
 
     def _password(self) -> Secret:
         password = self._secret("--password", "Password")

@@ -14,16 +14,19 @@ from keelback.cli.auth.common import (
     new_client,
     note,
     store_options,
+    stored_for,
     stores_of,
     url_path,
     warn,
 )
+from keelback.cli.options import bucket_options
 from keelback.errors import CredentialStoreError, Interrupted, UsageError
 from keelback.secret import Secret, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from keelback.channels.base import BucketOptions
     from keelback.channels.identity import Identity
     from keelback.cli.auth.given import Given
     from keelback.credentials.kinds import Credential
@@ -90,6 +93,7 @@ def _secret_option(name: str, metavar: str, text: str) -> Callable[[Any], Any]:
 @click.option("--path", is_flag=True, help="Only for the path of this URL; read by keelback alone, except on s3://.")
 @click.option("--no-verify", is_flag=True, help="Store it without asking the server.")
 @store_options
+@bucket_options
 @insecure_option
 def command(
     host: str,
@@ -98,14 +102,16 @@ def command(
     no_verify: bool,
     auth_file: str | None,
     no_keychain: bool,
+    buckets: BucketOptions,
     insecure_hosts: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Log in to a server, for keelback and every tool of the rattler family.
 
-    HOST is a host (prefix.dev), the URL of a server or a channel, or s3://BUCKET. The server, or the channel, is asked
-    whether it takes the credential before that is stored: in the file that RATTLER_AUTH_FILE or --auth-file names, or
-    else in the keychain, or else in ~/.rattler/credentials.json.
+    HOST is a host (prefix.dev), the URL of a server or a channel, or a bucket (s3://BUCKET, gs://BUCKET,
+    az://ACCOUNT/CONTAINER). The server, the channel or the bucket is asked whether it takes the credential before that
+    is stored: in the file that RATTLER_AUTH_FILE or --auth-file names, or else in the keychain, or else in
+    ~/.rattler/credentials.json.
 
     \b
     Examples:
@@ -114,6 +120,7 @@ def command(
       keelback auth login anaconda.org
       keelback auth login my-artifactory.com --username me
       keelback auth login s3://my-bucket --s3-access-key-id AK
+      keelback auth login az://my-account/my-container --password -
       keelback auth login --path https://example.com/private --token -
       keelback auth login europe-python.pkg.dev --helper 'gcloud auth print-access-token'
 
@@ -134,21 +141,22 @@ def command(
         raise UsageError("--helper is kept in keelback's own file, not in --auth-file", hint="Leave one of them out.")
     if path and auth_file is not None and kind != "S3Credentials":
         raise UsageError("--path logins go into keelback's own file; leave out --auth-file")
-    key = _key(host, kind, path=path)
+    url = stored_for(host, buckets)
+    key = _key(url, kind, path=path)
     stores = stores_of(auth_file, no_keychain=no_keychain, to_write=True)
     try:
         with new_client(insecure_hosts) as client:
-            login = _made(client, given, kind, verify=not no_verify)
+            login = _made(client, given, kind, url, buckets if not no_verify else None)
     except (KeyboardInterrupt, click.Abort):
         raise Interrupted("stopped; nothing was stored") from None
     try:
-        _keep(stores, host, key, login)
+        _keep(stores, given, url, key, login)
     except CredentialStoreError as error:
         if auth_file is not None and "RATTLER_AUTH_FILE" in error.hint:
             error.hint = "Name a file that you may write by --auth-file."
         raise
     if not path:
-        _say_that_it_is_for_the_host(host, kind)
+        _say_that_it_is_for_the_host(host, url, kind)
 
 
 @dataclass(frozen=True)
@@ -179,16 +187,23 @@ def _kinds(values: dict[str, Any]) -> dict[str, str]:
     return kinds
 
 
-def _key(host: str, kind: str, *, path: bool) -> str:
+def _key(url: str, kind: str, *, path: bool) -> str:
     from keelback.credentials import kinds  # noqa: PLC0415 - not for --help
     from keelback.credentials.logins import key_for_login, key_for_path  # noqa: PLC0415 - not for --help
 
     of = kinds.S3Credentials if kind == kinds.S3Credentials.kind else kinds.BearerToken
-    return key_for_path(host, of) if path else key_for_login(host, of)
+    return key_for_path(url, of) if path else key_for_login(url, of)
 
 
-def _made(client: Client, given: Given, kind: str, *, verify: bool) -> _Login:
+def _made(client: Client, given: Given, kind: str, url: str, buckets: BucketOptions | None) -> _Login:
     """The login, which the server takes as far as can be told.
+
+    Args:
+        client: sends the requests.
+        given: what the command line says.
+        kind: the kind of credential.
+        url: where the login is for.
+        buckets: where buckets are; ``None`` for not to ask the server.
 
     Raises:
         CredentialRefused: the server does not take it.
@@ -210,12 +225,14 @@ def _made(client: Client, given: Given, kind: str, *, verify: bool) -> _Login:
         from keelback.cli.auth.given import from_helper  # noqa: PLC0415 - not for --help
 
         helper = given.helper()
-        return _Login(helper, verified(client, given.place, from_helper(helper, given.place)) if verify else None)
+        if buckets is None:
+            return _Login(helper, None)
+        return _Login(helper, verified(client, given.place, from_helper(helper, url), buckets))
     made = given.credential(kind)
-    return _Login(made, verified(client, given.place, made) if verify else None)
+    return _Login(made, None if buckets is None else verified(client, given.place, made, buckets))
 
 
-def _keep(stores: Sequence[Store], host: str, key: str, login: _Login) -> None:
+def _keep(stores: Sequence[Store], given: Given, url: str, key: str, login: _Login) -> None:
     """Store it, and say what has become of it."""
     from keelback.credentials.logins import keep, served_by, shadowing  # noqa: PLC0415 - not for --help
 
@@ -223,10 +240,10 @@ def _keep(stores: Sequence[Store], host: str, key: str, login: _Login) -> None:
     kind = type(login.entry)
     if kept.note:
         warn(f"{kept.note} The login is in a file instead, as plain text.")
-    click.echo(redact(_headline(host, login.identity)))
+    click.echo(redact(_headline(given.place, login.identity)))
     where = in_a_sentence(kept.store)
     click.echo(redact(f"Stored under key {key!r} in {where}; it serves {served_by(key, kind.kind)}."))
-    for sentence in shadowing(stores, host, kept, kind):
+    for sentence in shadowing(stores, url, kept, kind):
         warn(sentence)
 
 
@@ -253,9 +270,9 @@ def _why_not_verified(place: str, identity: Identity) -> str:
     )
 
 
-def _say_that_it_is_for_the_host(place: str, kind: str) -> None:
+def _say_that_it_is_for_the_host(place: str, url: str, kind: str) -> None:
     """A login at a URL with a path is for all of its host, where a server may have several owners."""
     from keelback.channels.identity import service_of  # noqa: PLC0415 - not for --help
 
-    if kind != "S3Credentials" and url_path(place) and service_of(place) is None:
-        note(f"This login is for the whole host; --path keeps it to {url_path(place)}.")
+    if kind != "S3Credentials" and url_path(url) and (url != place or service_of(place) is None):
+        note(f"This login is for the whole host; --path keeps it to {url_path(url)}.")

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keelback.cli.auth.common import in_a_sentence, insecure_option, new_client, note, store_options, stores_of, warn
+from keelback.cli.auth.common import (
+    in_a_sentence,
+    insecure_option,
+    new_client,
+    note,
+    store_options,
+    stored_for,
+    stores_of,
+    warn,
+)
 from keelback.errors import ExitStatus, UsageError
 from keelback.secret import redact
 
@@ -59,7 +68,7 @@ def command(
 
             return revoke(client, login)
 
-        out = log_out(stores, host, revoke, path=path)
+        out = log_out(stores, None if host is None else stored_for(host), revoke, path=path)
     for store, key in out.removed:
         click.echo(redact(f"Removed {key!r} from {in_a_sentence(store)}."))
     for store, key in out.left:

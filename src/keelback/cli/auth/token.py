@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keelback.cli.auth.common import store_options, stores_of, warn
+from keelback.cli.auth.common import store_options, stored_for, stores_of, warn
 from keelback.errors import CredentialError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def command(host: str, *, header: bool, auth_file: str | None, no_keychain: bool
     from keelback.credentials.lookup import find, require  # noqa: PLC0415 - not for --help
     from keelback.hosts import host_of  # noqa: PLC0415 - not for --help
 
-    url = url_of(host)
+    url = url_of(stored_for(host))
     stores = stores_of(auth_file, no_keychain=no_keychain)
     match = find(url, stores)
     if match is None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
+from keelback.channels.base import Session
+from keelback.channels.buckets.keycheck import bucket_channel
 from keelback.channels.identity import Identity, whoami
 from keelback.cli.auth.common import url_path
 from keelback.diagnosis.asking import read_channel
@@ -14,20 +16,31 @@ from keelback.errors import CredentialRefused, KeelbackError
 from keelback.secret import redact
 
 if TYPE_CHECKING:
+    from keelback.channels.base import BucketOptions
     from keelback.credentials.kinds import Credential
     from keelback.diagnosis.asking import Reading
     from keelback.transport import Client
 
 
-def verified(client: Client, place: str, credential: Credential) -> Identity:
+def verified(client: Client, place: str, credential: Credential, buckets: BucketOptions | None = None) -> Identity:
     """What the server at *place* says of *credential*: as its own endpoint for that does, else as the channel there.
+
+    Args:
+        client: sends the requests.
+        place: a host, or a URL.
+        credential: one of a kind that is taken there.
+        buckets: where buckets are.
 
     Raises:
         CredentialRefused: it does not take the credential.
         KeelbackError: no answer came, or one that says nothing about the credential.
     """
     try:
-        identity = whoami(client, place, credential)
+        bucket = bucket_channel(place)
+        if bucket is not None:
+            identity = bucket.ask(Session(client, list, buckets=buckets), credential)
+        else:
+            identity = whoami(client, place, credential)
         if identity.valid is None:
             identity = _tried_on_channel(client, place, credential) or identity
     except KeelbackError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keelback.cli.options import files_argument, force_option, run_options, secret_options
+from keelback.cli.options import bucket_options, files_argument, force_option, run_options, secret_options
 from keelback.cli.runs import RunCommand, carry_out
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @secret_options("session-token", variable="S3_SESSION_TOKEN", what="session token of a temporary key")
 @click.option("--force-path-style", is_flag=True, hidden=True, help="The same as --addressing-style path.")
 @force_option()
+@bucket_options
 @run_options
 def command(
     paths: tuple[str, ...],

@@ -77,11 +77,26 @@ class S3Channel(CheckedBucketChannel):
         return S3Bucket(session.client, self.name, path, settings, keys.current, keys.source)
 
     def _options(self, session: Session) -> BucketOptions:
-        """What the user said, and the channel's own URL."""
-        options = session.buckets
+        """What the user said, the channel's own URL says, or else the configuration of the rattler family."""
+        from keelback.credentials.aws.rattlerconfig import configured_bucket  # noqa: PLC0415 - for those who have one
+
+        options, environ = session.buckets, session.environ
         if self._endpoint is not None and options.endpoint_url is not None:
             raise UsageError(f"{self.url} has its endpoint in it already", hint="Leave out --endpoint-url.")
-        return replace(options, endpoint_url=self._endpoint or options.endpoint_url)
+        endpoint = self._endpoint or options.endpoint_url
+        if endpoint or environ.get("S3_ENDPOINT_URL"):
+            return replace(options, endpoint_url=endpoint)
+        configured = configured_bucket(self.name, environ)
+        if configured is None:
+            return options
+        return replace(
+            options,
+            endpoint_url=configured.endpoint_url,
+            region=options.region or environ.get("S3_REGION") or configured.region,
+            addressing_style=options.addressing_style
+            or environ.get("S3_ADDRESSING_STYLE")
+            or configured.addressing_style,
+        )
 
     def stored_for(self, session: Session) -> str:  # noqa: ARG002 - others have their endpoint in it
         """See :class:`CheckedBucketChannel`: the same wherever the bucket is, as for the rattler family."""

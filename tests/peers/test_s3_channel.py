@@ -227,6 +227,21 @@ def test_what_was_published_is_fetched_with_its_dependencies(server: Server, tmp
     assert again.returncode == 0, again.stderr
 
 
+def test_the_command_of_rattler_build_takes_keys_by_options_and_variables(server: Server, tmp_path: Path) -> None:
+    """Rule: ``upload s3`` is ``publish`` with rattler-build's options; what they do not say, the variables do."""
+    one, two = packages(tmp_path, 2)
+    key_id, secret = server.keys
+    command = ["upload", "s3", "-c", server.channel, "--access-key-id", key_id, "--secret-access-key", "-"]
+    where = ["--endpoint-url", server.url, "--region", REGION, "--addressing-style", "path"]
+    done = run_keelback([*command, *where, one], input=secret)
+    assert done.returncode == 0, done.stderr
+    names = ("S3_CHANNEL", "S3_ENDPOINT_URL", "S3_REGION", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY")
+    variables = dict(zip(names, (server.channel, server.url, REGION, key_id, secret), strict=True))
+    done = run_keelback(["upload", "s3", "--force-path-style", two], env=variables)
+    assert done.returncode == 0, done.stderr
+    assert sorted(server.index()) == [one.name, two.name]
+
+
 def test_eight_publishers_at_once_end_in_an_index_with_all_of_their_packages(server: Server, tmp_path: Path) -> None:
     """Rule: 8 processes with 50 packages each, none of which knows of the others: 400 in all forms of the index."""
     folders = []

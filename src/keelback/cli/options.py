@@ -125,7 +125,7 @@ def secret_options(
 
 
 def bucket_options(command: F) -> F:
-    """Where buckets are, which becomes one argument: ``buckets``."""
+    """Where buckets are, which becomes one argument, ``buckets``, together with the keys that a command takes."""
 
     @_option(
         "--endpoint-url",

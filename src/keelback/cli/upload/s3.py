@@ -11,7 +11,6 @@ from keelback.cli.runs import RunCommand, carry_out
 
 if TYPE_CHECKING:
     from keelback.channels.base import BucketOptions
-    from keelback.secret import Secret
 
 
 @click.command("s3", cls=RunCommand)
@@ -33,15 +32,7 @@ if TYPE_CHECKING:
 @bucket_options
 @run_options
 def command(
-    paths: tuple[str, ...],
-    channel: str,
-    access_key_id: str | None,
-    secret_access_key: Secret | None,
-    session_token: Secret | None,
-    *,
-    force_path_style: bool,
-    buckets: BucketOptions,
-    **options: Any,
+    paths: tuple[str, ...], channel: str, *, force_path_style: bool, buckets: BucketOptions, **options: Any
 ) -> None:
     """Put packages into a channel in an S3 bucket, and index it.
 
@@ -53,11 +44,6 @@ def command(
 
     from keelback.channels.buckets.s3channel import S3Channel  # noqa: PLC0415 - likewise
 
-    given = replace(
-        buckets,
-        access_key_id=access_key_id,
-        secret_access_key=secret_access_key,
-        session_token=session_token,
-        addressing_style="path" if force_path_style else buckets.addressing_style,
-    )
-    carry_out(paths, [S3Channel.named(channel)], buckets=given, **options)
+    if force_path_style:
+        buckets = replace(buckets, addressing_style="path")
+    carry_out(paths, [S3Channel.named(channel)], buckets=buckets, **options)

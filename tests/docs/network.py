@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from docs.clouds import Clouds
+from docs.repositories import FEEDSTOCK, Cloudsmith, CondaForge, Gitea, Nexus, WebDAV
 from leaks import new_secret
 from servers.scripted import (
     AnacondaServer,
@@ -84,7 +86,19 @@ class _Prefix(MintingServer):
 
 
 class _Anaconda(_Named, AnacondaServer):
+    """An anaconda.org which also has conda-forge, and answers for the service of it."""
+
     name = "api.anaconda.org"
+
+    def __init__(self, token: str, conda_forge: CondaForge, **options: Any) -> None:
+        super().__init__(token, **options)
+        self._conda_forge = conda_forge
+
+    def respond(self, exchange: Exchange) -> Answer:
+        """That of conda-forge, to what is for it."""
+        if self._conda_forge.is_for(exchange):
+            return self._conda_forge.answer(exchange)
+        return super().respond(exchange)
 
     @route("GET", r"/authentication", step="authentication")
     def authentication(self, exchange: Exchange) -> Answer:
@@ -159,14 +173,16 @@ class Network:
     Args:
         folder: where the certificate of its authority is put.
         archives: what the channels of a plain web server have.
+        clouds: whether there are buckets, too.
 
     Attributes:
         secrets: the token, key or password of each server, by the variable that would hold it.
         hosts: the server that answers for each host.
         variables: what a program needs to reach them.
+        clouds: the buckets.
     """
 
-    def __init__(self, folder: Path, archives: Sequence[Path]) -> None:
+    def __init__(self, folder: Path, archives: Sequence[Path], *, clouds: bool = False) -> None:
         self.secrets = {
             "PREFIX_API_KEY": new_secret("docs-prefix"),
             "ANACONDA_API_KEY": new_secret("docs-anaconda"),
@@ -175,7 +191,11 @@ class Network:
             "ARTIFACTORY_PASSWORD": new_secret("docs-artifactory-password"),
             "TOKEN_ONE": new_secret("docs-one"),
             "TOKEN_TWO": new_secret("docs-two"),
+            "CLOUDSMITH_API_KEY": new_secret("docs-cloudsmith"),
+            "STAGING_BINSTAR_TOKEN": new_secret("docs-staging"),
+            "FEEDSTOCK_TOKEN": new_secret("docs-feedstock"),
         }
+        self.secrets["PASSWORD"] = self.secrets["ARTIFACTORY_PASSWORD"]
         secret = self.secrets
         authority = CertificateAuthority(folder)
         self._authority = authority.file
@@ -198,8 +218,10 @@ class Network:
             "nightly": GitHubIdentityServer(issuers.github(f"{OWNER}/{SOURCES}", job_workflow_ref=_NIGHTLY)),
         }
         self._sigstore = SigstoreWorld(self._github, self._gitlab)
-        names = ("api.anaconda.org", "conda.anaconda.org")
-        anaconda = _Anaconda(secret["ANACONDA_API_KEY"], owner=OWNER, tls=tls(*names))
+        names = ("api.anaconda.org", "conda.anaconda.org", "conda-forge.herokuapp.com")
+        tokens = secret["STAGING_BINSTAR_TOKEN"], secret["FEEDSTOCK_TOKEN"]
+        conda_forge = CondaForge(*tokens, feedstock=FEEDSTOCK, refused=frozenset({"ahoy"}))
+        anaconda = _Anaconda(secret["ANACONDA_API_KEY"], conda_forge, owner=OWNER, tls=tls(*names))
         quetz = _Quetz(secret["QUETZ_API_KEY"], channel=CHANNEL, tls=tls("quetz.example.com"))
         artifactory = _Artifactory(
             secret["ARTIFACTORY_TOKEN"],
@@ -212,6 +234,13 @@ class Network:
             {"one": secret["TOKEN_ONE"], "two": secret["TOKEN_TWO"]}, channel(*archives), tls("conda.example.com")
         )
         hub = _GitHub(tls=tls("api.github.com"))
+        cloudsmith = Cloudsmith(
+            secret["CLOUDSMITH_API_KEY"], owner=OWNER, channel=SOURCES, private=True, tls=tls(*Cloudsmith.names)
+        )
+        ann = (USER, secret["PASSWORD"])
+        dav = WebDAV(ann, secret["TOKEN_ONE"], channel=CHANNEL, manners="wants-folders", tls=tls(*WebDAV.names))
+        nexus = Nexus(ann, channel="conda-hosted", manners="refuses", tls=tls(*Nexus.names))
+        gitea = Gitea(*ann, channel=CHANNEL, tls=tls(*Gitea.names))
         self.servers: list[ScriptedServer] = [
             prefix,
             anaconda,
@@ -219,6 +248,11 @@ class Network:
             artifactory,
             plain,
             hub,
+            conda_forge,
+            cloudsmith,
+            dav,
+            nexus,
+            gitea,
             *self._jobs.values(),
             *keys,
         ]
@@ -231,7 +265,14 @@ class Network:
             "example.com": artifactory,
             "conda.example.com": plain,
             "api.github.com": hub,
+            "conda-forge.herokuapp.com": anaconda,
+            **{name: server for server in (cloudsmith, dav, nexus, gitea) for name in server.names},
         }
+        self.clouds = Clouds(self._github, f"{OWNER}/{SOURCES}", tls) if clouds else None
+        if self.clouds is not None:
+            self.secrets |= self.clouds.secrets
+            self.servers += self.clouds.servers
+            self.hosts |= self.clouds.hosts
         self._proxy = Proxy(self.hosts)
         self._running = contextlib.ExitStack()
 
@@ -252,6 +293,7 @@ class Network:
             "HTTPS_PROXY": self._proxy.url,
             "SSL_CERT_FILE": str(self._authority),
             "KEELBACK_TRUST_CONFIG": str(self._sigstore.trust_config),
+            "AZURE_TOKEN_CREDENTIALS": "WorkloadIdentityCredential",
         }
 
     def job(self, name: str) -> dict[str, str]:

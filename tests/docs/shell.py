@@ -34,6 +34,7 @@ NOT_RUN: Final = {
     "make test": "is what runs this",
     "rattler-build upload": "another program, shown beside keelback's command",
     "anaconda upload": "another program, shown beside keelback's command",
+    "anaconda copy": "another program, shown beside keelback's command",
     "pixi": "another program, which is in no Python package",
     "conda": "another program, which is in no Python package",
     "docker": "another program, which needs a service",
@@ -51,6 +52,7 @@ PRINTS_SECRETS: Final = (["auth", "token"], ["auth", "helper"])
 _RUNNERS: Final = ("console", "sh")
 _STEP: Final = re.compile(r"\s*(?:- )?(?:run: )?(?P<command>keelback .*)")
 _VARIABLE: Final = re.compile(r"\s*(?P<name>[A-Z][A-Z_]+): (?P<value>.*)")
+_PLAIN_VALUE: Final = re.compile(r"[\w./:@-]+")
 _SIZE: Final = re.compile(r"\b\d+(?:\.\d)? (?:bytes|kB|MB|GB)\b")
 _SECONDS: Final = re.compile(r"\bin \d+\.\d s\b|(?<=\"seconds\": )[\d.]+")
 
@@ -201,6 +203,8 @@ class Shell:
             self._set(name, "")
         elif value.endswith(".json"):
             self._variables[name] = str(self.stage.home / value.rpartition("/")[2])
+        elif _PLAIN_VALUE.fullmatch(value):
+            self._variables[name] = value
 
     def _run_python(self, text: str) -> None:
         """Run *text* as a program; ``os._exit`` because py-rattler can crash while the interpreter shuts down."""

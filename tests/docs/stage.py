@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import making
-from docs.network import USER, Network
+from docs.network import Network
 from leaks import holds_secrets
+from servers.scripted.conda_forge import make_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ SHOWN: Final = {
     "ARTIFACTORY_PASSWORD": "your-password",
     "TOKEN_ONE": "token-of-one",
     "TOKEN_TWO": "token-of-two",
+    "CLOUDSMITH_API_KEY": "your-api-key",
 }
 """What pages write in the place of each secret."""
 
@@ -38,11 +41,16 @@ STORES: Final = ("credentials.json", "build-auth.json")
 """Files in which logins are kept, so that there are secrets in them."""
 
 
+PLAIN: Final = ("patch_instructions.json",)
+"""Files of JSON that are none with logins."""
+
+
 class Stage:
     """The world of one page; a context.
 
     Args:
         folder: an empty one.
+        clouds: whether there are buckets.
 
     Attributes:
         home: the home folder of the commands.
@@ -51,12 +59,12 @@ class Stage:
         secrets: what each variable that holds a secret really holds here.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, clouds: bool = False) -> None:
         self.home = folder / "home"
         self.project = self.home / "project"
         self.project.mkdir(parents=True)
         make_packages(self.project)
-        self.network = Network(folder, sorted((self.project / "dist").iterdir()))
+        self.network = Network(folder, sorted((self.project / "dist").iterdir()), clouds=clouds)
         self.secrets = self.network.secrets | {"TOKEN": self.network.secrets["PREFIX_API_KEY"]}
 
     def __enter__(self) -> Self:
@@ -75,8 +83,20 @@ class Stage:
         return self.network.variables
 
     def set_scene(self, name: str) -> None:
-        """Change the packages as the page presumes; *name* is a key of :data:`SCENES`."""
-        SCENES[name](self.project)
+        """Have it as the page presumes: *name* is a key of :data:`SCENES`, or ``gcloud-login``."""
+        if name == "gcloud-login":
+            self._log_in_with_gcloud()
+        else:
+            SCENES[name](self.project)
+
+    def _log_in_with_gcloud(self) -> None:
+        """Leave what ``gcloud auth application-default login`` does."""
+        clouds = self.network.clouds
+        assert clouds is not None, "the page names no bucket"
+        folder = self.home / ("AppData" if os.name == "nt" else ".config") / "gcloud"
+        folder.mkdir(parents=True)
+        path = holds_secrets(folder / "application_default_credentials.json")
+        path.write_text(json.dumps(clouds.google_login), encoding="utf-8")
 
     # --- there and back ---------------------------------------------------------------------------------------------
 
@@ -100,7 +120,7 @@ class Stage:
         """Write the file that a page calls *shown*; what it has for tokens become those of the servers."""
         path = self.home / shown[2:] if shown.startswith("~/") else self.project / shown
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".json":
+        if path.suffix == ".json" and path.name not in PLAIN:
             content = json.dumps(self._auth_file(json.loads(content)))
         else:
             content = self._with_secrets(content)
@@ -113,7 +133,8 @@ class Stage:
     def _entry(self, key: str, entry: dict[str, Any]) -> dict[str, Any]:
         ((kind, payload),) = entry.items()
         if kind == "BasicHTTP":
-            return {kind: {"username": USER, "password": self.secrets["ARTIFACTORY_PASSWORD"]}}
+            variable = "CLOUDSMITH_API_KEY" if "cloudsmith" in key else "ARTIFACTORY_PASSWORD"
+            return {kind: {"username": payload["username"], "password": self.secrets[variable]}}
         return {kind: self.secrets[_variable_of(key)] if isinstance(payload, str) else payload}
 
     def _with_secrets(self, content: str) -> str:
@@ -123,7 +144,8 @@ class Stage:
 
 
 def _variable_of(key: str) -> str:
-    for word, variable in (("prefix", "PREFIX"), ("anaconda", "ANACONDA"), ("quetz", "QUETZ")):
+    services = (("prefix", "PREFIX"), ("anaconda", "ANACONDA"), ("quetz", "QUETZ"), ("cloudsmith", "CLOUDSMITH"))
+    for word, variable in services:
         if word in key:
             return f"{variable}_API_KEY"
     return "ARTIFACTORY_TOKEN"
@@ -159,19 +181,33 @@ def _new_version(project: Path) -> None:
     making.make_conda(project / "dist", "hull", "1.1")
 
 
+def _stray(project: Path) -> None:
+    """The feedstock of ``hull`` builds ``ahoy``, too, which is somebody else's."""
+    make_output(project / "output" / "noarch", "ahoy")
+
+
+def _feedstock(project: Path) -> None:
+    """``hull`` is built in a feedstock of conda-forge, and says for which label it is."""
+    make_output(project / "output" / "noarch", "hull")
+    for path in (*(project / "output").rglob("ahoy*"), *(project / "output").rglob("anchor*")):
+        path.unlink()
+
+
 SCENES: Final[dict[str, Callable[[Path], None]]] = {
     "other-bytes": _other_bytes,
     "cut-short": _cut_short,
     "as-before": _as_before,
     "new-version": _new_version,
+    "feedstock": _feedstock,
+    "stray": _stray,
 }
 """What a page may presume to have happened."""
 
 
 @contextlib.contextmanager
-def stage_in(folder: Path) -> Iterator[Stage]:
-    """A stage in *folder*; at its end every server has to be content with what it was sent."""
-    with Stage(folder) as stage:
+def stage_in(folder: Path, *, clouds: bool = False) -> Iterator[Stage]:
+    """A stage in *folder*, with buckets or without; at its end every server has to be content with what it was sent."""
+    with Stage(folder, clouds=clouds) as stage:
         yield stage
     for server in stage.network.servers:
         server.assert_clean()

@@ -12,7 +12,11 @@ from docs.pages import DOCS, ROOT, all_pages, anchors_of, links_in, page_id
 if TYPE_CHECKING:
     from pathlib import Path
 
-SERVICES = ("prefix.dev", "anaconda.org", "github.com", "gitlab.com")
+SERVICES = (
+    *("prefix.dev", "anaconda.org", "github.com", "gitlab.com", "cloudsmith.io", "conda-forge.herokuapp.com"),
+    *("amazonaws.com", "r2.cloudflarestorage.com", "googleapis.com", "core.windows.net"),
+    "token.actions.githubusercontent.com",
+)
 BESIDE = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md")]
 """Pages with links that are not part of the documentation, and whose commands are not run."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_every_command_of_a_page_works_as_shown(page: Path, tmp_path: Path) -> None:
     """Commands run in the order of the page, and print what it shows."""
     blocks = blocks_of(page)
-    with stage_in(tmp_path) as stage:
+    with stage_in(tmp_path, clouds=any(names_bucket(block.text) for block in blocks)) as stage:
         shell = Shell(stage)
         for block in blocks:
             try:
@@ -28,6 +28,11 @@ def test_every_command_of_a_page_works_as_shown(page: Path, tmp_path: Path) -> N
             except AssertionError as error:
                 error.add_note(f"in the block at {page_id(page)}:{block.line}")
                 raise
+
+
+def names_bucket(text: str) -> bool:
+    """Whether *text* has the URL of a bucket in it."""
+    return re.search(r"\b(?:s3|gs|gcs|az|azure)(?:\+https)?://", text) is not None
 
 
 @pytest.mark.parametrize("page", all_pages(), ids=page_id)

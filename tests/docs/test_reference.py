@@ -13,6 +13,7 @@ import pytest
 from cli_runner import run_keelback
 from docs.pages import DOCS, ROOT, codes_in, first_cells, sections_of
 from keelback.archive import Finding, Severity
+from keelback.channels.indexable import SubdirChange
 from keelback.cli.app import keelback
 from keelback.credentials.helperprotocol import answer
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, S3Credentials
@@ -22,6 +23,7 @@ from keelback.diagnosis.asking import Asked
 from keelback.diagnosis.result import Checkup
 from keelback.diagnosis.subject import SubjectKind
 from keelback.errors import ExitStatus
+from keelback.indexing import IndexReport
 from keelback.report import ChannelReport, Outcome, Problem, Report, Status, finding_to_json
 from keelback.secret import Secret
 from leaks import holds_secrets
@@ -34,9 +36,19 @@ SOURCE = ROOT / "src" / "keelback"
 REFERENCE = DOCS / "reference"
 UPLOADS = "Options of every upload"
 TRANSFERS = "Options of every transfer"
+BUCKETS = "Options for buckets"
+SHARED = {
+    UPLOADS: ("publish", "upload"),
+    TRANSFERS: ("publish", "upload", "fetch", "copy"),
+    BUCKETS: ("publish", "upload s3", "fetch", "copy", "index", "auth login", "auth check"),
+}
+"""Sections about options that several commands have, and the first words of these commands."""
 
-STANDARD_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_DIR", "GITHUB_TOKEN"}
-"""Variables that Python's own modules read for keelback; and the one of GitHub's that a user may have to set."""
+STANDARD_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_DIR", "GITHUB_TOKEN"} | {
+    "AWS_ENDPOINT_URL_S3"
+}
+"""Variables that Python's own modules read for keelback; the one of GitHub's that a user may have to set; and one whose
+name is put together."""
 
 
 def commands() -> dict[str, click.Command]:
@@ -102,12 +114,12 @@ def finding_codes() -> dict[str, set[str]]:
 
 def error_codes() -> set[str]:
     """The codes of all errors in the source that are not findings."""
-    found = set(
-        re.findall(r'^    code = "([a-z-]+)"$', (SOURCE / "errors.py").read_text(encoding="utf-8"), re.MULTILINE)
-    )
+    found = set()
     for path, tree in trees():
         if "diagnosis" in path.parts:
             continue
+        found |= set(re.findall(r'^    code = "([a-z-]+)"$', path.read_text(encoding="utf-8"), re.MULTILINE))
+        found |= set(re.findall(r'\.code(?:, [\w.]+)? = "([a-z-]+)"', path.read_text(encoding="utf-8")))
         for name, call in calls(tree):
             found |= {text_of(word.value) or "" for word in call.keywords if word.arg == "code"} - {""}
             if name == "Problem" and "archive" not in path.parts and call.args:
@@ -146,10 +158,12 @@ def _values(node: ast.AST, tree: ast.AST) -> Iterator[ast.AST]:
 
 def variables() -> set[str]:
     """The environment variables that the source reads or hands to click."""
-    pattern = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
+    pattern = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
     prefixes = (
         *("PREFIX_", "ANACONDA_", "QUETZ_", "ARTIFACTORY_", "RATTLER_", "SSL_", "REQUESTS_", "CURL_", "KEELBACK_"),
-        *("BINSTAR_", "JF_", "GOOGLE_"),
+        *("BINSTAR_", "JF_", "GOOGLE_", "CLOUDSMITH_"),
+        *("S3_", "AWS_", "AZURE_", "CLOUDSDK_", "GCE_", "STORAGE_", "IDENTITY_"),
+        *("STAGING_", "FEEDSTOCK_", "VALIDATION_", "POST_COMMENT_", "GIT_SHA", "DRY_RUN"),
     )
     found = set()
     for _, tree in trees():
@@ -178,7 +192,7 @@ def _is_netrc(text: str) -> bool:
 def test_every_option_of_a_command_is_documented(name: str) -> None:
     """The section of a command has its options, and no others; those that several share have their own section."""
     options = options_of(commands()[name]) - {"-h", "--help"}
-    for section, sharing in ((UPLOADS, ("publish", "upload")), (TRANSFERS, ("publish", "upload", "fetch"))):
+    for section, sharing in SHARED.items():
         shared = documented(section)
         if name.removeprefix("keelback ").startswith(sharing):
             assert shared - options == set(), f"not all of {sharing} have these"
@@ -188,7 +202,7 @@ def test_every_option_of_a_command_is_documented(name: str) -> None:
 
 def test_no_command_is_missing_and_none_is_invented() -> None:
     """``cli.md`` has a section for each command."""
-    assert set(sections_of(REFERENCE / "cli.md")) - {UPLOADS, TRANSFERS} == set(commands())
+    assert set(sections_of(REFERENCE / "cli.md")) - SHARED.keys() == set(commands())
 
 
 def test_the_defaults_in_the_table_are_those_of_the_options() -> None:
@@ -256,7 +270,7 @@ def test_every_variable_of_an_option_is_the_documented_one() -> None:
         rows = [
             row.split("|") for row in sections_of(REFERENCE / "cli.md")[name].splitlines() if row.startswith("| `-")
         ]
-        shared = {option for section in (UPLOADS, TRANSFERS) for option in documented(section)}
+        shared = {option for section in SHARED for option in documented(section)}
         shown = {codes_in(row[1])[-1].split()[0]: codes_in(row[3]) for row in rows}
         for option in command.params:
             if isinstance(option, click.Option) and isinstance(option.envvar, str) and option.opts[-1] not in shared:
@@ -269,7 +283,7 @@ def test_every_member_of_the_documents_is_documented() -> None:
     problem = Problem("code", "message", "hint")
     outcome = Outcome(
         file=Path("a.conda"), name="a", version="1", build="0", subdir="noarch", size=1, sha256="0",
-        status=Status.FAILED, error=problem, visible=False, attested_by="somebody",
+        status=Status.FAILED, error=problem, visible=False, attested_by="somebody", source="file:///b/a.conda",
     )  # fmt: skip
     report = Report([ChannelReport("file:///a", [outcome], problem)], error=problem, findings=[finding])
     document: dict[str, Any] = report.to_json()
@@ -282,6 +296,13 @@ def test_every_member_of_the_documents_is_documented() -> None:
     assert set(codes_in("".join(first_cells(sections["Findings"])))) == set(finding_to_json(finding))
     errors, _, _ = sections["Errors"].partition("| code |")
     assert set(codes_in("".join(first_cells(errors)))) == set(problem.to_json())
+
+
+def test_every_member_of_what_index_prints_is_documented() -> None:
+    """``json.md`` has every member, and no other."""
+    change = SubdirChange("noarch")
+    document = IndexReport("file:///a", dry_run=False, subdirs=[change]).to_json()
+    assert members_in("The document of index") == [set(document), set(change.to_json())]
 
 
 def members_in(section: str) -> list[set[str]]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from keelback.channels.buckets.attributes import index_attributes
 from keelback.channels.buckets.bucket import ABSENT, SHA256, Changed
+from keelback.channels.buckets.unusedshards import UnusedShards
 from keelback.channels.patches import FROM_PACKAGES, INSTRUCTIONS, encode_instructions, sources_of
 from keelback.errors import ChannelError
 from keelback.listing import REPODATA_LIMIT
@@ -46,7 +47,7 @@ from keelback.repodata import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from keelback.channels.buckets.bucket import Bucket, Condition
+    from keelback.channels.buckets.bucket import Bucket, Condition, Stored
     from keelback.channels.patches import Sources
     from keelback.repodata import Repodata
 
@@ -112,7 +113,6 @@ class SubdirIndexWriter:
         Raises:
             ChannelError: the index is malformed; or others have written it again and again (code ``contended``).
         """
-        self._remove_outdated()
         for attempt in range(_ATTEMPTS):
             before = self._read()
             sources = self._sources(before)
@@ -160,6 +160,8 @@ class SubdirIndexWriter:
             contents = {FROM_PACKAGES: encode_repodata(self._subdir, sources.raw), **contents}
         index = sources.index()
         contents[REPODATA] = encode_repodata(self._subdir, index)
+        if contents[REPODATA] != before[REPODATA].content:
+            self._remove_outdated()
         version: Condition = None
         for name, content in contents.items():
             there = before[name]
@@ -182,15 +184,22 @@ class SubdirIndexWriter:
     def _follow(self, repodata: Repodata, content: bytes, version: str) -> bool:
         """Have the other forms say what ``repodata.json`` of that *version* says; false where it has changed."""
         shards = encode_shards(repodata.records, repodata.removed)
-        shard_index = encode_shard_index(self._subdir, {name: digest for name, (digest, _) in shards.items()})
-        forms: tuple[Callable[[], bool], ...] = (
-            lambda: self._write_shards(dict(shards.values())) and self._replace(SHARD_INDEX, shard_index, version),
-            lambda: self._replace(REPODATA_ZST, compress_repodata(content), version),
-        )
-        return all(_side_by_side(lambda form: form(), forms)) and self._is_master(version)
+        hashes = {name: digest for name, (digest, _) in shards.items()}
+        forms = {SHARD_INDEX: encode_shard_index(self._subdir, hashes), REPODATA_ZST: compress_repodata(content)}
+        found = dict(zip(forms, _side_by_side(self._stat, list(forms)), strict=True))
+        missing = [name for name, form in forms.items() if not _has(found[name], form)]
+        if not missing:
+            return True
+        dropped = self._write_shards(dict(shards.values())) if SHARD_INDEX in missing else set()
+        done = _side_by_side(lambda name: self._replace(name, forms[name], found[name], version), missing)
+        if not all(done) or not self._is_master(version):
+            return False
+        if dropped:
+            UnusedShards(self._bucket, self._subdir).drop(dropped, hashes.values())
+        return True
 
-    def _write_shards(self, shards: Mapping[str, bytes]) -> bool:
-        """Write those of *shards*, from hash to content, that the index has not named so far; true when done."""
+    def _write_shards(self, shards: Mapping[str, bytes]) -> set[str]:
+        """Write those of *shards*, from hash to content, that the index has not named so far; what it had besides."""
         before = self._bucket.read(self._key(SHARD_INDEX), limit=SHARD_INDEX_LIMIT)
         try:
             named = set() if before is None else decode_shard_hashes(before[0])
@@ -201,22 +210,27 @@ class SubdirIndexWriter:
             self._put(f"{SHARDS_FOLDER}/{digest}.msgpack.zst", shards[digest], None)
 
         _side_by_side(write, [digest for digest in shards if digest not in named])
-        return True
+        return named - shards.keys()
 
-    def _replace(self, name: str, content: bytes, master: str) -> bool:
-        """Have *content* as the form *name*; false where ``repodata.json`` is of another version than *master*."""
-        digest = hashlib.sha256(content).hexdigest()
-        while True:
-            found = self._bucket.stat(self._key(name))
-            if found is not None and found.sha256 == digest:
-                return True
+    def _replace(self, name: str, content: bytes, there: Stored | None, master: str) -> bool:
+        """Have *content* as the form *name*, where *there* is what was there before ``repodata.json`` was looked at.
+
+        Returns:
+            Whether it is there now; false where ``repodata.json`` is of another version than *master*.
+        """
+        while not _has(there, content):
             if not self._is_master(master):  # asked after the form: see the beginning of this file
                 return False
-            if self._put(name, content, ABSENT if found is None else found.version) is not None:
+            if self._put(name, content, ABSENT if there is None else there.version) is not None:
                 return True
+            there = self._stat(name)
+        return True
+
+    def _stat(self, name: str) -> Stored | None:
+        return self._bucket.stat(self._key(name))
 
     def _is_master(self, version: str) -> bool:
-        found = self._bucket.stat(self._key(REPODATA))
+        found = self._stat(REPODATA)
         return found is not None and found.version == version
 
     # --- objects ----------------------------------------------------------------------------------------------------
@@ -238,6 +252,10 @@ class SubdirIndexWriter:
     def _pause(self, attempt: int) -> None:
         longest = min(0.05 * 2 ** min(attempt, 10), _LONGEST_PAUSE)
         self._wait(random.uniform(0, longest))  # noqa: S311 - so that writers do not meet again, and no secret
+
+
+def _has(there: Stored | None, content: bytes) -> bool:
+    return there is not None and there.sha256 == hashlib.sha256(content).hexdigest()
 
 
 def _side_by_side(work: Callable[[T], R], things: Sequence[T]) -> list[R]:

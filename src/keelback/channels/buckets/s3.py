@@ -34,6 +34,9 @@ PROBED: Final = ".keelback/conditions"
 
 _PROBE: Final = b"keelback writes this to find out whether the service honours conditions; it can be removed.\n"
 _PROBE_ATTRIBUTES: Final = Attributes("text/plain", "no-store")
+_KNOWN: Final = (".amazonaws.com", ".amazonaws.com.cn", ".r2.cloudflarestorage.com")
+"""The hosts of services that honour conditions (Amazon S3 User Guide, "Conditional writes"; Cloudflare R2, "S3 API
+compatibility")."""
 _NO_VERSION: Final = '"00000000000000000000000000000000"'
 
 
@@ -99,9 +102,13 @@ class S3Bucket(Bucket):
         """See :class:`Bucket`.
 
         An object is written that is there already, and in the place of a version that is not: a service that honours
-        conditions refuses both (``PutObject``: ``If-None-Match``, ``If-Match``).
+        conditions refuses both (``PutObject``: ``If-None-Match``, ``If-Match``). Of those that are known to, nothing is
+        asked but whether they may be written to.
         """
-        honours_absent = self._refuses({"if-none-match": "*"}) or self._refuses({"if-none-match": "*"})
+        was_there = self._refuses({"if-none-match": "*"})
+        if self._requests.place.host.endswith(_KNOWN):
+            return
+        honours_absent = was_there or self._refuses({"if-none-match": "*"})
         self._objects.conditional = honours_absent and self._refuses({"if-match": _NO_VERSION})
         if not self._objects.conditional:
             _log.info("%s does not honour conditions", self._requests.place.host)

@@ -1,4 +1,4 @@
-"""The messages on the page about troubleshooting are those that keelback prints, and no failure is left out."""
+"""The messages that pages explain are those that keelback prints, and about trusted publishing none is left out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from docs.pages import DOCS, ROOT, codes_in, first_cells, sections_of
 PAGE = DOCS / "how-to" / "troubleshoot-trusted-publishing.md"
 SOURCE = ROOT / "src" / "keelback"
 CODES = "An attestation does not verify"
+BUCKETS = [DOCS / "how-to" / f"{name}.md" for name in ("s3", "google-cloud-storage", "azure-blob-storage")]
+REFUSED = "When something is refused"
 
 
 @cache
@@ -30,8 +32,8 @@ def messages() -> str:
 
 
 def shown() -> list[str]:
-    """The messages that the page shows, in the tables and in the text between them."""
-    found = []
+    """The messages that the pages show, in the tables; of the page about trusted publishing, in the text as well."""
+    found = [code for page in BUCKETS for cell in first_cells(sections_of(page)[REFUSED]) for code in codes_in(cell)]
     for heading, text in sections_of(PAGE).items():
         if heading != CODES:
             found += [code for cell in first_cells(text) for code in codes_in(cell)[:1] if " " in code]

@@ -42,6 +42,8 @@ class Run:
     seconds: float
     peak: int
     """Bytes. Never less than what the benchmark itself held when it started the child: the kernel counts that in."""
+    processor: float = 0.0
+    """Seconds of processor time, which do not depend on what else runs, a server on the same machine among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ class Samples:
     def slowest(self) -> float:
         """The most time."""
         return max(run.seconds for run in self.runs)
+
+    @property
+    def processor(self) -> float:
+        """The median processor time."""
+        return median(run.processor for run in self.runs)
 
     @property
     def peak(self) -> int:
@@ -93,7 +100,7 @@ def run_child(command: Sequence[str], environment: Mapping[str, str] | None = No
             output.seek(0)
             said = output.read().decode(errors="replace")[-2000:]
             raise BenchmarkError(f"{command[0]} ended with {child.returncode}:\n{said}")
-    return Run(seconds, usage.ru_maxrss * _RSS_UNIT)
+    return Run(seconds, usage.ru_maxrss * _RSS_UNIT, usage.ru_utime + usage.ru_stime)
 
 
 def interleaved(rounds: int, tasks: Mapping[str, Callable[[], Run]]) -> dict[str, Samples]:

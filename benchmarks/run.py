@@ -7,11 +7,16 @@ import time
 from pathlib import Path
 from typing import Final
 
+import copy_small
 import fetch_large
 import fetch_small
+import index
 import metadata
 import publish_large
 import publish_small
+import s3_index
+import s3_large
+import s3_small
 import search
 import startup
 import trusted_publishing
@@ -39,6 +44,19 @@ def report(options: argparse.Namespace) -> str:
         ),
         f"Fetch of one package of {options.size} MiB": fetch_large.measure(options.size, options.runs),
         f"One spec among {options.records} records": search.measure(options.records, options.runs),
+        f"{options.count} small packages into a bucket": s3_small.measure(
+            options.count, (options.runs + 1) // 2, options.latency
+        ),
+        f"One package of {options.size} MiB into a bucket": s3_large.measure(
+            options.size, (options.runs + 1) // 2, options.latency
+        ),
+        f"{options.count} small packages from one server to another, {options.latency:g} ms before each answer": (
+            copy_small.measure(options.count, (options.runs + 1) // 2, options.latency)
+        ),
+        f"The index of {options.indexed} packages in a folder": index.measure(options.indexed, options.runs),
+        f"The index of {options.indexed} packages in a bucket, {options.latency:g} ms before each answer": (
+            s3_index.measure(options.indexed, (options.runs + 1) // 2, options.latency)
+        ),
     }
     sections = [f"## {title}\n\n{tables}" for title, tables in parts.items()]
     minutes = (time.monotonic() - started) / 60
@@ -52,7 +70,7 @@ def main() -> None:
         "--runs",
         type=at_least_one,
         default=5,
-        help="of the large package; small packages take half as many, start-up six times (default: %(default)s)",
+        help="of the large package; small ones and buckets take half of it, start-up six times (default: %(default)s)",
     )
     parser.add_argument(
         "--count", type=at_least_one, default=200, help="small packages to publish (default: %(default)s)"
@@ -62,6 +80,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--records", type=at_least_one, default=500_000, metavar="COUNT", help="in an index (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--indexed", type=at_least_one, default=10_000, metavar="COUNT", help="in a bucket (default: %(default)s)"
     )
     parser.add_argument(
         "--latency", type=float, default=50, metavar="MS", help="before each answer (default: %(default)s)"

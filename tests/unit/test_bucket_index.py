@@ -274,3 +274,15 @@ def test_what_another_indexer_wrote_beside_the_index_goes_when_it_would_be_outda
     _writer(objects).update(_adding("one"))
     assert not {"noarch/repodata.json.bz2", "noarch/current_repodata.json"} & objects.keys()
     _require_index_of(objects, "one")
+
+
+def test_a_shard_that_is_gone_comes_back_where_somebody_has_looked() -> None:
+    """Rule: whoever says which shards are there gets those written that the index names and that are not."""
+    objects: Objects = {}
+    _writer(objects).update(_adding("one", "two"))
+    gone = next(key for key in objects if "/shards/" in key)
+    del objects[gone]
+    there = {key.rpartition("/")[2].partition(".")[0] for key in objects if "/shards/" in key}
+    _writer(objects).update(_adding("one"), there)
+    assert gone in objects
+    _require_index_of(objects, "one", "two")

@@ -17,8 +17,8 @@ INDEX: Final = "public, max-age=300"
 """What rattler_index gives an index: readers may take it for five minutes old."""
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 """For what is named by its own content."""
-ARCHIVE: Final = "public, max-age=86400"
-"""An archive changes only where it is replaced with force: for a day, nobody need ask."""
+ARCHIVE: Final = "public, max-age=3600"
+"""An archive changes only where it is replaced with force: for an hour, a cache on the way to readers need not ask."""
 
 _TYPES: Final = {
     ".json": "application/json",

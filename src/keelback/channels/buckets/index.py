@@ -9,8 +9,8 @@ written on the condition that it is still what the writer saw *before* it last s
 old form never replaces a newer one, and a writer is done when all forms say what ``repodata.json`` says. What a writer
 left that was killed on the way, the next one completes.
 
-Archives are there before an index names them, and an index no longer names what is deleted: whichever form a reader
-has, and however old, its archives are there.
+Archives are there before an index names them, and stay when it does no longer: whichever form a reader has, and however
+old, its archives are there. Only who asks for that has them deleted, once no form of the index names them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from keelback.repodata import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from keelback.channels.buckets.bucket import Bucket, Condition, Stored
     from keelback.channels.patches import Sources
@@ -58,6 +58,10 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 200
 """How often an index is begun anew because others write it, too: hundreds of writers get their turn."""
+_TOLD: Final = 8
+"""After so many of them a person is told why it takes so long."""
+_MEETINGS: Final = 10
+"""How often one form is begun anew before the whole index is."""
 _LONGEST_PAUSE: Final = 5.0
 _AT_ONCE: Final = 16
 """How many requests are under way at once for one index."""
@@ -104,11 +108,13 @@ class SubdirIndexWriter:
         index = self.read().index()
         return {name: digest for name, (digest, _) in encode_shards(index.records, index.removed).items()}
 
-    def update(self, change: Callable[[Sources], object]) -> None:
+    def update(self, change: Callable[[Sources], object], there: Collection[str] | None = None) -> None:
         """Have *change* in the index, in all its forms.
 
         Args:
             change: changes what it is given, and does the same to the same; called again where others have written.
+            there: the hashes of the shards that are there, for whoever has looked; those that the index names are
+                otherwise taken to be.
 
         Raises:
             ChannelError: the index is malformed; or others have written it again and again (code ``contended``).
@@ -117,8 +123,10 @@ class SubdirIndexWriter:
             before = self._read()
             sources = self._sources(before)
             change(sources)
-            if self._write(before, sources):
+            if self._write(before, sources, there):
                 return
+            if attempt == _TOLD:
+                logger.warning("others write the index of %s/%s, too; still trying", self._bucket.url, self._subdir)
             self._pause(attempt)
         raise ChannelError(
             f"the index of {self._bucket.url}/{self._subdir} was changed by others {_ATTEMPTS} times in a row",
@@ -150,7 +158,7 @@ class SubdirIndexWriter:
                 f"{self._bucket.url}/{self._subdir}: {error}", hint=error.hint, code=error.code
             ) from error
 
-    def _write(self, before: Mapping[str, _Read], sources: Sources) -> bool:
+    def _write(self, before: Mapping[str, _Read], sources: Sources, there: Collection[str] | None) -> bool:
         """Write what differs from *before*, ``repodata.json`` last; false where somebody else was faster."""
         contents = {}
         if sources.instructions or before[INSTRUCTIONS].content is not None:
@@ -164,12 +172,11 @@ class SubdirIndexWriter:
             self._remove_outdated()
         version: Condition = None
         for name, content in contents.items():
-            there = before[name]
-            same = content == there.content
-            version = there.condition if same else self._put(name, content, there.condition)
+            old = before[name]
+            version = old.condition if content == old.content else self._put(name, content, old.condition)
             if version is None:
                 return False
-        return self._follow(index, contents[REPODATA], str(version))
+        return self._follow(index, contents[REPODATA], str(version), there)
 
     def _remove_outdated(self) -> None:
         """Remove what other indexers wrote beside the index; a reader that took it would miss what is added."""
@@ -181,16 +188,18 @@ class SubdirIndexWriter:
 
     # --- the forms that follow --------------------------------------------------------------------------------------
 
-    def _follow(self, repodata: Repodata, content: bytes, version: str) -> bool:
+    def _follow(self, repodata: Repodata, content: bytes, version: str, there: Collection[str] | None) -> bool:
         """Have the other forms say what ``repodata.json`` of that *version* says; false where it has changed."""
         shards = encode_shards(repodata.records, repodata.removed)
         hashes = {name: digest for name, (digest, _) in shards.items()}
         forms = {SHARD_INDEX: encode_shard_index(self._subdir, hashes), REPODATA_ZST: compress_repodata(content)}
         found = dict(zip(forms, _side_by_side(self._stat, list(forms)), strict=True))
         missing = [name for name, form in forms.items() if not _has(found[name], form)]
+        dropped = set[str]()
+        if SHARD_INDEX in missing or not (there is None or set(hashes.values()) <= {*there}):
+            dropped = self._write_shards(dict(shards.values()), there)
         if not missing:
             return True
-        dropped = self._write_shards(dict(shards.values())) if SHARD_INDEX in missing else set()
         done = _side_by_side(lambda name: self._replace(name, forms[name], found[name], version), missing)
         if not all(done) or not self._is_master(version):
             return False
@@ -198,8 +207,8 @@ class SubdirIndexWriter:
             UnusedShards(self._bucket, self._subdir).drop(dropped, hashes.values())
         return True
 
-    def _write_shards(self, shards: Mapping[str, bytes]) -> set[str]:
-        """Write those of *shards*, from hash to content, that the index has not named so far; what it had besides."""
+    def _write_shards(self, shards: Mapping[str, bytes], there: Collection[str] | None) -> set[str]:
+        """Write those of *shards*, from hash to content, that are not *there*; what the index has named besides."""
         before = self._bucket.read(self._key(SHARD_INDEX), limit=SHARD_INDEX_LIMIT)
         try:
             named = set() if before is None else decode_shard_hashes(before[0])
@@ -209,7 +218,8 @@ class SubdirIndexWriter:
         def write(digest: str) -> None:
             self._put(f"{SHARDS_FOLDER}/{digest}.msgpack.zst", shards[digest], None)
 
-        _side_by_side(write, [digest for digest in shards if digest not in named])
+        known = named if there is None else {*there}
+        _side_by_side(write, [digest for digest in shards if digest not in known])
         return named - shards.keys()
 
     def _replace(self, name: str, content: bytes, there: Stored | None, master: str) -> bool:
@@ -218,13 +228,16 @@ class SubdirIndexWriter:
         Returns:
             Whether it is there now; false where ``repodata.json`` is of another version than *master*.
         """
-        while not _has(there, content):
+        for attempt in range(_MEETINGS):
+            if _has(there, content):
+                return True
             if not self._is_master(master):  # asked after the form: see the beginning of this file
                 return False
             if self._put(name, content, ABSENT if there is None else there.version) is not None:
                 return True
+            self._pause(attempt)
             there = self._stat(name)
-        return True
+        return False
 
     def _stat(self, name: str) -> Stored | None:
         return self._bucket.stat(self._key(name))

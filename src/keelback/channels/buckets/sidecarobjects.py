@@ -13,10 +13,13 @@ from keelback.attestationfiles import CURRENT, LARGEST_SIDECAR, pinned
 from keelback.channels.buckets.attributes import index_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
 from keelback.channels.sidecars import is_about, with_bundle
+from keelback.errors import ChannelError
 
 if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.buckets.bucket import Bucket
+
+_ATTEMPTS: Final = 50
 
 MEMBER: Final = "attestations_sha256"
 """Of a record (CEP 50, repodata changes)."""
@@ -38,7 +41,7 @@ class SidecarObjects:
             AttestationError: as for :func:`with_bundle`.
         """
         key = archive.relative_path + CURRENT
-        while True:
+        for _ in range(_ATTEMPTS):
             found = self._bucket.read(key, limit=LARGEST_SIDECAR)
             before, condition = (None, ABSENT) if found is None else (found[0], found[1].version)
             content = with_bundle(before, attestation, archive.sha256)
@@ -53,6 +56,11 @@ class SidecarObjects:
             except Changed:  # somebody else attests the same archive
                 continue
             return digest
+        raise ChannelError(
+            f"the attestations of {self._bucket.url}/{archive.relative_path} were changed by others {_ATTEMPTS} times",
+            hint="Run it again when they are done.",
+            code="contended",
+        )
 
     def of(self, archive: PackageArchive, *, write: bool = True) -> str | None:
         """The hash of the attestations that are beside *archive*, and about its bytes; ``None`` for none.

@@ -13,7 +13,8 @@ import leaks
 from cli_runner import run_keelback
 from keelback.diagnosis import mistakes
 
-from .scripted import Answer, PrefixServer, ScriptedServer, route
+from .scripted import Answer, Fault, PrefixServer, ScriptedServer, route
+from .scripted.cloudsmith import CloudsmithServer
 from .scripted.identities import IdentityServer
 
 if TYPE_CHECKING:
@@ -350,6 +351,37 @@ def test_prefix_dev_takes_no_conda_token(tmp_path: Path, token: str):
         document = check(server.publish_url, tmp_path, auth, 3)
     assert "wrong-kind" in codes(document)
     assert document["verdict"].endswith("is of a kind that this server does not take.")
+
+
+@pytest.mark.parametrize("kind", ["CondaToken", "BearerToken", "BasicHTTP", "variable"])
+def test_a_key_for_cloudsmith_is_tried_as_packages_are_read_with_it(tmp_path: Path, token: str, kind: str):
+    """As the password of the user ``token``; a pair that is stored as such does not count as one of a wrong kind."""
+    stored: Any = {"username": "token", "password": token} if kind == "BasicHTTP" else token
+    auth = None if kind == "variable" else auth_file(tmp_path, {"127.0.0.1": {kind: stored}})
+    with CloudsmithServer(token, private=True) as server:
+        server.put("noarch/repodata.json", EMPTY)
+        variables = {"CLOUDSMITH_API_URL": server.api_url, "CLOUDSMITH_CHANNEL_HOST": server.url}
+        if auth is None:
+            variables["CLOUDSMITH_API_KEY"] = token
+        document = check("cloudsmith://my-org/my-repo", tmp_path, auth, 0, text="   read: yes\n", **variables)
+        server.assert_clean()
+    assert ("HEAD", "Authorization: Basic ****", 200) in sent(document)
+    assert (document["read"], codes(document)) == (True, [])
+    assert document["match"]["kind"] == ("CondaToken" if kind == "variable" else kind)
+    assert document["match"]["key"] == (None if kind == "variable" else "127.0.0.1")
+    assert document["identity"] == (None if kind == "BasicHTTP" else "ann")
+
+
+def test_a_token_of_cloudsmith_that_only_reads_is_not_called_refused(tmp_path: Path, token: str):
+    """An entitlement token is nobody's, so that the API does not know it, and the channel opens for it all the same."""
+    auth = auth_file(tmp_path, {"127.0.0.1": {"CondaToken": token}})
+    nobody = json.dumps({"authenticated": False})
+    with CloudsmithServer(token, private=True) as server:
+        server.put("noarch/repodata.json", EMPTY)
+        server.plan(Fault("status", when="user", status=200, body=nobody, media="application/json", times=None))
+        variables = {"CLOUDSMITH_API_URL": server.api_url, "CLOUDSMITH_CHANNEL_HOST": server.url}
+        document = check("cloudsmith://my-org/my-repo", tmp_path, auth, 0, **variables)
+    assert (document["read"], document["upload"]) == (True, False)
 
 
 def test_a_channel_that_is_not_there_is_no_matter_of_credentials(tmp_path: Path):

@@ -20,6 +20,7 @@ from keelback.secret import Secret
 from keelback.transport import Client, Retry
 from servers.scripted import Fault, PrefixServer, ScriptedServer
 from servers.scripted.channel_server import Login, ReadableServer
+from servers.scripted.cloudsmith import CloudsmithServer
 from servers.scripted.identities import IdentityServer
 from servers.scripted.oauth import NAME, OAuthServer
 from servers.scripted.s3 import S3Server
@@ -127,6 +128,24 @@ def test_a_server_that_cannot_tell_gets_its_credential_stored_and_that_is_said(a
     assert done.stdout.startswith("Not verified: nginx.example.com has no way to check a token by itself. ")
     assert "keelback auth login https://nginx.example.com/CHANNEL" in done.stdout
     assert ann.stored() == {"nginx.example.com": {"BasicHTTP": {"username": "ann", "password": password}}}
+
+
+@pytest.mark.parametrize("place", ["cloudsmith.io", "cloudsmith://my-org/my-repo"])
+def test_a_login_to_cloudsmith_is_verified_by_its_api_and_serves_all_its_hosts(
+    ann: Person, token: str, place: str
+) -> None:
+    """However it is named; and what was logged in to so is found and removed by the same name."""
+    with CloudsmithServer(token) as server:
+        env = {"CLOUDSMITH_API_URL": server.api_url}
+        refused = ann.auth("login", place, "--token", "-", stdin=leaks.new_secret("wrong"), env=env)
+        done = ann.auth("login", place, "--token", "-", stdin=token, env=env)
+        server.assert_clean()
+    assert (refused.returncode, done.returncode, server.steps()) == (3, 0, ["user", "user"])
+    assert done.stdout.startswith(f"Logged in to {place} as ann.")
+    assert ann.stored() == {"*.cloudsmith.io": {"BearerToken": token}}
+    assert ann.secret_of("token", place).strip() == token
+    assert ann.auth("logout", place).returncode == 0
+    assert ann.stored() == {}
 
 
 def readable(token: str, **options: Any) -> ReadableServer:

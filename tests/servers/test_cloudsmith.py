@@ -11,15 +11,17 @@ import pytest
 from click.testing import CliRunner
 
 import leaks
-from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, publish
-from keelback.channels.base import Session
+from cli_runner import run_keelback
+from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, inspect, publish
+from keelback.channels.base import Delivery, Session
 from keelback.channels.cloudsmith import CloudsmithChannel
-from keelback.channels.cloudsmith_api import auth_of, is_same_service
+from keelback.channels.cloudsmith_api import Repository, auth_of, is_same_service
+from keelback.channels.cloudsmith_upload import upload
 from keelback.channels.service import Site
 from keelback.channels.target import parse_target
 from keelback.cli.upload.cloudsmith import command
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken
-from keelback.errors import CredentialError, UsageError
+from keelback.errors import CredentialError, Interrupted, UsageError
 from keelback.report import Reporter
 from keelback.secret import Secret
 from keelback.transport import Client
@@ -292,6 +294,26 @@ def test_parts_that_come_to_nothing_are_given_up_at_the_server(token: str, large
     server.assert_clean()
 
 
+def test_parts_are_given_up_at_the_server_when_the_run_is_stopped(token: str, large: Path) -> None:
+    """The connections of a run that Ctrl-C has ended take no request any more: that one goes over others."""
+    with CloudsmithServer(token) as server, Client(retry=QUICK) as client:
+
+        def stop(exchange: Any) -> bool:
+            if "part_number=3" in exchange.target:
+                client.stop()
+            return False
+
+        server.plan(Fault("status", when=stop, times=None))
+        key = CondaToken(Secret(token)).header("X-Api-Key")
+        repository = Repository(client, server.api_url, server.owner, server.channel, key, "a test")
+        archive = inspect(large)
+        with pytest.raises(Interrupted):
+            upload(repository, archive, Delivery(archive, Reporter()), PART)
+    (slot,) = server.slots.values()
+    assert (slot.aborted, slot.parts, server.steps()[-1]) == (True, {}, "abort")
+    server.assert_clean()
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -521,6 +543,17 @@ def test_whoami_tells_a_key_that_is_known_from_one_that_is_not(token: str) -> No
     assert (known.valid, known.name, unknown.valid) == (True, "ann", False)
 
 
+def test_an_owner_is_never_taken_for_the_host_of_an_api(token: str) -> None:
+    """Also one with a dot in its name; and the API is asked that the variable names, as when packages are sent."""
+    with CloudsmithServer(token) as server, Client(retry=Retry(attempts=1)) as client:
+        environ = {"CLOUDSMITH_API_URL": server.api_url}
+        known = [
+            CloudsmithChannel.whoami(client, Site.of(place), CondaToken(Secret(token)), environ).valid
+            for place in ("cloudsmith://owner.invalid/my-repo", "cloudsmith.io", "https://conda.cloudsmith.io/a/b")
+        ]
+    assert (known, server.steps()) == ([True] * 3, ["user"] * 3)
+
+
 def test_a_dry_run_finds_a_key_that_nobody_knows(token: str, demo: Path) -> None:
     """Also where the repository itself is public."""
     with CloudsmithServer(token) as server:
@@ -553,6 +586,13 @@ def test_a_channel_host_of_somebody_else_gets_no_key(token: str, demo: Path) -> 
         publish(demo, channel, api_key=token, retry=QUICK, verify=0.0)
     assert trap.requests
     assert "authorization" not in trap.heard().lower()
+
+
+def test_a_missing_key_comes_with_the_login_that_serves_both_hosts(demo: Path) -> None:
+    """The API's host and the readers' are one service, and have one name to log in to."""
+    done = run_keelback(["publish", "--to", "cloudsmith://my-org/my-repo", demo])
+    assert done.returncode == ExitStatus.CREDENTIAL
+    assert "keelback auth login cloudsmith.io," in done.stderr
 
 
 def test_a_key_is_the_password_of_the_user_token_where_packages_are_read(token: str) -> None:

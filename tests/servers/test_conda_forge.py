@@ -185,6 +185,18 @@ def test_a_package_that_conda_forge_refuses_is_a_failure(
     assert list(server.production) == [PATH]
 
 
+def test_a_person_is_told_once_what_becomes_of_a_package(
+    server: CondaForgeServer, token: str, feedstock_token: str, tmp_path: Path
+) -> None:
+    """When conda-forge has decided: not that it was uploaded, and then that it failed."""
+    make_output(tmp_path, "demo")
+    make_output(tmp_path, "forbidden")
+    shown = run(server, token, feedstock_token, tmp_path).stdout
+    lines = [line.split()[:2] for line in shown.splitlines() if line.startswith(("uploaded", "failed"))]
+    assert sorted(lines) == [["failed", "noarch/forbidden-1.0-h0_0.conda"], ["uploaded", PATH]]
+    assert shown.splitlines()[-1].endswith("/conda-forge: 1 uploaded, 1 failed")
+
+
 def test_a_wrong_feedstock_token_fails_all(server: CondaForgeServer, token: str, tmp_path: Path) -> None:
     """A refusal is believed at once: nobody looks for what cannot have come."""
     done = run(server, token, leaks.new_secret("wrong"), make_output(tmp_path))

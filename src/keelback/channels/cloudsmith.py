@@ -119,9 +119,9 @@ class CloudsmithChannel(ServerChannel):
         return is_cloudsmith(f"https://{host}")
 
     @classmethod
-    def whoami(cls, client: Client, site: Site, credential: Credential, environ: Mapping[str, str]) -> Identity:  # noqa: ARG003 - no variable counts
+    def whoami(cls, client: Client, site: Site, credential: Credential, environ: Mapping[str, str]) -> Identity:
         """Ask for ``user/self/``, which answers everybody, and says whether the credential is known."""
-        answer = client.send(_who(_api_at(site), auth_of(credential)))
+        answer = client.send(_who(_api_at(site, environ), auth_of(credential)))
         if answer.status == 401:
             return Identity.refused(answer)
         user = expect(answer, 200).json()
@@ -137,7 +137,7 @@ class CloudsmithChannel(ServerChannel):
 
     def readable(self, session: Session) -> tuple[str, Access | None] | None:
         """See :class:`Channel`: where packages are read, a token is the password of the user ``token``."""
-        if not is_same_service(self.url, self._api):
+        if session.trusted.insists or not is_same_service(self.url, self._api):
             return None
         access = self.given_access(session)
         if access is None:
@@ -300,11 +300,14 @@ def _who(api: str, auth: httpx2.Auth) -> Request:
     return Request("GET", f"{api}/user/self/", auth=auth, headers={"accept": "application/json"})
 
 
-def _api_at(site: Site) -> str:
-    """The URL of the API at *site*; Cloudsmith's own for its other names, and for ``cloudsmith://OWNER/REPOSITORY``."""
-    is_owner = site.kind == CloudsmithChannel.kind and not ("." in site.host or ":" in site.host)
-    if is_cloudsmith(site.origin) or (is_owner and site.host != "localhost"):
-        return API
+def _api_at(site: Site, environ: Mapping[str, str]) -> str:
+    """The URL of the API at *site*: for ``cloudsmith://OWNER/REPOSITORY`` and Cloudsmith's own hosts, the usual one.
+
+    That is the one that ``CLOUDSMITH_API_URL`` in *environ* names, or Cloudsmith's.
+    """
+    is_owner = site.text.lower().startswith(f"{CloudsmithChannel.kind}://") and (site.segments or "." not in site.host)
+    if is_owner or is_cloudsmith(site.origin):
+        return check_server(environ.get(API_URL) or API, API_URL)
     return f"{site.up_to('v1') or site.base()}/v1"
 
 

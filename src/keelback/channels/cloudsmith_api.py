@@ -6,6 +6,7 @@ Paths and fields are those of the Cloudsmith API, version 1 (``cloudsmith_api``:
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from keelback.credentials.oidc.idtoken import claims_of
 from keelback.errors import ServerError
 from keelback.hosts import host_of
 from keelback.listing import Listed
-from keelback.transport import Request, servers_words
+from keelback.transport import Client, Request, Retry, servers_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.credentials.kinds import Credential
     from keelback.errors import KeelbackError
-    from keelback.transport import Answer, Client
+    from keelback.transport import Answer
 
 API: Final = "https://api.cloudsmith.io/v1"
 READING: Final = "https://conda.cloudsmith.io"
@@ -99,6 +100,18 @@ class Repository:
         self._title = f"{owner}/{name}"
         self._path = f"{quote(owner)}/{quote(name)}"
         self._source = source
+
+    def apart(self) -> Repository:
+        """The same over connections of its own and without much patience, for what is done after a run was stopped.
+
+        Whoever calls this closes its client.
+        """
+        insecure = [host_of(self.api)] if self.client.may_be_insecure(self.api) else []
+        other = copy.copy(self)
+        other.client = Client(
+            retry=Retry(attempts=2, base=0.1), timeout=10.0, connect_timeout=5.0, insecure_hosts=insecure
+        )
+        return other
 
     def call(
         self,

@@ -6,9 +6,9 @@ rule, which gets no credential; and the answer is a server's, so that where it p
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
+import logging
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from keelback.channels.base import Delivery
     from keelback.channels.cloudsmith_api import Repository
     from keelback.transport import Answer
+
+_log = logging.getLogger(__name__)
 
 PART_SIZE: Final = 100 << 20
 """The size of a part in bytes, and from which size on there are parts (``cloudsmith-cli``, ``CHUNK_SIZE``)."""
@@ -97,8 +99,7 @@ def upload(repository: Repository, archive: PackageArchive, delivery: Delivery, 
         attempts = _Parts(repository, archive, place, delivery, part_size).send()
         _complete(repository, place)
     except BaseException:
-        with contextlib.suppress(KeelbackError):
-            repository.call("POST", _file(place, "abort"), asked)
+        _discard(repository, place, asked)
         raise
     return place.identifier, attempts
 
@@ -291,3 +292,19 @@ def _complete(repository: Repository, place: Place) -> None:
     # is what tells
     if not (answer.uncertain and 400 <= answer.status <= 499 and answer.status not in (401, 403)):
         repository.demand(answer)
+
+
+def _discard(repository: Repository, place: Place, asked: Mapping[str, str]) -> None:
+    """Have the server forget the parts; never raises ``KeelbackError``.
+
+    The requests are not those of the run, which the user may have stopped.
+    """
+    apart = repository.apart()
+    try:
+        with apart.client:
+            answer = apart.call("POST", _file(place, "abort"), asked)
+            if answer.status != 404:  # it has none of them any more
+                apart.demand(answer)
+    except KeelbackError as error:
+        # not in its own words, which may have the identifier in them
+        _log.warning("what was sent of %s is left at %s (%s)", asked["filename"], host_of(repository.api), error.code)

@@ -55,6 +55,7 @@ class CondaForgeChannel(Channel):
     needs_md5: ClassVar[bool] = True
     takes_copies: ClassVar[bool] = False
     indexes_itself: ClassVar[bool] = True
+    decides_last: ClassVar[bool] = True
 
     def __init__(
         self,

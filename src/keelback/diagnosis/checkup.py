@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -130,6 +131,7 @@ class _Examination:
         self._result = Checkup(shown_url(subject.url), subject.sort, host_of(subject.url))
         self._tried: list[tuple[str, Opened]] = []
         self._unusable = False
+        self._read_at = subject.url
 
     def carry_out(self, auth_file: Path | None, *, keychain: bool) -> Checkup:
         result, subject = self._result, self._subject
@@ -185,9 +187,9 @@ class _Examination:
             provider = None if self._trusted.mode is Mode.NEVER else provider_in(self._environ)
             judge.host(self._ask_whose(used), None if provider is None else provider.name)
         else:
-            anonymous = read_channel(self._client, subject.url, None)
-            auth = used.credential if used is not None and isinstance(used.credential, httpx2.Auth) else None
-            known = None if auth is None else read_channel(self._client, subject.url, auth)
+            anonymous = read_channel(self._client, self._read_at, None)
+            auth = None if used is None else used.auth
+            known = None if auth is None else read_channel(self._client, self._read_at, auth)
             answered = anonymous.error is None and (known is None or known.error is None)
             identity = self._ask_whose(used) if answered else None
             judge.channel(anonymous, known, identity)
@@ -201,7 +203,7 @@ class _Examination:
             used = None if self._trusted.insists else self._given(session)
             if self._subject.sort is SubjectKind.CHANNEL:
                 used = self._exchange(session, used) or used
-            return used or (None if self._trusted.insists else self._stored())
+            return used if self._trusted.insists else self._as_read(used or self._stored())
         except CredentialError as error:
             self._unusable = True
             self._result.findings.append(Problem.of(error))
@@ -247,6 +249,20 @@ class _Examination:
             in_url=store.is_in_url,
         )
 
+    def _as_read(self, used: Used | None) -> Used | None:
+        """*used* as the channel sends it where packages are read, if the channel has a say in that."""
+        channel = self._subject.channel
+        settled = used is not None and (used.in_url or isinstance(used.credential, ExchangedToken))
+        found = None if channel is None or settled else channel.readable(self._session())
+        if found is None:
+            return used
+        self._read_at, access = found
+        if access is None or not isinstance(access.credential, httpx2.Auth):
+            return used
+        if used is not None and access.source in {used.source, f"key {used.key!r} of {used.source}"}:
+            return replace(used, sent=access.credential)
+        return Used(access.credential, access.source, sent=access.credential)
+
     def _stores(self) -> list[Store]:
         return [opened.store for opened in self._result.stores if opened.store is not None]
 
@@ -279,7 +295,7 @@ class _Examination:
         result.findings += mistakes.in_credential(
             used.credential, used.key or "", result.host, self._now, writable=used.writable
         )
-        if result.bucket is None:  # which has looked at the kind, and made of it what it sends
+        if result.bucket is None and used.sent is None:  # otherwise the channel has looked at the kind itself
             result.findings += mistakes.in_kind(used.credential, self._subject.service, self._subject.url)
 
     def _ask_whose(self, used: Used | None) -> Identity | None:
@@ -288,6 +304,9 @@ class _Examination:
             return None
         if not isinstance(used.credential, httpx2.Auth):
             return None
+        service = self._subject.service
+        if used.sent is not None and service is not None and not isinstance(used.credential, service.takes):
+            return None  # it is for reading alone, and the server knows nobody by it
         result = self._result
         try:
             identity = whoami(self._client, self._subject.named, used.credential, self._environ)

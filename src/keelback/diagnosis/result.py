@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+
 from keelback.errors import ExitStatus
 from keelback.report import JSON_VERSION, Problem
 
@@ -28,6 +30,7 @@ class Used:
         key: under which key; ``None`` where it is not in a store.
         writable: whether its store can be given a renewed one.
         in_url: whether it stands in the URL itself.
+        sent: what the channel makes of it where packages are read; ``None`` where the channel leaves it as it is.
     """
 
     credential: Credential
@@ -35,6 +38,17 @@ class Used:
     key: str | None = None
     writable: bool = False
     in_url: bool = False
+    sent: Credential | None = None
+
+    @property
+    def as_read(self) -> Credential:
+        """What is sent where packages are read."""
+        return self.sent or self.credential
+
+    @property
+    def auth(self) -> httpx2.Auth | None:
+        """What puts it onto a request for packages; ``None`` where it is nothing for a web server."""
+        return self.as_read if isinstance(self.as_read, httpx2.Auth) else None
 
 
 @dataclass

@@ -123,10 +123,11 @@ class Judge:
 
     def _read(self, anonymous: Reading, known: Reading | None, identity: Identity | None) -> None:
         result, used = self._result, self._result.used
-        refused = identity is not None and identity.valid is False
+        opens = known is not None and known.ok and not anonymous.ok  # whatever else the server says of it
+        refused = identity is not None and identity.valid is False and not opens
         last = anonymous if known is None else known
         if used is not None and known is not None and not self._is_exchanged and (known.status == 401 or refused):
-            result.findings += mistakes.in_scheme(used.credential, known.offers or anonymous.offers, self._subject.url)
+            result.findings += mistakes.in_scheme(used.as_read, known.offers or anonymous.offers, self._subject.url)
         mismatched = anonymous.refused and self._has("wrong-kind")  # such servers may say 404 to what they do not know
         if known is not None and (known.refused or (known.ok and refused) or (mismatched and known.status == 404)):
             self._conclude(self._refused(anonymous, known), ExitStatus.CREDENTIAL, read=anonymous.ok)

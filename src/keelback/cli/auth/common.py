@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from keelback.transport import Client
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+_WEB: Final = frozenset({"http", "https"})
 
 
 def store_options(command: F) -> F:
@@ -81,23 +83,36 @@ def url_path(place: str) -> str:
 
 
 def stored_for(place: str, buckets: BucketOptions | None = None) -> str:
-    """The URL for which the credential for *place* is looked up: *place* itself, unless that is in a bucket.
+    """What the credential for *place* is looked up for: *place* itself, or what its kind of server makes of it.
 
     Args:
         place: a host or a URL.
         buckets: where buckets are.
 
     Raises:
-        UsageError: it names a bucket, and no valid one.
+        UsageError: it names a bucket or another channel, and no valid one.
     """
     from keelback.channels.base import Session  # noqa: PLC0415 - not for --help
     from keelback.channels.buckets.keycheck import bucket_channel  # noqa: PLC0415 - not for --help
 
     channel = bucket_channel(place)
+    if channel is None and _is_named_by_kind(place):
+        from keelback.credentials.lookup import login_name  # noqa: PLC0415 - not for --help
+        from keelback.diagnosis.subject import understood  # noqa: PLC0415 - not for --help
+
+        return login_name(understood(place).url)
     if channel is None or place.startswith("s3://"):  # which rattler looks for as it is written
         return place
     with new_client() as client:
         return channel.stored_for(Session(client, list, buckets=buckets))
+
+
+def _is_named_by_kind(place: str) -> bool:
+    """Whether *place* is written ``KIND://...``, as ``cloudsmith://OWNER/REPOSITORY`` is."""
+    from keelback.channels.identity import service_of  # noqa: PLC0415 - not for --help
+
+    scheme, separator, _ = place.partition("://")
+    return bool(separator) and "+" not in scheme and scheme.lower() not in _WEB and service_of(place) is not None
 
 
 def log_to_stderr() -> None:

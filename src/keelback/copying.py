@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy as shallow
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,15 +11,15 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from keelback.channels.base import BucketOptions, Channel, Given, Session
+from keelback.channels.indexable import Indexable
 from keelback.channels.indexfiles import IndexFiles
 from keelback.channels.naming import is_same_channel
-from keelback.channels.reader import reader_for
-from keelback.channels.registry import channel_for, recognise, target_of
-from keelback.channels.relay.records import read_records
+from keelback.channels.registry import channel_for
+from keelback.channels.relay.records import read_records, unpatched
+from keelback.channels.relay.sides import buckets_of, check_endpoint, known_channel, sides_for
 from keelback.channels.relay.supply import Supply
 from keelback.channels.relay.way import Relay
-from keelback.credentials.oidc.providers import IdentitySource
-from keelback.credentials.oidc.trusted import Mode, TrustedPublishing
+from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.credentials.opening import default_stores
 from keelback.credentials.paths import cache_folder
 from keelback.errors import Interrupted, KeelbackError, UsageError
@@ -31,15 +29,19 @@ from keelback.requiring import Requirement
 from keelback.resolving import Question, resolve
 from keelback.running import Run
 from keelback.secret import as_secret, redact
+from keelback.selecting import without_file
 from keelback.transport import Client
 from keelback.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from keelback.archive import PackageArchive
     from keelback.channels.reader import Reader
+    from keelback.channels.relay.sides import Side
+    from keelback.errors import ChannelError
     from keelback.indexed import IndexedArchive
+    from keelback.repodata import Record
     from keelback.secret import Secret
     from keelback.transport import Retry
 
@@ -86,10 +88,13 @@ def copy(  # noqa: PLR0913 - the public door: each of these is an option of the 
     required of what goes into a channel that keelback indexes, each archive is on this machine's disk while it is sent;
     *jobs* of them at most. Between the channels of one server, the server copies, if it can.
 
+    What a folder or a bucket has patched goes along as a patch into another one; what *to* has already stays as it is.
+    Of a server, the records are taken as its index has them.
+
     Copying again is harmless, and after a failure does only what is left.
 
     Args:
-        source: a channel, as for :func:`keelback.fetch`.
+        source: a channel, as for :func:`keelback.fetch`; or the URL or path of one of its archives.
         to: a channel, as for :func:`keelback.publish`.
         specs: MatchSpecs (``numpy >=2``) and names of files (``linux-64/numpy-2.1.0-h1_0.conda``): everything that
             matches is copied. Without any, everything is.
@@ -113,7 +118,8 @@ def copy(  # noqa: PLR0913 - the public door: each of these is an option of the 
             ``never``.
         trusted_publishing_hosts: servers that get this identity, besides those of prefix.dev.
         oidc_token: an ID token to exchange with *to*, instead of the CI system's own.
-        buckets: where buckets are, and with which keys they are spoken to, where variables and stores do not say.
+        buckets: where buckets are, and with which keys they are spoken to, where variables and stores do not say. An
+            endpoint is that of both channels, except where the URL of one says its own: ``s3+https://HOST/BUCKET``.
         require_attestation: who has to have attested every archive, as for :func:`keelback.fetch`.
         attestations: where attestations are looked for first: files, and folders with ``FILE.sigstore.json`` in them.
         trust_config: a file that describes the Sigstore deployment to trust; otherwise that of the variable
@@ -136,12 +142,13 @@ def copy(  # noqa: PLR0913 - the public door: each of these is an option of the 
         Interrupted: stopped before anything was sent.
     """
     secrets = Given(as_secret(api_key, "api_key"), username, as_secret(password, "password"))
+    place, named = without_file(_text(source))
     run = _Copy(
-        _text(source),
+        place,
         channel_for(_text(to)) if not isinstance(to, Channel) else to,
         Options(force=force, skip_existing=skip_existing, dry_run=dry_run, verify=verify, jobs=jobs),
         Question(
-            specs=[specs] if isinstance(specs, str) else list(specs),
+            specs=[*named, *([specs] if isinstance(specs, str) else specs)],
             subdirs=[subdirs] if isinstance(subdirs, str) else list(subdirs),
             with_deps=with_deps,
             all_versions=not with_deps,
@@ -158,11 +165,14 @@ def copy(  # noqa: PLR0913 - the public door: each of these is an option of the 
             f"{run.channel.url} takes no credential",
             hint="Leave it out: the other channel is read with what is stored for it (keelback auth login).",
         )
+    check_endpoint([place, run.channel.url, *map(_text, channels)], buckets)
     trusted = TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token"))
     stores = partial(default_stores, None if auth_file is None else Path(auth_file), keychain=keychain)
     connections = ASKING + (1 + _AHEAD) * jobs  # so that who holds one to read can always get another to send
     with Client(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts, connections=connections) as client:
-        return run.carry_out(Session(client, stores, secrets, trusted=trusted, buckets=buckets, dry_run=dry_run))
+        own = buckets_of(run.channel, buckets)
+        session = Session(client, stores, secrets, trusted=trusted, buckets=own, dry_run=dry_run)
+        return run.carry_out(session, buckets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +215,16 @@ class _Copy:
         self._reporter = reporter
         self._attested_by: dict[str, str] = {}
 
-    def carry_out(self, session: Session) -> Report:
-        """Find what there is to copy, and copy it; *session* is that of the target."""
+    def carry_out(self, session: Session, buckets: BucketOptions | None) -> Report:
+        """Find what there is to copy, and copy it.
+
+        Args:
+            session: of the target.
+            buckets: what was said of all buckets.
+        """
         workers = Workers(session.client)
         with tempfile.TemporaryDirectory(prefix="keelback-") as room:
-            found = workers.carry_out(lambda: self._find(session, Path(room)))
+            found = workers.carry_out(lambda: self._find(session, buckets, Path(room)))
             ready, failed = workers.carry_out(lambda: self._prepare(found, workers))
             if workers.stopped:
                 raise Interrupted("stopped before anything was copied")
@@ -218,33 +233,51 @@ class _Copy:
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
-    def _find(self, session: Session, room: Path) -> _Found:
+    def _find(self, session: Session, buckets: BucketOptions | None, room: Path) -> _Found:
         if not self.channel.takes_copies:
             raise UsageError(f"{self.channel.url} takes no copies", hint="Fetch the packages, then publish them.")
         if self._requirement is not None:
             self._requirement.prepare()
             if self._requirement.keys is not None:  # which a variable may have named, unseen
                 self._reporter.note(f"attestations are verified by the keys in {self._requirement.keys}")
-        for_reading = _for_reading(session)
-        reader = reader_for(self._source, for_reading)
+        sides = sides_for([self._source, *self._others], session, buckets)
+        reader, *others = [side.reader for side in sides]
         self._refuse_same(reader, session)
-        others = [reader_for(other, for_reading) for other in self._others]
         self.channel.open(session)
         files = IndexFiles(self._indexes)
+        subdirs = {}
+        if self._question.everywhere:
+            subdirs = {side.reader: there for side in sides if (there := side.subdirs) is not None}
         archives = [
             archive
-            for archive in resolve([reader, *others], self._question, files, room)
+            for archive in resolve([reader, *others], self._question, files, room, subdirs)
             if not any(other.has(archive.url) for other in others) or reader.has(archive.url)
         ]
         supply = Supply(
             reader,
-            read_records(reader, archives, files, room),
+            self._records(sides[0], archives, files, room),
             room,
             needs_md5=self.channel.needs_md5,
             trusts_index=self._requirement is None,
             reporter=self._reporter,
         )
         return _Found(reader, archives, supply)
+
+    def _records(
+        self, source: Side, archives: Sequence[IndexedArchive], files: IndexFiles, room: Path
+    ) -> Mapping[str, Record | ChannelError]:
+        """What is said of each archive; what *source* has patched goes along as a patch, if the target keeps any."""
+        reader = source.reader
+        records = read_records(reader, archives, files, room)
+        if source.channel is None or not isinstance(source.channel, Indexable):
+            return records
+        records, patches = unpatched(reader, archives, records, files)
+        if patches and not self.channel.take_patches(patches):
+            count = sum(len(patch.names()) for patch in patches.values())
+            self._reporter.note(
+                f"{count} of the records are patched in {reader.name}: {self.channel.url} gets what the packages say"
+            )
+        return records
 
     def _refuse_same(self, reader: Reader, session: Session) -> None:
         readable = self.channel.readable(session)
@@ -290,12 +323,12 @@ class _Copy:
             for outcome in failed.values():
                 self._reporter.finished(outcome)
             return ChannelReport(self.channel.url)
-        source = _known_channel(self._source)
+        source = known_channel(self._source)
         way = Relay(
             self.channel,
             found.supply,
             at_once=self._how.jobs,
-            needs_file=self.channel.needs_file or (self._requirement is not None and self.channel.indexes_itself),
+            needs_file=self.channel.needs_file or (self._requirement is not None and self._writes_records),
             attestations=self._attestations(found, source),
             copier=None if source is None else self.channel.copier(source),
             reporter=self._reporter,
@@ -304,14 +337,19 @@ class _Copy:
         known = tuple(failed.values())
         return Run(self.channel, ready, how, client, self._reporter, way=way, known=known).carry_out()
 
+    @property
+    def _writes_records(self) -> bool:
+        """Whether what the target's index says is written here, so that it has to be what the packages say."""
+        return isinstance(self.channel, Indexable)
+
     def _attestations(self, found: _Found, source: Channel | None) -> Literal["pinned", "all"] | None:
         """Which attestations go along: to channels that keep whatever is beside an archive."""
-        is_prefix = source is not None and source.kind == "prefix"
+        unnamed = source is not None and source.serves_attestations
         if not self.channel.takes_attestations:
             return None
-        if self.channel.indexes_itself:
-            return "all" if is_prefix else "pinned"
-        if is_prefix or any(archive.attestations_sha256 for archive in found.archives):
+        if self.channel.keeps_sidecars:
+            return "all" if unnamed else "pinned"
+        if unnamed or any(archive.attestations_sha256 for archive in found.archives):
             self._reporter.note(
                 f"attestations do not go along: {self.channel.url} takes only those that name it as their channel"
             )
@@ -329,16 +367,6 @@ class _Copy:
             for archive in found.archives
         ]
         return report
-
-
-def _for_reading(session: Session) -> Session:
-    """The session of the source: the stores, the servers' variables and identities of *session*, and nothing given."""
-    trusted = session.trusted
-    reading = shallow.copy(session)  # what one server got of variables and identities, the other does not get
-    reading.given = Given()
-    reading.trusted = TrustedPublishing(Mode.NEVER if trusted.mode is Mode.NEVER else Mode.AUTO, trusted.hosts)
-    reading.identities = IdentitySource(session.client, session.environ)
-    return reading
 
 
 def _requirement(
@@ -365,13 +393,6 @@ def _failure(archive: IndexedArchive, error: KeelbackError) -> Outcome:
         attempts=error.attempts,
         error=Problem.of(error),
     )
-
-
-def _known_channel(source: str) -> Channel | None:
-    """The channel of a known kind that *source* names."""
-    with suppress(UsageError):
-        return recognise(target_of(source))
-    return None
 
 
 def _real(channel: str) -> str:

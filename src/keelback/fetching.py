@@ -8,9 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
 
-from keelback.archive import SUBDIRS
 from keelback.channels.base import BucketOptions, Given, Session
 from keelback.channels.indexfiles import IndexFiles
 from keelback.channels.reader import reader_at, reader_for
@@ -26,7 +24,7 @@ from keelback.requiring import Requirement
 from keelback.resolving import Question, resolve
 from keelback.retrieving import Retriever
 from keelback.secret import as_secret
-from keelback.selecting import SUFFIXES
+from keelback.selecting import without_file
 from keelback.transport import Client
 from keelback.workers import Workers
 
@@ -83,7 +81,7 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
 
     Args:
         channel: a folder, a URL as for :func:`keelback.publish`, or any URL under which conda reads a channel; or the
-            URL of one of its archives.
+            URL or path of one of its archives.
         specs: MatchSpecs (``numpy >=2``) and names of files (``linux-64/numpy-2.1.0-h1_0.conda``); for each spec the
             best archive is fetched. Without any, everything in *subdirs* is.
         to: the folder to write to, as ``SUBDIR/FILE``.
@@ -146,7 +144,7 @@ def fetch(  # noqa: PLR0913 - the public door: each of these is an option of the
         reporter or Reporter(),
         _requirement(require_attestation, attestations, trust_config),
     )
-    place, named = _without_file(str(channel.absolute()) if isinstance(channel, Path) else channel)
+    place, named = without_file(str(channel.absolute()) if isinstance(channel, Path) else channel)
     question = Question(
         specs=[*named, *([specs] if isinstance(specs, str) else specs)],
         subdirs=[subdirs] if isinstance(subdirs, str) else list(subdirs),
@@ -356,15 +354,6 @@ def _by_channel(readers: Sequence[Reader], archives: Sequence[IndexedArchive]) -
     for archive in archives:
         groups[groups.reader_of(archive)].append(archive)
     return groups
-
-
-def _without_file(channel: str) -> tuple[str, list[str]]:
-    """The channel, and the file in it that is asked for, where *channel* is the URL of an archive."""
-    base, _, name = channel.rpartition("/")
-    base, _, subdir = base.rpartition("/")
-    if "://" not in base or not name.endswith(SUFFIXES) or subdir not in SUBDIRS:
-        return channel, []
-    return base, [f"{subdir}/{unquote(name)}"]
 
 
 def _base(archive: IndexedArchive) -> str:

@@ -100,7 +100,7 @@ def index(  # noqa: PLR0913 - the public door: each of these is an option of the
         rebuild: read every archive anew, and take its record as it is; patches are applied to that.
         remove: what is not to be listed any more: names of files, or specs (MatchSpec). The files stay, unless
             *delete_files* says otherwise, and their records are kept in ``repodata_from_packages.json``.
-        restore: what is to be listed again, likewise. Publishing does that, too.
+        restore: what is to be listed again, likewise. Publishing other bytes under the name does that, too.
         patches: files, folders or packages with patch instructions, in conda-index's format. They come to those that
             the channel has; where both are about one file, the later ones count.
         delete_files: delete what *remove* names once no index lists it any more.
@@ -114,7 +114,8 @@ def index(  # noqa: PLR0913 - the public door: each of these is an option of the
         insecure_hosts: hosts that may be spoken to without (verified) TLS.
 
     Raises:
-        UsageError: no such channel, or one that its server indexes; nothing there is named so; invalid instructions.
+        UsageError: no such channel, or one that its server indexes; nothing there is named so, or what is to be
+            restored has no file any more (code ``no-such-package``); invalid instructions.
         CredentialError: no credential for the channel.
         ChannelError, TransportError: the index cannot be read or written.
         Interrupted: the user has pressed Ctrl-C.

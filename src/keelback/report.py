@@ -232,12 +232,14 @@ class Report:
         dry_run: whether nothing was sent on purpose.
         error: what stopped the run before it reached a channel, or ``None``.
         findings: what the checks found, errors and warnings.
+        notes: the notes and warnings of the run, redacted, in the order in which they came; where they were kept.
     """
 
     channels: list[ChannelReport] = field(default_factory=list)
     dry_run: bool = False
     error: Problem | None = None
     findings: Sequence[Finding] = ()
+    notes: Sequence[str] = ()
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -282,6 +284,8 @@ class Report:
             document["error"] = self.error.to_json()
         if self.findings:
             document["findings"] = [finding_to_json(finding) for finding in self.findings]
+        if self.notes:
+            document["notes"] = list(self.notes)
         return document
 
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from keelback.archive import SUBDIRS
+from keelback.channels.indexable import Indexable
+from keelback.channels.registry import recognise, target_of
+from keelback.channels.scanning import archives_in
 from keelback.channels.subdirindex import SubdirIndex, closure
 from keelback.errors import ChannelError, CredentialError, KeelbackError, UsageError
+from keelback.repodata import REPODATA
 from keelback.secret import redact
 from keelback.selecting import Index, Wanted, best
 from keelback.solving import assumed_virtual_packages, solve
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from keelback.channels.indexfiles import IndexFiles
     from keelback.channels.reader import Reader
@@ -59,7 +66,13 @@ class Question:
             )
 
 
-def resolve(readers: Sequence[Reader], question: Question, files: IndexFiles, room: Path) -> tuple[IndexedArchive, ...]:
+def resolve(
+    readers: Sequence[Reader],
+    question: Question,
+    files: IndexFiles,
+    room: Path,
+    known_subdirs: Mapping[Reader, Collection[str]] | None = None,
+) -> tuple[IndexedArchive, ...]:
     """The archives that *readers*' channels have for *question*, each once.
 
     Args:
@@ -67,6 +80,7 @@ def resolve(readers: Sequence[Reader], question: Question, files: IndexFiles, ro
         question: what is asked for.
         files: where indexes are kept between runs.
         room: a folder for files of this run.
+        known_subdirs: of the channels of which that is known; of the others, each subdir is asked for.
 
     Raises:
         UsageError: a spec is not valid.
@@ -77,7 +91,7 @@ def resolve(readers: Sequence[Reader], question: Question, files: IndexFiles, ro
     wanted = [Wanted(text) for text in question.specs]
     while True:
         try:
-            return _Search(readers, question, files, room).archives(wanted)
+            return _Search(readers, question, files, room, known_subdirs or {}).archives(wanted)
         except (CredentialError, ChannelError):
             # not any(): each of them has to be asked; each asks for a server once, so that this comes to an end
             if not [reader for reader in readers if reader.look_again()]:
@@ -87,7 +101,15 @@ def resolve(readers: Sequence[Reader], question: Question, files: IndexFiles, ro
 class _Search:
     """One go at it: with the credentials that the readers have now."""
 
-    def __init__(self, readers: Sequence[Reader], question: Question, files: IndexFiles, room: Path) -> None:
+    def __init__(
+        self,
+        readers: Sequence[Reader],
+        question: Question,
+        files: IndexFiles,
+        room: Path,
+        known_subdirs: Mapping[Reader, Collection[str]],
+    ) -> None:
+        self._known_subdirs = known_subdirs
         self._readers = readers
         self._question = question
         self._files = files
@@ -106,7 +128,7 @@ class _Search:
 
     def _platforms(self, wanted: Iterable[Wanted]) -> list[str]:
         """The subdirs that were asked for, or that of this machine, without noarch, which belongs to each."""
-        if self._question.everywhere:
+        if self._question.everywhere and not all(item.subdir for item in wanted):
             return [subdir for subdir in SUBDIRS if subdir != NOARCH]
         named = [*self._question.subdirs, *(item.subdir for item in wanted if item.subdir)] or [_this_platform()]
         return [subdir for subdir in dict.fromkeys(named) if subdir != NOARCH] or [NOARCH]
@@ -162,6 +184,7 @@ class _Search:
             SubdirIndex(reader, self._files, subdir, self._room)
             for reader in self._readers
             for subdir in dict.fromkeys(subdirs)
+            if subdir in {NOARCH, *self._known_subdirs.get(reader, SUBDIRS)}
         ]
         with ThreadPoolExecutor(max(1, len(parts)), thread_name_prefix="index") as pool:
             if names is None:
@@ -175,7 +198,7 @@ class _Search:
             if not any(path for part, path in zip(parts, paths, strict=True) if part.reader is reader):
                 raise self._no_channel(reader, subdirs)
         return [
-            Index(part.reader.url, part.subdir, path)
+            Index(part.reader.url, part.subdir, path, part.reader.name)
             for part, path in zip(parts, paths, strict=True)
             if path is not None and path.stat().st_size > 0  # an empty file says nothing (CEP 36)
         ]
@@ -185,7 +208,7 @@ class _Search:
         subdirs = "any subdir"
         if platform is not None:
             subdirs = " and ".join(dict.fromkeys([platform] if item.subdir else [platform, NOARCH]))
-        channels = ", ".join(redact(reader.url) for reader in self._readers)
+        channels = ", ".join(redact(reader.name) for reader in self._readers)
         known = self._what_there_is(item, platform, indexes)
         hint = known or "Check the spelling; it may be in another subdir (--subdir)."
         if any(reader.may_know_more(f"{reader.url}/{platform or NOARCH}/") for reader in self._readers):
@@ -211,12 +234,14 @@ class _Search:
 
     def _no_channel(self, reader: Reader, subdirs: Sequence[str]) -> ChannelError:
         hint = "Check the URL; where a channel is private, some servers say so only to those who are logged in."
-        if not self._has_noarch(reader, subdirs):
+        if indexing := _how_to_index(reader, subdirs):
+            hint = indexing
+        elif not self._has_noarch(reader, subdirs):
             reader.refused(f"{reader.url}/{subdirs[0]}/")
         else:
             hint = "The channel has packages for every platform: --subdir noarch."
         which = "any subdir" if self._question.everywhere else " or ".join(dict.fromkeys(subdirs))
-        return ChannelError(f"{redact(reader.url)} has no index of {which}", hint=hint, code="no-channel")
+        return ChannelError(f"{redact(reader.name)} has no index of {which}", hint=hint, code="no-channel")
 
     def _has_noarch(self, reader: Reader, subdirs: Sequence[str]) -> bool:
         part = SubdirIndex(reader, self._files, NOARCH, self._room)
@@ -224,6 +249,20 @@ class _Search:
             return NOARCH not in subdirs and (part.has_shards or part.whole is not None)
         except KeelbackError:  # it is but for the hint
             return False
+
+
+def _how_to_index(reader: Reader, subdirs: Sequence[str]) -> str:
+    """What makes an index of packages in a folder or a bucket that have none; empty where there can be none such."""
+    if reader.is_folder:
+        folder = Path(url2pathname(urlsplit(reader.url).path))
+        unindexed = [folder / subdir for subdir in {*subdirs, NOARCH} if not (folder / subdir / REPODATA).exists()]
+        there = any(archive for subdir in unindexed for archive in archives_in(subdir))
+        return f"There are packages without an index. Run: keelback index {folder}" if there else ""
+    with suppress(UsageError):
+        if isinstance(recognise(target_of(reader.name)), Indexable):
+            name = redact(reader.name)
+            return f"Check the URL; where there are packages without an index, run: keelback index {name}"
+    return ""
 
 
 def _whole(part: SubdirIndex) -> Path | None:

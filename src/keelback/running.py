@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from keelback.transport import Client
 
 _SENT: Final = frozenset({Status.UPLOADED, Status.REPLACED})
+_AGAIN: Final = "Run the same command again: it does only what is left."
 
 
 class Run:
@@ -61,6 +62,8 @@ class Run:
         self._outcomes: dict[str, Outcome] = {}
         self._problem: Problem | None = None
         self._is_finished = False
+        self._listed: set[str] = set()
+        self._untold: set[str] = set()
         self._workers = Workers(client)
         self._deliverer = Deliverer(channel, options, reporter, self._workers.stop, attestations, way)
         self._asks_late = way is not None
@@ -83,7 +86,8 @@ class Run:
         elif self._deliverer.refused is not None:
             problem = Problem.of(self._deliverer.refused)
         if problem is not None:
-            self._take_back(problem)
+            problem = self._take_back(problem)
+        self._tell_rest()
         return self.report(problem or INTERRUPTED, problem)
 
     def _work(self) -> None:
@@ -98,6 +102,8 @@ class Run:
             self._problem = Problem.of(error)
         except Exception as error:  # noqa: BLE001 - what arrived has to be told, whatever went wrong
             self._problem = Problem.of_bug(error)
+        if self._problem is not None and not self._is_finished and self._channel.indexes_itself:
+            self._see_what_is_listed()
 
     def report(self, why: Problem, problem: Problem | None = None) -> ChannelReport:
         """The report, where whatever has no outcome was not attempted because of *why*."""
@@ -134,7 +140,23 @@ class Run:
 
     def _settle(self, outcome: Outcome) -> None:
         self._outcomes[outcome.relative_path] = outcome
-        self._reporter.finished(outcome)
+        if self._may_change(outcome):
+            self._untold.add(outcome.relative_path)
+        else:
+            self._untold.discard(outcome.relative_path)
+            self._reporter.finished(outcome)
+
+    def _may_change(self, outcome: Outcome) -> bool:
+        """Whether the channel has yet to say what becomes of an archive that it took, which is then told once."""
+        return (
+            self._channel.decides_last and outcome.status in _SENT and not (self._is_finished or self._options.dry_run)
+        )
+
+    def _tell_rest(self) -> None:
+        """Tell what was not told yet, because it could have changed."""
+        for path in sorted(self._untold):
+            self._reporter.finished(self._outcomes[path])
+        self._untold.clear()
 
     def _on_threads(
         self, work: Callable[[PackageArchive], None], archives: Sequence[PackageArchive], most: int
@@ -164,6 +186,7 @@ class Run:
         self._channel.finish()
         self._is_finished = True
         self._tell_rejected()
+        self._tell_rest()
 
     def _tell_rejected(self) -> None:
         """What the server has taken, and found wanting since, has failed."""
@@ -171,13 +194,41 @@ class Run:
             if self._outcomes[path].status is not Status.FAILED:
                 self._settle(replace(self._outcomes[path], status=Status.FAILED, error=Problem.of(error)))
 
-    def _take_back(self, problem: Problem) -> None:
-        """What was sent to a channel that did not get as far as its index has not arrived for its readers."""
-        if self._is_finished or not self._channel.indexes_itself:
+    def _see_what_is_listed(self) -> None:
+        """Find which of the archives that were there already have been in the index before this run, too."""
+        there = [archive for archive in self._archives if self._has_status(archive, frozenset({Status.IDENTICAL}))]
+        self._channel.refresh()
+        self._on_threads(self._see_whether_listed, there, ASKING)
+
+    def _see_whether_listed(self, archive: PackageArchive) -> None:
+        try:
+            listed = self._channel.listed(archive)
+        except Exception:  # noqa: BLE001 - whatever it is, the archive is not known to be there
             return
-        for path, outcome in self._outcomes.items():
-            if outcome.status in _SENT:
-                self._outcomes[path] = replace(outcome, status=Status.FAILED, error=problem)
+        if listed is not None and listed.same_bytes(archive):
+            self._listed.add(archive.relative_path)
+
+    def _take_back(self, problem: Problem) -> Problem:
+        """What a channel has that did not get as far as its index has not arrived for its readers: *problem* is why.
+
+        After Ctrl-C, when nothing can be asked any more, what was there already is believed to be in the index.
+
+        Returns:
+            The problem, with what to do about that.
+        """
+        if self._is_finished or not self._channel.indexes_itself:
+            return problem
+        taken_back = _SENT if self.stopped or self._options.dry_run else _SENT | {Status.IDENTICAL}
+        lost = [
+            outcome
+            for path, outcome in self._outcomes.items()
+            if outcome.status in taken_back and path not in self._listed
+        ]
+        if lost and "again" not in problem.hint:
+            problem = replace(problem, hint=f"{problem.hint} {_AGAIN}".lstrip())
+        for outcome in lost:
+            self._settle(replace(outcome, status=Status.FAILED, error=problem))
+        return problem
 
     def _verify(self) -> None:
         """Wait until the channel's own index serves what it is said to have, or the deadline passes."""

@@ -6,6 +6,7 @@ Specs and versions are read and compared by rattler, so that they mean here what
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -24,7 +25,6 @@ from keelback.secret import redact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
-    from pathlib import Path
 
     import rattler
 
@@ -35,6 +35,21 @@ _LINES: Final = 20
 _LONGEST_LINE: Final = 300
 _LONGEST_TEXT: Final = 2000
 """How much of what rattler says is shown."""
+
+
+def without_file(channel: str) -> tuple[str, list[str]]:
+    """The channel, and what is asked for in it, where *channel* is the URL or the path of an archive in a subdir."""
+    if "://" in channel:
+        base, _, name = channel.rpartition("/")
+        base, _, subdir = base.rpartition("/")
+        place, name = base if "://" in base else "", unquote(name)
+    else:
+        path = Path(channel)
+        name, subdir = path.name, path.parent.name
+        place = "" if path.is_dir() else str(path.parent.parent)
+    if not place or not name.endswith(SUFFIXES) or subdir not in SUBDIRS:
+        return channel, []
+    return place, [f"{subdir}/{name}"]
 
 
 class Wanted:
@@ -96,21 +111,23 @@ class Index:
     """The index of one subdir of a channel, searched.
 
     Args:
-        channel: its URL.
+        channel: the URL under which it is read.
         subdir: the subdir.
         file: a ``repodata.json``.
+        name: what to call the channel in errors; *channel* by default.
 
     Raises:
         ChannelError: code ``bad-index``: it is malformed.
     """
 
-    def __init__(self, channel: str, subdir: str, file: Path) -> None:
+    def __init__(self, channel: str, subdir: str, file: Path, name: str = "") -> None:
         from rattler import Channel, SparseRepoData  # noqa: PLC0415 - large, and not for --help
 
         self.channel = channel
         self.subdir = subdir
         self.file = file
-        with _explained(channel, subdir):
+        self._name = name or channel
+        with _explained(self._name, subdir):
             self._data = SparseRepoData(Channel(channel), subdir, file)
 
     def archives(self, records: Iterable[rattler.RepoDataRecord]) -> list[IndexedArchive]:
@@ -125,21 +142,21 @@ class Index:
             return []
         if wanted.filename is not None:
             return [record for record in self.named(wanted.name) if record.file_name == wanted.filename]
-        with _explained(self.channel, self.subdir):
+        with _explained(self._name, self.subdir):
             return self._data.load_matching_records([MatchSpec(wanted.text)], PackageFormatSelection.BOTH)
 
     def named(self, name: str) -> list[rattler.RepoDataRecord]:
         """The records of the package *name*; raises as :meth:`matching`."""
         from rattler import PackageFormatSelection, PackageName  # noqa: PLC0415 - see above
 
-        with _explained(self.channel, self.subdir):
+        with _explained(self._name, self.subdir):
             return self._data.load_records(PackageName(name), PackageFormatSelection.BOTH)
 
     def everything(self) -> list[rattler.RepoDataRecord]:
         """All records, of both formats; raises as :meth:`matching`."""
         from rattler import PackageFormatSelection  # noqa: PLC0415 - see above
 
-        with _explained(self.channel, self.subdir):
+        with _explained(self._name, self.subdir):
             return self._data.load_all_records(PackageFormatSelection.BOTH)
 
 

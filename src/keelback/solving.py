@@ -140,6 +140,7 @@ def _solve_here(problem: dict[str, Any]) -> list[IndexedArchive]:
         BuildString,
         Channel,
         GenericVirtualPackage,
+        MatchSpec,
         PackageName,
         SparseRepoData,
         Version,
@@ -153,7 +154,7 @@ def _solve_here(problem: dict[str, Any]) -> list[IndexedArchive]:
     ]
     records = asyncio.run(
         solve_with_sparse_repodata(
-            problem["specs"],
+            [MatchSpec(spec) for spec in problem["specs"]],  # as elsewhere: of texts, the solver wants a stricter form
             data,
             virtual_packages=virtual_packages,
             timeout=timedelta(seconds=_DEADLINE),

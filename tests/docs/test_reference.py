@@ -285,7 +285,7 @@ def test_every_member_of_the_documents_is_documented() -> None:
         file=Path("a.conda"), name="a", version="1", build="0", subdir="noarch", size=1, sha256="0",
         status=Status.FAILED, error=problem, visible=False, attested_by="somebody", source="file:///b/a.conda",
     )  # fmt: skip
-    report = Report([ChannelReport("file:///a", [outcome], problem)], error=problem, findings=[finding])
+    report = Report([ChannelReport("file:///a", [outcome], problem)], error=problem, findings=[finding], notes=["a note"])
     document: dict[str, Any] = report.to_json()
     (channel,) = document["channels"]
     sections = sections_of(REFERENCE / "json.md")
@@ -302,7 +302,7 @@ def test_every_member_of_what_index_prints_is_documented() -> None:
     """``json.md`` has every member, and no other."""
     change = SubdirChange("noarch")
     document = IndexReport("file:///a", dry_run=False, subdirs=[change]).to_json()
-    assert members_in("The document of index") == [set(document), set(change.to_json())]
+    assert members_in("The document of index") == [{*document, "notes"}, set(change.to_json())]
 
 
 def members_in(section: str) -> list[set[str]]:

@@ -227,8 +227,8 @@ def test_what_is_removed_is_not_listed_and_its_record_is_kept(channel, index, na
     assert_complete(channel)
 
 
-def test_what_is_removed_stays_removed_until_it_is_published_again(channel, tmp_path, index):
-    """Through publishing other packages, indexing and rebuilding; its own file, published, is listed again."""
+def test_what_is_removed_stays_removed_until_it_is_restored(channel, tmp_path, index):
+    """Through publishing other packages and its own bytes, which is said once, indexing and rebuilding."""
     index(channel)
     name = "hull-1.1-h0_0.conda"
     index(channel, "--remove", name)
@@ -237,9 +237,36 @@ def test_what_is_removed_stays_removed_until_it_is_published_again(channel, tmp_
         index(channel, *options)
         assert name not in records(channel)
         assert document(channel)["removed"] == [name]
-    report = keelback.publish(make_conda(tmp_path / "again", "hull", "1.1", depends=["oar"]), channel)
-    assert [outcome.status for outcome in report.outcomes] == [keelback.Status.IDENTICAL]
+    again = make_conda(tmp_path / "again", "hull", "1.1", depends=["oar"])
+    done = run_here(["publish", again, tmp_path / "other" / "other-1.0-h0_0.conda", "--to", channel], home=tmp_path)
+    assert "2 identical" in done.stdout
+    assert done.stderr.count(f"noarch/{name}: removed from the index, and not listed again") == 1
+    assert f"keelback index {channel} --restore noarch/{name}" in done.stderr
+    assert name not in records(channel)
+    index(channel, "--restore", f"noarch/{name}")
     assert_complete(channel)
+
+
+@pytest.mark.parametrize("how", ["replaced", "deleted-before", "uploaded-after-deleting"])
+def test_other_bytes_of_what_was_removed_are_listed(channel, tmp_path, index, how):
+    """They are another package; and who had the file deleted, and publishes it, wants it back."""
+    index(channel)
+    name = "hull-1.1-h0_0.conda"
+    index(channel, "--remove", name, *([] if how == "replaced" else ["--delete-files"]))
+    payload = None if how == "uploaded-after-deleting" else {"new": b"bytes"}
+    new = make_conda(tmp_path / "new", "hull", "1.1", depends=["oar"], **({"payload": payload} if payload else {}))
+    report = keelback.publish(new, channel, force=True)
+    assert [str(outcome.status) for outcome in report.outcomes] == ["replaced" if how == "replaced" else "uploaded"]
+    assert name in records(channel)
+    assert_complete(channel)
+
+
+def test_what_is_revoked_stays_so_when_the_same_bytes_are_published(channel, tmp_path, index):
+    """A mirror that copies it again undoes nothing."""
+    index(channel, "--patch", patch_file(tmp_path / "patch", {**PATCH, "revoke": ["oar-1.0-h0_0.tar.bz2"]}))
+    report = keelback.publish(make_tar_bz2(tmp_path / "again", "oar", "1.0"), channel)
+    assert [outcome.status for outcome in report.outcomes] == [keelback.Status.IDENTICAL]
+    assert records(channel)["oar-1.0-h0_0.tar.bz2"]["revoked"] is True
 
 
 def test_what_another_tool_has_removed_stays_removed(channel, tmp_path, index):
@@ -259,7 +286,7 @@ def test_what_another_tool_has_removed_stays_removed(channel, tmp_path, index):
 
 
 def test_files_are_deleted_on_request_once_no_index_names_them(channel, index):
-    """With what is beside them; their records are kept, and nothing can restore them but publishing them."""
+    """With what is beside them; their records are kept, and nothing can bring them back but publishing them."""
     index(channel)
     name = "hull-1.1-h0_0.conda"
     for beside in (f"{name}.sigs", f"{name}.sigs.{'0' * 64}", "hull-1.1-h0_0.conda2.sigs"):
@@ -269,8 +296,11 @@ def test_files_are_deleted_on_request_once_no_index_names_them(channel, index):
     assert name not in files(channel, "noarch")
     assert wrong_records(channel) == set()
     assert name in from_document(document(channel, "repodata_from_packages.json"), "noarch")
-    assert told(index(channel, "--json", "--restore", name)) == {"missing": [name]}
-    assert wrong_records(channel) == set()
+    before = snapshot(channel)
+    error = index(channel, "--json", "--restore", name, status=2).json()["error"]
+    assert error["code"] == "no-such-package"
+    assert ("its file is gone" in error["message"], error["hint"]) == (True, "Publish it again.")
+    assert snapshot(channel) == before
 
 
 @pytest.mark.parametrize("option", ["--remove", "--restore"])
@@ -282,6 +312,17 @@ def test_naming_what_is_not_there_is_an_error_and_changes_nothing(channel, index
     done = index(channel, "--json", "--remove", "oar", option, named, status=2)
     assert done.json()["error"]["code"] == "no-such-package"
     assert named in done.json()["error"]["message"]
+    assert snapshot(channel) == before
+
+
+def test_removing_and_restoring_the_same_is_refused(channel, index):
+    """By whichever words both mean it; nothing is changed."""
+    index(channel)
+    index(channel, "--remove", "oar")
+    before = snapshot(channel)
+    for removed, restored in [("oar", "oar"), ("oar >=1", "noarch/oar-1.0-h0_0.tar.bz2")]:
+        done = index(channel, "--remove", removed, "--restore", restored, status=2)
+        assert "noarch/oar-1.0-h0_0.tar.bz2 cannot be both removed and restored" in done.stderr
     assert snapshot(channel) == before
 
 
@@ -337,6 +378,17 @@ def test_a_patch_changes_what_the_index_says(channel, tmp_path, index, kept_as):
         assert records(channel, "noarch", form) == {**unpatched, name: expected}
     assert from_document(document(channel, "repodata_from_packages.json"), "noarch") == unpatched
     assert wrong_records(channel) == set()
+
+
+def test_a_patch_for_names_without_a_package_says_so(channel, tmp_path, index):
+    """As after a slip of the pen; the instructions are kept for what may come."""
+    names = {"sail-1.0-h0_0.conda": {"depends": []}, **PATCH["packages.conda"]}
+    patch = patch_file(tmp_path / "patch", {**PATCH, "packages.conda": names, "remove": ["mast-1.0-h0_0.conda"]})
+    done = index(channel, "--patch", patch)
+    assert "2 names in the patches have no package yet" in done.stdout
+    document = index(channel, "--patch", patch, "--json").json()
+    assert [change["unmatched"] for change in document["subdirs"]] == [0, 2]
+    assert "no package yet" not in index(channel).stdout
 
 
 def test_a_patch_stays_through_whatever_is_done(channel, tmp_path, index):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy as shallow
 import json
 import os
 import sys
@@ -74,10 +75,14 @@ class Place:
         path.write_text(json.dumps({key: entry}), encoding="utf-8")
         path.chmod(0o600)
 
-    def find(self, url: str = URL) -> KeySource | None:
-        """The keys for *url*."""
+    def session(self) -> Session:
+        """A run."""
         stores = [FileStore(self.home / "auth.json", "auth.json")]
-        session = Session(self.client, lambda: stores, None, self.environ, self.trusted, self.options)
+        return Session(self.client, lambda: stores, None, self.environ, self.trusted, self.options)
+
+    def find(self, url: str = URL, session: Session | None = None) -> KeySource | None:
+        """The keys for *url*, in a run of their own or in that one."""
+        session = session or self.session()
         return find_keys(session, url, session.buckets, Profiles(self.environ, self.home))
 
     def found(self) -> tuple[str, str]:
@@ -170,6 +175,38 @@ def test_keys_are_taken_from_the_first_place_that_has_some(place: Place) -> None
     ]
     for server in (machine, task, service):
         server.assert_clean()
+
+
+@pytest.mark.parametrize("prefix", ["S3", "AWS"])
+def test_keys_in_variables_go_to_one_service_in_a_run(place: Place, prefix: str) -> None:
+    """To as many of its buckets as there are; those that are stored go on to theirs."""
+    place.environ |= variables(prefix, 0)
+    run = place.session()
+    for endpoint in ("https://one.example", "https://one.example", "https://two.example"):
+        run.buckets = BucketOptions(endpoint_url=endpoint)
+        if "two" not in endpoint:
+            assert place.find(session=run) is not None
+    error = pytest.raises(UsageError, place.find, session=run).value
+    assert f"{prefix}_SECRET_ACCESS_KEY would go to https://one.example and to https://two.example" in error.message
+    assert "keelback auth login" in error.hint
+
+    regions = place.session()
+    for region in ("eu-west-1", "us-east-1"):  # all of them are Amazon's
+        regions.buckets = BucketOptions(region=region)
+        assert place.find(session=regions) is not None
+
+
+def test_where_keys_come_from_is_asked_once_in_a_run(place: Place) -> None:
+    """A copy from one bucket to another asks several times; a process may ask a person each time."""
+    count = leaks.holds_secrets(place.home / "count")
+    document = {"Version": 1, "AccessKeyId": "PROCESS", "SecretAccessKey": SECRETS[0]}
+    leaks.holds_secrets(place.home / "keys.py")
+    process(place, f"open({str(count)!r}, 'a').write('x')\n{printing(document)}")
+    run = place.session()
+    of_source = shallow.copy(run)
+    found = [place.find(url, session) for url in (URL, "s3://other/channel") for session in (run, of_source)]
+    assert {keys and keys.current().access_key_id for keys in found} == {"PROCESS"}
+    assert count.read_text() == "x"
 
 
 # --- given ------------------------------------------------------------------------------------------------------------

@@ -12,11 +12,15 @@ import leaks
 from keelback import Retry
 from keelback.archive import inspect
 from keelback.channels.base import BucketOptions, Delivery, Session
+from keelback.channels.buckets import listings
 from keelback.channels.buckets.attributes import archive_attributes
 from keelback.channels.buckets.azure import AzureContainer
+from keelback.channels.buckets.azureaccess import find_azure
+from keelback.channels.buckets.azurechannel import AzureChannel
 from keelback.channels.buckets.azureplace import Place
+from keelback.channels.buckets.azurerequests import quoted
 from keelback.channels.buckets.bucket import ABSENT, SHA256, Attributes, Changed
-from keelback.credentials.oidc.trusted import TrustedPublishing
+from keelback.credentials.oidc.trusted import Mode, TrustedPublishing
 from keelback.errors import (
     ChannelError,
     CredentialError,
@@ -207,7 +211,7 @@ def test_a_service_that_stays_busy_is_given_up(
         stage(container(client, server), archive)
     assert (caught.value.code, caught.value.hint) == (
         "rate-limited",
-        "Try again later, or with fewer at once: --jobs 2.",
+        "Try again later, or with fewer at once (--jobs, where the command has it).",
     )
     assert len(server.requests) <= 3 * 5
     assert server.blobs == {}
@@ -377,16 +381,38 @@ def test_listings_go_on_over_pages_and_stay_in_the_channel(server: AzureBlobServ
         ("<Other/>", "it is no listing"),
         ('<!DOCTYPE x [<!ENTITY a "b">]><EnumerationResults>&a;</EnumerationResults>', "document type"),
         ("<EnumerationResults>" + "<a>" * 100, "nested too deeply"),
-        ("<EnumerationResults><Blobs/><NextMarker>more</NextMarker></EnumerationResults>", "pages begin again"),
+        ("<EnumerationResults><Blobs/><NextMarker>more</NextMarker></EnumerationResults>", "the same page again"),
         (one_blob("team/other/x", "1"), "names a blob elsewhere"),
         (one_blob("team/main/x", "-1"), "says nothing useful"),
+        (f"<EnumerationResults><Blobs>{'<Blob></Blob>' * 1001}</Blobs></EnumerationResults>", "more than 1000"),
     ],
 )
-def test_a_listing_that_cannot_be_is_refused(server: AzureBlobServer, client: Client, listing: str, why: str) -> None:
+def test_a_listing_that_cannot_be_is_refused(
+    server: AzureBlobServer, client: Client, listing: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rather than believed, or read for ever."""
+    monkeypatch.setattr(listings, "MOST_ROWS", 1000)
     server.listing = listing
     with pytest.raises(ServerError, match=why):
         list(container(client, server).list())
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../noarch/x", "a/b"])
+def test_a_list_of_a_folder_has_nothing_from_elsewhere(server: AzureBlobServer, client: Client, name: str) -> None:
+    """Whoever answers: no key with a further slash, none that leads out of the folder."""
+    server.listing = one_blob(f"team/main/noarch/{name}", "1")
+    assert list(container(client, server).list("noarch/", folder=True)) == []
+    found = f"<BlobPrefix><Name>team/main/{name}/</Name></BlobPrefix>"
+    server.listing = f"<EnumerationResults><Blobs>{found}</Blobs></EnumerationResults>"
+    assert list(container(client, server).prefixes()) == []
+
+
+def test_no_write_depends_on_a_weak_version(server: AzureBlobServer, client: Client) -> None:
+    """It never holds, so that it would be tried for ever."""
+    with pytest.raises(ServerError, match="weak ETags") as caught:
+        write(container(client, server), b"{}", 'W/"0x1"')
+    assert (caught.value.code, server.steps()) == ("weak-etag", [])
+    assert quoted('W/"0x1"') == 'W/"0x1"'
 
 
 def test_folders_of_a_hierarchical_namespace_are_no_objects(server: AzureBlobServer, client: Client) -> None:
@@ -637,6 +663,27 @@ def test_a_token_of_another_host_is_not_asked_for(server: AzureBlobServer, clien
     """A token of Entra ID opens every account of its owner: no channel's URL sends it to somebody else's server."""
     with pytest.raises(KeelbackError, match="is not a host of Azure Blob Storage"):
         Place.of(session(client, server, {}), "acme.example.com", CHANNEL)
+
+
+def test_no_token_goes_by_itself_to_a_host_that_is_not_azures(
+    server: AzureBlobServer, client: Client, entra: EntraServer
+) -> None:
+    """Whoever names the endpoint; nothing is asked for, and it is said why. What is given goes there."""
+
+    def elsewhere(environ: dict[str, str], **options: Any) -> Session:
+        buckets = BucketOptions(endpoint_url="https://blobs.example/acme")
+        return Session(client, list, environ=environ, buckets=buckets, **options)
+
+    environ = applied(entra, AZURE_CLIENT_SECRET=entra.client_secret)
+    channel = AzureChannel(ACCOUNT, *CHANNEL)
+    with pytest.raises(CredentialError, match=r"blobs\.example is not a host of Azure's own clouds") as caught:
+        channel.open(elsewhere(environ))
+    assert "AZURE_STORAGE_KEY" in caught.value.hint
+    with pytest.raises(CredentialError, match=r"blobs\.example is not a host of Azure's own clouds"):
+        channel.open(elsewhere(environ, trusted=TrustedPublishing.of(Mode.ALWAYS)))
+    assert entra.requests == []
+    session_of = elsewhere({**environ, "AZURE_STORAGE_KEY": server.key})
+    assert find_azure(session_of, Place.of(session_of, ACCOUNT, CHANNEL)) is not None
 
 
 def applied(entra: EntraServer, **variables: str) -> dict[str, str]:

@@ -522,3 +522,26 @@ def test_a_copy_that_is_stopped(side: str, source: SourceServer, target: QuetzSe
     assert target.files == {}
     again = run_keelback(arguments, env={"QUETZ_API_KEY": token})
     assert again.json()["channels"][0]["summary"] == {"uploaded": 1}
+
+
+# --- what can be named ------------------------------------------------------------------------------------------------
+
+
+def test_one_package_is_named_by_its_url_or_its_path(source: SourceServer, tmp_path: Path, hull: Path) -> None:
+    """As for ``fetch``, which takes a path, too."""
+    report = attempt(f"{source.channel_url}/noarch/{HULL}", tmp_path / "one", room=tmp_path, subdirs=())
+    assert statuses(report) == {HULL: "uploaded"}
+    assert {request.path.split("/")[2] for request in source.requests} == {"noarch"}
+    path = tmp_path / "one" / "noarch" / HULL
+    assert statuses(attempt(path, tmp_path / "two", room=tmp_path, subdirs=())) == {HULL: "uploaded"}
+    assert statuses(keelback.fetch(path, to=tmp_path / "three")) == {HULL: "fetched"}
+    assert (tmp_path / "three" / "noarch" / HULL).read_bytes() == hull.read_bytes()
+
+
+@pytest.mark.parametrize("spec", ["boat 1.0", "boat=1.0", "boat ==1.0 h0_0", "boat[version='1.0']"])
+def test_a_spec_means_the_same_with_dependencies_and_without(spec: str, source: SourceServer, tmp_path: Path) -> None:
+    """In every spelling that the one takes."""
+    without = attempt(source.channel_url, tmp_path / "to", spec, room=tmp_path, subdirs="linux-64")
+    with_deps = attempt(source.channel_url, tmp_path / "to", spec, room=tmp_path, subdirs="linux-64", with_deps=True)
+    assert statuses(without) == {BOAT: "uploaded"}
+    assert statuses(with_deps) == {BOAT: "identical", HULL: "uploaded"}

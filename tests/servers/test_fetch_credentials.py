@@ -11,12 +11,16 @@ import keelback
 import leaks
 from cli_runner import run_keelback
 from keelback import ExitStatus
+from keelback.channels.base import Session
+from keelback.channels.reader import Reader
 from keelback.credentials.codec import parse_credential
 from keelback.credentials.stores import Store
+from keelback.errors import CredentialError
+from keelback.transport import Answer, Client
 from making import make_conda
 from servers.fetch_runs import QUICK, attempt, auth_file, files, problem, statuses
 from servers.scripted import AnacondaServer, ArtifactoryServer, Fault, PrefixServer, QuetzServer, Trap
-from servers.scripted.channel_server import Login, ReadableServer, channel
+from servers.scripted.channel_server import FILES, Login, ReadableServer, channel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,6 +216,50 @@ def test_where_strangers_see_less_the_keychain_is_left_alone_and_that_is_told(
     assert "keychain" not in problem(given).hint
 
 
+def hiding(contents: dict[str, Any], *subdirs: str) -> dict[str, Any]:
+    """*contents* of a server that says of what it does not have that it may not be read, as S3 may."""
+    paths = [f"{subdir}/{form}" for subdir in ("noarch", *subdirs) for form in FILES.values()]
+    return {**dict.fromkeys(paths, 403), **contents}
+
+
+@pytest.mark.parametrize("logged_in", [False, True], ids=["stranger", "logged in"])
+@pytest.mark.parametrize("options", [{}, {"with_deps": True}], ids=["one", "with-deps"])
+def test_what_a_server_refuses_may_not_be_there(
+    bearer: Login, archives: list[Path], tmp_path: Path, monkeypatch, options: dict[str, Any], *, logged_in: bool
+) -> None:
+    """Each form of an index is tried, and a subdir is not there where noarch can be read as the same user."""
+    contents = hiding(channel(archives[1], forms=["json"]), "linux-64", "osx-arm64")
+    if logged_in:
+        stored(tmp_path, monkeypatch, {HOST: bearer.stored})
+    with ReadableServer(contents, login=bearer if logged_in else None) as server:
+        report = attempt(server.channel_url, "hull", room=tmp_path, subdirs=["linux-64", "osx-arm64"], **options)
+    assert statuses(report) == {"hull-1.0-h0_0.conda": "fetched"}
+
+
+def test_a_server_that_refuses_everything_is_no_empty_channel(bearer: Login, tmp_path: Path, monkeypatch) -> None:
+    """Whoever may read nothing is told so; that there is no noarch does not make the rest absent."""
+    stored(tmp_path, monkeypatch, {HOST: bearer.stored})
+    with ReadableServer(hiding({}, "linux-64"), login=bearer) as server:
+        assert problem(attempt(server.channel_url, "hull", room=tmp_path, subdirs=["linux-64"])).code == "forbidden"
+        for form in FILES.values():
+            server.contents[f"noarch/{form}"] = 404
+        assert problem(attempt(server.channel_url, "hull", room=tmp_path, subdirs=["linux-64"])).code == "forbidden"
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known"])
+def test_where_strangers_are_refused_a_subdir_the_keychain_is_asked(
+    bearer: Login, archives: list[Path], contents, tmp_path: Path, keychain: Keychain, *, known: bool
+) -> None:
+    """It may be there for those who are logged in; where nobody is, it is taken for one that is not."""
+    if known:
+        keychain.entries[HOST] = bearer.stored
+    public = hiding(channel(archives[1]), "linux-64")
+    with ReadableServer(contents, login=bearer, to_strangers=public) as server:
+        report = attempt(server.channel_url, "boat" if known else "hull", room=tmp_path, subdirs=["linux-64"])
+    assert keychain.asked
+    assert set(statuses(report).values()) == {"fetched"}
+
+
 def test_only_the_channel_that_refuses_strangers_has_the_keychain_asked(
     bearer: Login, archives: list[Path], contents, tmp_path: Path, keychain: Keychain
 ) -> None:
@@ -296,6 +344,17 @@ def test_where_strangers_are_not_allowed_that_is_said(contents, bearer: Login, t
         found = attempt(server.channel_url, "boat", room=tmp_path)
     assert problem(found).code == "no-credential"
     assert "refuses to let an anonymous user read" in problem(found).message
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_bucket_that_strangers_may_not_read_is_named_as_one(status: int) -> None:
+    """By its web address it gets no credential of its cloud; by its own it does."""
+    url = "https://acme.s3.eu-west-1.amazonaws.com/ch"
+    index = f"{url}/noarch/repodata.json"
+    with Client() as client:
+        error = Reader(url, Session(client, list, environ={})).error(Answer(status, {}, b"", index), index)
+    assert isinstance(error, CredentialError)
+    assert "s3://acme/ch, with --region eu-west-1" in error.hint
 
 
 def test_keys_for_a_bucket_are_not_sent_to_a_web_server(contents, bearer: Login, tmp_path: Path, monkeypatch) -> None:

@@ -14,6 +14,7 @@ import leaks
 from keelback.archive import inspect
 from keelback.channels.access import Access
 from keelback.channels.base import Delivery
+from keelback.channels.buckets import listings
 from keelback.channels.buckets.attributes import archive_attributes, index_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
 from keelback.channels.buckets.gcs import GCSBucket
@@ -228,6 +229,18 @@ def test_lists_have_every_page_and_the_hashes(bucket: GCSBucket, server: GCSServ
     assert bucket.prefixes() == ["linux-64", "noarch"]
 
 
+def test_a_list_of_a_folder_has_nothing_from_elsewhere(bucket: GCSBucket, server: GCSServer) -> None:
+    """Whoever answers: no key with a further slash, none that leads out of the folder."""
+    names = ["..", ".", "../noarch/x", "a/b", "demo-1-0.conda"]
+    page = {
+        "items": [{"name": f"chan/noarch/{name}", "size": "1", "generation": "1"} for name in names],
+        "prefixes": [f"chan/{name}/" for name in names],
+    }
+    server.plan(Fault("status", when="list", status=200, body=json.dumps(page), times=2))
+    assert [entry.key for entry in bucket.list("noarch/", folder=True)] == ["noarch/demo-1-0.conda"]
+    assert bucket.prefixes() == ["demo-1-0.conda"]
+
+
 def test_a_channel_may_be_the_whole_bucket(server: GCSServer, client: Client, token: str) -> None:
     """Then keys are names."""
     bucket = bucket_of(server, client, token, prefix="")
@@ -244,11 +257,15 @@ def test_a_channel_may_be_the_whole_bucket(server: GCSServer, client: Client, to
         {"items": [{"name": "elsewhere/a", "size": "1", "generation": "1"}]},
         {"items": [{"name": "chan/a"}]},
         {"items": ["chan/a"]},
+        {"items": [{"name": "chan/a", "size": "1", "generation": "1"}] * 1001},
         [],
     ],
 )
-def test_a_list_that_makes_no_sense_is_an_error(bucket: GCSBucket, server: GCSServer, page: object) -> None:
+def test_a_list_that_makes_no_sense_is_an_error(
+    bucket: GCSBucket, server: GCSServer, page: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has no end, names what was not asked for, or says nothing of what it names."""
+    monkeypatch.setattr(listings, "MOST_ROWS", 1000)
     server.plan(Fault("status", when="list", status=200, body=json.dumps(page), times=3))
     assert isinstance(failure(lambda: list(bucket.list())), ServerError)
 

@@ -382,6 +382,16 @@ def test_a_token_in_a_variable_goes_before_everything(
     assert google.steps() == ["insert"]
 
 
+def test_a_token_in_a_variable_is_for_all_buckets_of_one_service(google: GoogleServer, session: Any) -> None:
+    """A copy has two of them; another service does not get it."""
+    made = session({"GOOGLE_OAUTH_ACCESS_TOKEN": google.mint()})
+    places = Places.at(google.url)
+    for folder in ("dev", "release"):
+        assert find_gcs(made, "acme", folder, google.url, places=places) is not None
+    error = failure(lambda: find_gcs(made, "acme", "dev", "https://gcs.example", places=places))
+    assert "would go to" in error.message
+
+
 @pytest.mark.parametrize("key", ["storage.googleapis.com", "*.googleapis.com"])
 def test_the_stores_go_before_the_files(google: GoogleServer, session: Any, file: Any, key: str) -> None:
     """A token under the host of the service."""

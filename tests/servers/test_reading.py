@@ -17,6 +17,7 @@ import trustme
 import keelback
 import leaks
 from keelback import Retry, Status
+from keelback.archive import inspect
 from keelback.channels import reading
 from keelback.channels.reading import IndexReader
 from keelback.channels.server import ASK_FIRST_FROM
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from keelback import PackageArchive
 
 SHARD_INDEX = "repodata_shards.msgpack.zst"
+FORMS = (SHARD_INDEX, "repodata.json.zst", "repodata.json")
 
 
 class IndexServer(ScriptedServer):
@@ -48,6 +50,11 @@ class IndexServer(ScriptedServer):
     def __init__(self, contents: dict[str, bytes | int | str] | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.contents = contents or {}
+
+    @route("GET", r"/linux-aarch64/.+", step="absent")
+    def absent(self, _: Exchange) -> Answer:
+        """Nothing, which it does not admit."""
+        return self.refusal(403, "no")
 
     @route("GET", r"/noarch/(?P<name>.+)", step="get")
     def get(self, _: Exchange, name: str) -> Answer:
@@ -293,8 +300,20 @@ def test_a_trap_gets_nothing(reader, demo: PackageArchive, token: str) -> None:
 @pytest.mark.parametrize(("status", "error"), [(401, CredentialRefused), (403, Forbidden)])
 def test_a_credential_that_was_sent_can_be_refused(reader, demo: PackageArchive, status: int, error: type) -> None:
     """By the server that it is for."""
-    with IndexServer({SHARD_INDEX: status}) as server, pytest.raises(error, match=str(status)):
+    with IndexServer(dict.fromkeys(FORMS, status)) as server, pytest.raises(error, match=str(status)):
         reader(server).listed(demo)
+
+
+def test_a_form_that_is_refused_may_not_be_there(reader, tmp_path: Path) -> None:
+    """Some servers answer 403 for what they do not have; so they do for subdirs, of which noarch tells them apart."""
+    demo, arm = (inspect(make_conda(tmp_path / subdir, subdir=subdir)) for subdir in ("noarch", "linux-aarch64"))
+    forms = {SHARD_INDEX: 403, "repodata.json.zst": 403, "repodata.json": repodata([demo])}
+    with IndexServer(forms) as server, IndexServer() as empty:
+        index = reader(server)
+        assert index.listed(arm) is None
+        assert index.listed(demo) == Listed(sha256=demo.sha256)
+        with pytest.raises(Forbidden):
+            reader(empty).listed(arm)
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -304,11 +323,13 @@ def test_a_credential_that_was_not_sent_was_not_refused(
 ) -> None:
     """A host that got none says nothing about it: the index cannot be read, and that is all."""
     name, _ = shard_of([demo])
-    with IndexServer({SHARD_INDEX: status, f"shards/{name}": status}) as other, IndexServer() as server:
+    refused = dict.fromkeys([*FORMS, f"shards/{name}"], status)
+    with IndexServer(refused) as other, IndexServer() as server:
         server.contents = {
-            SHARD_INDEX: f"{other.url}/noarch/{SHARD_INDEX}"
+            form: f"{other.url}/noarch/{form}"
             if way == "redirect"
             else shard_index({"demo": name}, f"{other.url}/noarch/shards/")
+            for form in FORMS
         }
         index = IndexReader(client, other.url, None) if way == "no credential" else reader(server)
         with pytest.raises(
@@ -318,7 +339,7 @@ def test_a_credential_that_was_not_sent_was_not_refused(
     assert not isinstance(caught.value, Forbidden)
     assert caught.value.exit_status == keelback.ExitStatus.FAILED
     assert caught.value.hint
-    assert [request.header("authorization") for request in other.requests] == [None]
+    assert {request.header("authorization") for request in other.requests} == {None}
 
 
 class ElsewherePrefixServer(PrefixServer):

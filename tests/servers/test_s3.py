@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import hashlib
 import logging
 import subprocess
@@ -18,6 +19,7 @@ import leaks
 from keelback import Retry
 from keelback.archive import inspect
 from keelback.channels.base import Delivery
+from keelback.channels.buckets import listings, s3multipart
 from keelback.channels.buckets.attributes import archive_attributes, index_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
 from keelback.channels.buckets.s3 import S3Bucket
@@ -52,7 +54,7 @@ WRITER, READER = "AKWRITER", "AKREADER"
 NOTES = "noarch/repodata.json"
 NOTES_ATTRIBUTES = index_attributes(NOTES)
 BIG = 40 << 20
-HOUR = 3600.0
+DAY = 24 * 3600.0
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +94,9 @@ def bucket_of(client: Client, secrets: dict[str, str]) -> Callable[..., S3Bucket
 
 
 @pytest.fixture
-def bucket(server: S3Server, bucket_of: Callable[..., S3Bucket]) -> S3Bucket:
-    """A channel in the bucket of the server."""
+def bucket(server: S3Server, bucket_of: Callable[..., S3Bucket], monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
+    """A channel in the bucket of the server, which is one of those that are known to honour conditions."""
+    monkeypatch.setattr(s3multipart, "_KNOWN", (server.url.rpartition("/")[2],))
     return bucket_of(server)
 
 
@@ -322,6 +325,7 @@ def row(key: str, size: str = "1") -> str:
     [
         listing(row("chan/a"), token="page-0"),
         listing(row("elsewhere/a")),
+        listing(row("chan/a") * 1001),
         listing(row("chan/a", size="9" * 5000)),
         listing("<Contents><Key>chan/a</Key></Contents>"),
         lambda _step, _body: b"<!DOCTYPE x [<!ENTITY a 'b'>]><ListBucketResult>&a;</ListBucketResult>",
@@ -331,16 +335,26 @@ def row(key: str, size: str = "1") -> str:
         lambda _step, _body: b"<html><title>Log in</title></html>",
         lambda _step, _body: b"",
     ],
-    ids=["loops", "outside", "size", "incomplete", "entities", "deep", "other", "cut", "page", "empty"],
+    ids=["loops", "outside", "rows", "size", "incomplete", "entities", "deep", "other", "cut", "page", "empty"],
 )
 def test_a_list_that_cannot_be_is_an_error(
-    server: S3Server, bucket: S3Bucket, tamper: Callable[[str, bytes], bytes]
+    server: S3Server, bucket: S3Bucket, tamper: Callable[[str, bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It neither runs for ever, nor leads out of the channel, nor expands anything."""
     server.put_object("chan/a", b"1")
+    monkeypatch.setattr(listings, "MOST_ROWS", 1000)
     server.tamper = tamper
     with pytest.raises(ServerError):
         list(bucket.list())
+
+
+def test_a_list_of_a_folder_has_nothing_from_elsewhere(server: S3Server, bucket: S3Bucket) -> None:
+    """Whoever answers: no key with a further slash, none that leads out of the folder, none without a name."""
+    names = ["", ".", "..", "../noarch/x", "a/b", "demo-1-0.conda"]
+    prefixes = "".join(f"<CommonPrefixes><Prefix>chan/{name}/</Prefix></CommonPrefixes>" for name in names)
+    server.tamper = listing("".join(row(f"chan/noarch/{name}") for name in names) + prefixes)
+    assert [entry.key for entry in bucket.list("noarch/", folder=True)] == ["noarch/demo-1-0.conda"]
+    assert bucket.prefixes() == ["demo-1-0.conda"]
 
 
 def test_a_list_too_large_to_be_one_is_not_read(server: S3Server, bucket: S3Bucket) -> None:
@@ -626,9 +640,9 @@ def test_memory_does_not_grow_with_the_archive(secrets: dict[str, str], tmp_path
 
 
 def test_what_dead_runs_left_is_swept(server: S3Server, bucket: S3Bucket) -> None:
-    """Uploads of archives for which nothing came for an hour by the server's clock; never a younger one."""
+    """Uploads of archives for which nothing came for a day by the server's clock; never a younger one."""
     server.clock_offset = 400.0
-    old, young = server.now - HOUR - 60, server.now - HOUR + 60
+    old, young = server.now - DAY - 60, server.now - DAY + 60
     for key, parts in [("noarch/dead++-1-0.conda", [old, old]), ("linux-64/empty-1-0.tar.bz2", [])]:
         server.begin_upload(f"chan/{key}", initiated=old, parts=parts)
     kept = {
@@ -688,6 +702,81 @@ def test_it_is_found_out_whether_a_service_honours_conditions(
             with pytest.raises(Changed):
                 put(bucket, small, ahead=ahead)
     server.assert_clean()
+
+
+@pytest.mark.parametrize("conditions", ["honoured", "put-only", "refused-late"])
+def test_it_is_found_out_whether_a_service_honours_conditions_of_uploads_in_parts(
+    secrets: dict[str, str],
+    bucket_of: Callable[..., S3Bucket],
+    small: PackageArchive,
+    caplog: pytest.LogCaptureFixture,
+    conditions: str,
+) -> None:
+    """Once, with the first that depends on one; what was sent for that is gone, and where it does not, it is said."""
+    with S3Server(secrets, conditions=conditions) as server:
+        bucket = bucket_of(server)
+        bucket.probe()
+        key, attributes = small.relative_path, archive_attributes(small)
+        staged = [bucket.stage(key, small, attributes, Delivery(small, Reporter()), ahead=True) for _ in range(2)]
+        with caplog.at_level(logging.WARNING, "keelback"):
+            staged[0].publish(ABSENT)
+            with pytest.raises(Changed):
+                staged[1].publish(ABSENT)
+        probed = [recorded.path for recorded in server.requests if recorded.step == "part"]
+        assert sum(path.endswith("/.keelback/conditions") for path in probed) == 1
+        assert server.uploads == {}
+        told = [record.getMessage() for record in caplog.records if "sent in parts" in record.getMessage()]
+        assert len(told) == (conditions != "honoured")
+        assert bucket.conditional
+    server.assert_clean()
+
+
+def test_a_known_service_that_refuses_a_condition_is_looked_at(
+    server: S3Server, bucket: S3Bucket, big: PackageArchive, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Right before the upload is completed without one; nothing that is there is replaced."""
+    server.conditions = "refused-late"
+    attributes = archive_attributes(big)
+    staged = bucket.stage(big.relative_path, big, attributes, Delivery(big, Reporter()), ahead=False)
+    there = server.put_object(f"chan/{big.relative_path}", b"somebody else's")
+    with caplog.at_level(logging.WARNING, "keelback"), pytest.raises(Changed):
+        staged.publish(ABSENT)
+    assert server.objects[f"chan/{big.relative_path}"] is there
+    assert server.uploads == {}
+    assert len([record for record in caplog.records if "sent in parts" in record.getMessage()]) == 1
+
+
+def test_no_write_depends_on_a_weak_version(server: S3Server, bucket: S3Bucket) -> None:
+    """It never holds, so that it would be tried for ever; what is there can be read."""
+    server.put_object(f"chan/{NOTES}", b"{}").etag = 'W/"weakened"'
+    _, stored = bucket.read(NOTES, limit=10) or (b"", None)
+    assert stored is not None
+    with pytest.raises(ServerError, match="weak ETags") as caught:
+        bucket.write(NOTES, b"[]", NOTES_ATTRIBUTES, stored.version)
+    assert caught.value.code == "weak-etag"
+    assert server.steps() == ["get"]
+
+
+def test_two_threads_correct_a_clock_once() -> None:
+    """By the time that each of them had put on its request, and not by one that is right already."""
+    now, there = 1_700_000_000.0, 1_700_000_000.0 - 3600
+    keys = S3Credentials("AK", Secret(leaks.new_secret("clock")))
+    auth = SigV4(lambda: keys, "us-east-1", clock=lambda: now)
+    flows = []
+    for _ in range(2):
+        request = httpx2.Request("GET", "https://bucket.example/key")
+        flow = auth.auth_flow(request)
+        next(flow)
+        flows.append((flow, request))
+    for flow, request in flows:
+        again = flow.send(httpx2.Response(403, headers={"date": http_date(there)}, request=request))
+        assert again.headers["x-amz-date"] == "20231114T211320Z"
+    assert auth.offset == -3600
+
+
+def http_date(seconds: float) -> str:
+    """As servers say it."""
+    return email.utils.formatdate(seconds, usegmt=True)
 
 
 # -- what goes wrong ------------------------------------------------------------------------------------------------

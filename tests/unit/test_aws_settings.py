@@ -114,7 +114,7 @@ ignore_configured_endpoint_urls = true
         ({"AWS_PROFILE": "other one"}, S3Settings("https://s3.us-east-1.amazonaws.com", "us-east-1", path_style=False)),
         (
             {"AWS_PROFILE": "dev", "S3_ENDPOINT_URL": "https://b.example"},
-            S3Settings("https://b.example", "eu-south-1", path_style=False),
+            S3Settings("https://b.example", "eu-south-1", path_style=True),
         ),
     ],
 )
@@ -126,8 +126,17 @@ def test_a_profile_says_what_no_variable_does(variables: dict[str, str], expecte
 @pytest.mark.parametrize(
     ("endpoint", "path_style"),
     [
-        (ACME, False),
+        (ACME, True),
         ("https://s3.acme.example:9000", True),
+        ("https://evilamazonaws.com", True),
+        ("https://amazonaws.com.acme.example", True),
+        ("https://s3.us-gov-west-1.amazonaws.com", False),
+        ("https://s3.cn-north-1.amazonaws.com.cn", False),
+        ("https://storage.googleapis.com", False),
+        ("https://fra1.digitaloceanspaces.com", False),
+        ("https://s3.eu-central-1.wasabisys.com", False),
+        ("https://s3.us-west-004.backblazeb2.com", False),
+        ("https://oss-eu-central-1.aliyuncs.com", False),
         ("https://10.0.0.7", True),
         ("https://[fd00::1]", True),
         ("http://localhost:9000", True),
@@ -135,8 +144,8 @@ def test_a_profile_says_what_no_variable_does(variables: dict[str, str], expecte
         ("https://acme.r2.cloudflarestorage.com", False),
     ],
 )
-def test_a_bucket_is_no_label_of_a_host_that_can_have_none(endpoint: str, *, path_style: bool) -> None:
-    """Unless somebody says how it is addressed."""
+def test_a_bucket_is_in_the_host_of_clouds_that_are_known_for_it_alone(endpoint: str, *, path_style: bool) -> None:
+    """Others have no such hosts, unless somebody says how the bucket is addressed."""
     assert settings(endpoint_url=endpoint).path_style is path_style
     assert settings(endpoint_url=endpoint, addressing_style="path").path_style is True
     assert settings({"S3_ADDRESSING_STYLE": "virtual-host"}, endpoint_url=endpoint).path_style is False
@@ -181,7 +190,7 @@ def test_a_region_that_the_service_names_is_another_endpoint_at_aws_alone() -> N
     """And what can be no region changes nothing."""
     amazon, acme = settings(), settings(endpoint_url=ACME)
     assert amazon.in_region("eu-west-1") == S3Settings("https://s3.eu-west-1.amazonaws.com", "eu-west-1", False)
-    assert acme.in_region("eu-west-1") == S3Settings(ACME, "eu-west-1", False)
+    assert acme.in_region("eu-west-1") == S3Settings(ACME, "eu-west-1", True)
     for evil in ("evil.example/", "", "a" * 64, "eu-west-1.evil.example"):
         assert amazon.in_region(evil) == amazon
 
@@ -192,7 +201,7 @@ def test_a_region_that_the_service_names_is_another_endpoint_at_aws_alone() -> N
 def test_what_is_given_leaves_the_files_unread(tmp_path: Path) -> None:
     """A mistake in them is none of a run that does not need them."""
     said = settings({}, "no section = here", tmp_path, endpoint_url=ACME, region="auto")
-    assert said == S3Settings(ACME, "auto", path_style=False)
+    assert said == S3Settings(ACME, "auto", path_style=True)
 
 
 @pytest.mark.parametrize(

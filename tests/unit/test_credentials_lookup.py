@@ -551,6 +551,15 @@ def test_a_key_that_no_s3_url_leads_to_is_named(key: str, instead: str | None) -
     assert (problem.key, problem.instead) == (key, instead)
 
 
+@pytest.mark.parametrize(
+    ("key", "instead"), [("gs://acme/", "gs://acme"), ("gs:/", None), ("gs:acme", None), ("gs:", None)]
+)
+def test_a_key_that_no_gs_url_leads_to_is_named(key: str, instead: str | None) -> None:
+    """Buckets of Google Cloud Storage are looked up by their URLs, as those of S3 are."""
+    (problem,) = dead_keys(memory(key))
+    assert (problem.key, problem.instead) == (key, instead)
+
+
 @pytest.mark.parametrize("key", ["*.dev", "*.com", "*.", "s3:", "s3:/"])
 def test_a_key_that_leads_to_half_the_world_is_named(key: str) -> None:
     """Nothing in rattler guards against it: '*.dev' sends the credential to every host under .dev."""
@@ -574,6 +583,8 @@ def test_a_key_that_leads_to_half_the_world_is_named(key: str) -> None:
         ("my.bucket", S3),
         ("s3://My-Bucket/a/b", S3),
         ("s3://b:9000", S3),
+        ("gs://acme", None),
+        ("gs://acme/channel", None),
     ],
 )
 def test_a_good_key_is_not_complained_of(key: str, credential: Credential | None) -> None:

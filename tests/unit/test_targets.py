@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from pathlib import Path
 
@@ -130,6 +131,59 @@ def test_what_names_no_channel_is_wrong_usage(destination: str, said: str) -> No
     """Each mistake is named; none of them becomes a request, or a folder."""
     with pytest.raises(UsageError, match=said):
         channel_for(destination)
+
+
+@pytest.mark.parametrize(
+    ("destination", "said", "hint"),
+    [
+        ("s3:acme", "s3:acme names no bucket", "s3://BUCKET/CHANNEL"),
+        ("s3://", "s3:// names no bucket", "s3://BUCKET/CHANNEL"),
+        ("gcs:///ch", "gcs:///ch names no bucket", "gs://BUCKET/CHANNEL"),
+        ("az://", "az:// names no account", "az://ACCOUNT/CONTAINER/CHANNEL"),
+        ("r2://acme/ch", "unknown scheme 'r2'", "s3+https://HOST/BUCKET/CHANNEL"),
+        ("minio+https://m.example/acme", "unknown scheme 'minio+https'", "s3+https://HOST/BUCKET/CHANNEL"),
+        ("b2://acme", "unknown scheme 'b2'", "s3+https://HOST/BUCKET/CHANNEL"),
+        ("foo://x", "unknown scheme 'foo'", "quetz+https://HOST/CHANNEL"),
+        ("foo://x", "unknown scheme 'foo'", "s3://BUCKET/CHANNEL, gs://BUCKET/CHANNEL, az://ACCOUNT/CONTAINER/CHANNEL"),
+        ("s3://acme/ch/noarch", "is a subdir of a channel", "/noarch"),
+        ("s3+https://m.example/acme/linux-64", "is a subdir of a channel", "/linux-64"),
+        ("gs://acme/ch/noarch/", "is a subdir of a channel", "/noarch"),
+        ("az://acme/c/osx-arm64", "is a subdir of a channel", "/osx-arm64"),
+        ("put+https://h.example/ch/noarch", "is a subdir of a channel", "/noarch"),
+        ("s3://acme/noarch/demo-1.0-h0_0.conda", "is a package", "/noarch/demo-1.0-h0_0.conda"),
+        ("put+https://h.example/ch/demo-1.0-0.tar.bz2", "is a package", "/demo-1.0-0.tar.bz2"),
+    ],
+)
+def test_what_names_no_bucket_is_answered_with_what_would(destination: str, said: str, hint: str) -> None:
+    """In the words of buckets; nothing is published beside where readers look for it."""
+    with pytest.raises(UsageError, match=re.escape(said)) as caught:
+        channel_for(destination)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("destination", "instead"),
+    [
+        ("https://acme.s3.eu-central-1.amazonaws.com/ch", "s3://acme/ch, with --region eu-central-1"),
+        ("https://s3.us-gov-west-1.amazonaws.com/acme/ch", "s3://acme/ch, with --region us-gov-west-1"),
+        ("https://s3.dualstack.eu-west-1.amazonaws.com/acme", "s3://acme, with --region eu-west-1"),
+        ("https://my.bucket.s3.amazonaws.com/get/ch", "s3://my.bucket/get/ch"),
+        ("https://acme.s3-website-us-east-1.amazonaws.com/ch", "s3://acme/ch, with --region us-east-1"),
+        ("https://storage.googleapis.com/acme/ch", "gs://acme/ch"),
+        ("https://acme.storage.googleapis.com/ch", "gs://acme/ch"),
+        ("https://acme.blob.core.windows.net/packages/ch", "az://acme/packages/ch"),
+        ("https://acme.blob.core.chinacloudapi.cn/c/ch", "az://acme.blob.core.chinacloudapi.cn/c/ch"),
+        ("https://acme.r2.cloudflarestorage.com/b/ch", "s3+https://acme.r2.cloudflarestorage.com/b/ch"),
+    ],
+)
+def test_the_web_address_of_a_bucket_is_answered_with_its_own(destination: str, instead: str) -> None:
+    """Of the cloud's own hosts alone."""
+    with pytest.raises(UsageError, match="is in a bucket") as caught:
+        channel_for(destination)
+    assert f"Write {instead}." in caught.value.hint
+    elsewhere = re.sub(r"(?<=[a-z])/(?=[a-z])", ".acme.example/", destination, count=1).replace("/get/", "/")
+    with pytest.raises(UsageError, match="which kind of server"):
+        channel_for(elsewhere)
 
 
 @pytest.mark.parametrize(

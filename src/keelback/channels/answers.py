@@ -17,7 +17,8 @@ _HINTS: Final = {
     404: "Check the server, the channel and how they are spelled in the URL.",
     407: "A proxy wants a name and a password: put them into its variable, as in http://NAME:PASSWORD@PROXY.",
     413: "The server, or a proxy in front of it, limits the size of a request.",
-    429: "The server limits how often it is asked; try again later, or with fewer --jobs.",
+    429: "The server limits how often it is asked; try again later, or with fewer at once (--jobs, where the command "
+    "has it).",
 }
 _EXCHANGED: Final = "trusted publishing"
 _CODES: Final = {404: "not-found", 413: "too-large", 422: "rejected", 429: "rate-limited"}

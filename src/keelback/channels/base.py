@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keelback.channels.service import Service
 from keelback.credentials.oidc.providers import IdentitySource
@@ -16,11 +16,12 @@ from keelback.secret import Secret
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
     from keelback.channels.exchange import Exchange
+    from keelback.channels.patches import Instructions
     from keelback.channels.relay.servercopy import ServerCopy
     from keelback.channels.target import Target
     from keelback.credentials.oidc.exchanged import ExchangedToken
@@ -90,6 +91,7 @@ class Session:
         identities: gives the identities.
         exchanged: the tokens that were exchanged for them, by server: one each.
         audiences: the host that got identities for each audience.
+        kept: what was found out once for the whole run, by what it depends on.
 
     Raises:
         UsageError: a credential was given, and trusted publishing alone is to be used.
@@ -119,6 +121,7 @@ class Session:
         self.identities = IdentitySource(client, environ, self.trusted.id_token)
         self.exchanged: dict[str, ExchangedToken] = {}
         self.audiences: dict[str, str] = {}
+        self.kept: dict[Hashable, Any] = {}
         self._load_stores = load_stores
         self._taken: dict[str, str] = {}
 
@@ -214,6 +217,9 @@ class Channel(Service):
         takes_attestations: whether :meth:`send` passes on the attestation of a delivery.
         is_named_with_host: whether ``KIND+https://HOST/...`` names one, and not, as for buckets, ``KIND://NAME/...``.
         indexes_itself: whether :meth:`finish` writes the index, before which nothing has arrived for readers.
+        decides_last: whether what becomes of an archive shows only in :meth:`finish`, and is told then.
+        keeps_sidecars: whether attestations stand beside the archives, whatever channel they name (CEP 50).
+        serves_attestations: whether the server has attestations that the index does not name.
         url: the channel's public URL, for messages and JSON; never holds a secret.
     """
 
@@ -225,6 +231,9 @@ class Channel(Service):
     takes_attestations: ClassVar[bool] = False
     is_named_with_host: ClassVar[bool] = True
     indexes_itself: ClassVar[bool] = False
+    decides_last: ClassVar[bool] = False
+    keeps_sidecars: ClassVar[bool] = False
+    serves_attestations: ClassVar[bool] = False
     url: str
 
     @classmethod
@@ -252,6 +261,15 @@ class Channel(Service):
 
     def exchange(self, session: Session) -> Exchange | None:  # noqa: ARG002 - for the channels that do
         """How the server exchanges identities of CI systems for tokens; ``None`` where it does not."""
+        return None
+
+    @property
+    def wants_endpoint(self) -> bool:
+        """Whether it can be said apart from the URL where the service is, as for buckets."""
+        return False
+
+    def subdirs(self, session: Session) -> Sequence[str] | None:  # noqa: ARG002 - for the channels that know
+        """The subdirs that there are, where that takes a request or none; ``None`` where it cannot be told so."""
         return None
 
     def readable(self, session: Session) -> tuple[str, Access | None] | None:  # noqa: ARG002 - for the channels that say
@@ -323,6 +341,14 @@ class Channel(Service):
         Raises:
             KeelbackError: they could not be put there.
         """
+
+    def leaves_out(self, archive: PackageArchive) -> bool:  # noqa: ARG002 - for the channels that do
+        """Whether :meth:`finish` has left *archive*, though it is there, out of the index, as a person wants it."""
+        return False
+
+    def take_patches(self, patches: Mapping[str, Instructions]) -> bool:  # noqa: ARG002 - for the channels that do
+        """Have what comes into the index patched so, by subdir; whether the channel keeps patches at all."""
+        return False
 
     def url_of(self, archive: PackageArchive) -> str:
         """Where readers of the channel get *archive*."""

@@ -65,6 +65,7 @@ class CloudsmithChannel(ServerChannel):
     """
 
     kind: ClassVar[str] = "cloudsmith"
+    shape: ClassVar[str] = "cloudsmith://OWNER/REPOSITORY"
     title: ClassVar[str] = "Cloudsmith"
     takes: ClassVar[tuple[type[Credential], ...]] = (CondaToken, BearerToken)
     variables: ClassVar[tuple[str, ...]] = ("CLOUDSMITH_API_KEY",)

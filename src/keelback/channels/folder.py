@@ -7,7 +7,7 @@ Any number of keelbacks may work in one folder at once, and each may be killed a
 - Names are given, and the index is written, under one lock for the channel.
 - The index of a subdir is made from what stands in its folder, and from its patches. So a file that was placed by a run
   which then died is in the index that the next run writes. What was removed from the index stays removed, though its
-  file stands there, until it is published again.
+  file stands there, and though the same bytes are published again, until it is restored.
 - Files that replace others get their names when the new index is on the disk and lacks only its own names, too. What
   remains is the time of these renames, in which a reader may find a new file where the index has the hash of the old
   one: no file system renames several files at once. The files concerned are named in ``.keelback/replacing.json`` until
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import logging
 import secrets
 import shutil
@@ -32,13 +31,22 @@ from filelock import FileLock, Timeout
 
 from keelback.archive import SUBDIRS, inspect
 from keelback.archive.source import Stamp
-from keelback.channels.indexable import change_of, deletable, patch_and_remove, require_found, restore
-from keelback.channels.indexing import NewIndex, read_file, read_index, read_sources
+from keelback.channels.indexable import (
+    change_of,
+    deletable,
+    patch_and_remove,
+    require_found,
+    restore,
+    unmatched,
+    warn_of_removed,
+)
+from keelback.channels.indexing import NewIndex, read_index, read_sources
+from keelback.channels.journal import Journal
 from keelback.channels.scanning import archives_in, bring_up, merged
 from keelback.channels.sidecarfiles import SidecarFiles
-from keelback.durable import remove, rename, sync_folder, write_synced
+from keelback.durable import remove, rename, sync_folder
 from keelback.errors import ChannelError, KeelbackError
-from keelback.repodata import record_of
+from keelback.repodata import record_of, same_file
 
 if TYPE_CHECKING:
     import os
@@ -46,7 +54,7 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.indexable import IndexChanges, SubdirChange
-    from keelback.channels.patches import Sources
+    from keelback.channels.patches import Instructions, Sources
     from keelback.repodata import Record
 
 logger = logging.getLogger(__name__)
@@ -60,6 +68,11 @@ class Folder:
 
     Args:
         root: absolute.
+
+    Attributes:
+        root: see above.
+        patches: from subdir to what is changed about the records of what comes into the index.
+        left_out: the relative paths of what :meth:`finish` has left out of the index, since it was removed from it.
     """
 
     ROOM: ClassVar[str] = ".keelback"
@@ -73,6 +86,10 @@ class Folder:
         self._standing: dict[str, tuple[PackageArchive, Stamp]] = {}
         self._replacing: dict[str, tuple[PackageArchive, Path]] = {}
         self._attestations: dict[str, bytes] = {}
+        self._journal = Journal(self._common / "replacing.json")
+        self._kept: set[str] = set()
+        self.patches: Mapping[str, Instructions] = {}
+        self.left_out: set[str] = set()
 
     def path(self, relative_path: str) -> Path:
         """Where ``SUBDIR/FILE`` stands."""
@@ -136,6 +153,11 @@ class Folder:
         """The bytes of *archive* stand under its name, in the file with that *stamp*."""
         self._standing[archive.relative_path] = archive, stamp
 
+    def keep(self, archive: PackageArchive, stamp: Stamp) -> None:
+        """The same, where they stood there before this run; if they were removed from the index, they stay so."""
+        self.found(archive, stamp)
+        self._kept.add(archive.relative_path)
+
     def replace_later(self, file: Path, archive: PackageArchive, attestation: bytes | None = None) -> None:
         """Have *file* replace what stands under the name of *archive* when :meth:`finish` writes the index."""
         self._sidecars(archive.subdir).check(archive.filename, archive.sha256, attestation)
@@ -146,8 +168,9 @@ class Folder:
     def finish(self) -> None:
         """Put the replacing files into place, and the index of every subdir that changed."""
         with self._lock():
-            unsure = self._read_journal()
+            unsure = self._journal.read()
             self._write({subdir: self._sources(subdir, unsure) for subdir in self.subdirs()}, unsure)
+        warn_of_removed(str(self.root), self.left_out)
 
     def index(self, changes: IndexChanges) -> list[SubdirChange]:
         """Bring the index up to the files that stand in the folder, with *changes*; see :class:`Indexable`.
@@ -155,9 +178,9 @@ class Folder:
         Where nothing is to be written, nobody is kept from writing meanwhile, either.
         """
         if changes.dry_run:
-            return self._indexed(changes, self._read_journal())[0]
+            return self._indexed(changes, self._journal.read())[0]
         with self._lock():
-            unsure = self._read_journal()
+            unsure = self._journal.read()
             result, sources = self._indexed(changes, unsure)
             self._write(sources, unsure)
             for change in result:
@@ -172,13 +195,14 @@ class Folder:
             folder = self.root / subdir
             before = read_index(folder)
             of_subdir = read_sources(folder)
-            found |= restore(changes, subdir, of_subdir)
+            found |= restore(changes, subdir, of_subdir, {entry.name for entry in archives_in(folder)})
             names = {path.partition("/")[2] for path in unsure if path.startswith(f"{subdir}/")}
             findings = bring_up(of_subdir, folder, names, rebuild=changes.rebuild)
             to_delete = [name for name in sorted(deletable(changes, subdir, of_subdir)) if (folder / name).exists()]
             found |= patch_and_remove(changes, subdir, of_subdir)
             sources[subdir] = of_subdir
-            result.append(change_of(subdir, before, of_subdir, deleted=to_delete, findings=findings))
+            missed = unmatched(changes, subdir, of_subdir)
+            result.append(change_of(subdir, before, of_subdir, deleted=to_delete, unmatched=missed, findings=findings))
         require_found(changes, found)
         return result, sources
 
@@ -192,7 +216,7 @@ class Folder:
             sync_folder(folder)  # once for all files that were placed: no index names one that may be lost
             indexes[subdir] = NewIndex.prepare(folder, of_subdir, self._room)
         if self._replacing:
-            self._write_journal({*unsure, *self._replacing})
+            self._journal.write({*unsure, *self._replacing}, self.new_file())
         for index in indexes.values():
             index.remove_outdated()
         for subdir, index in indexes.items():
@@ -200,7 +224,7 @@ class Folder:
             index.publish()
         for subdir, records in changed.items():
             self._sidecars(subdir).sweep(records)
-        self._journal.unlink(missing_ok=True)
+        self._journal.clear()
         for index in indexes.values():
             index.sweep()
 
@@ -218,6 +242,7 @@ class Folder:
         """What the index of *subdir* has to be made from: as it was, and everything that stands in the folder."""
         sources = read_sources(self.root / subdir)
         raw = sources.raw
+        new = set()
         for entry in archives_in(self.root / subdir):
             relative_path = f"{subdir}/{entry.name}"
             before = raw.records.get(entry.name)
@@ -225,14 +250,28 @@ class Folder:
             if relative_path in self._replacing or (before is None and not published and entry.name in raw.removed):
                 continue
             record = self._record(entry, relative_path, before, sure=relative_path not in unsure)
-            if record is not None and published:
-                sources.put(entry.name, record)
-            elif record is not None:
-                raw.records[entry.name] = record
+            if record is not None:
+                self._enter(sources, relative_path, record)
+            if record is not None and published and (before is None or not same_file(before, record)):
+                new.add(entry.name)
         for archive, _ in self._replacing.values():
             if archive.subdir == subdir:
+                new.add(archive.filename)
                 sources.put(archive.filename, merged(raw.records.get(archive.filename), record_of(archive)))
+        if subdir in self.patches:
+            sources.instructions = sources.instructions.with_patch(self.patches[subdir].only(new))
         return sources
+
+    def _enter(self, sources: Sources, relative_path: str, record: Record) -> None:
+        """Have *record* of the file *relative_path* in *sources*."""
+        filename = relative_path.rpartition("/")[2]
+        if relative_path in self._kept:
+            if not sources.keep(filename, record):
+                self.left_out.add(relative_path)
+        elif relative_path in self._standing:
+            sources.put(filename, record)
+        else:
+            sources.raw.records[filename] = record
 
     def _record(
         self, entry: os.DirEntry[str], relative_path: str, before: Record | None, *, sure: bool
@@ -274,24 +313,6 @@ class Folder:
             if archive.subdir == subdir:
                 self._sidecars(subdir).renew({archive.filename: attestations[archive.filename]})
                 rename(file, self.path(relative_path))
-
-    def _write_journal(self, relative_paths: Collection[str]) -> None:
-        journal = self.new_file()
-        write_synced(journal, json.dumps(sorted(relative_paths)).encode())
-        rename(journal, self._journal)
-        sync_folder(self._common)
-
-    @property
-    def _journal(self) -> Path:
-        return self._common / "replacing.json"
-
-    def _read_journal(self) -> set[str]:
-        """The files that a run which died was about to replace."""
-        content = read_file(self._journal)
-        try:
-            return set() if content is None else set(json.loads(content))
-        except (ValueError, TypeError):  # nobody who writes it dies halfway
-            raise ChannelError(f"{self._journal} is malformed", hint="Remove it.", code="bad-index") from None
 
     def _sidecars(self, subdir: str) -> SidecarFiles:
         return SidecarFiles(self.root / subdir, self.new_file)

@@ -13,6 +13,7 @@ changed, :func:`change_of` says.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from keelback.channels.patches import Instructions, Sources
     from keelback.findings import Finding
     from keelback.repodata import Record, Repodata
+
+
+logger = logging.getLogger(__name__)
 
 
 class Selection(Protocol):
@@ -72,6 +76,7 @@ class SubdirChange:
         changed: what it lists with another record.
         removed: what it does not list any more, because that was asked for.
         missing: what it does not list, though it did or was to be restored: the file is gone, or is no package.
+        unmatched: how many names the patches that were asked for have of which there is no package yet.
         patched: what it lists otherwise than the archive has it.
         deleted: the files that were deleted.
         total: how many it lists.
@@ -86,12 +91,17 @@ class SubdirChange:
     patched: Sequence[str] = ()
     deleted: Sequence[str] = ()
     total: int = 0
+    unmatched: int = 0
     findings: Sequence[Finding] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What the document of ``--json`` says of the subdir."""
-        return {"subdir": self.subdir, **{name: list(getattr(self, name)) for name in _LISTS}, "total": self.total}
+        counts = {"total": self.total, "unmatched": self.unmatched}
+        return {"subdir": self.subdir, **{name: list(getattr(self, name)) for name in _LISTS}, **counts}
 
+
+_SHOWN: Final = 8
+"""How many files a message names."""
 
 _LISTS: Final = ("added", "changed", "removed", "missing", "patched", "deleted")
 
@@ -111,23 +121,44 @@ class Indexable(Protocol):
         """
 
 
-def restore(changes: IndexChanges, subdir: str, sources: Sources) -> set[str]:
-    """Have *sources* list again what *changes* restore; before they are brought up to the files that are there.
+def restore(changes: IndexChanges, subdir: str, sources: Sources, there: Collection[str]) -> set[str]:
+    """Have *sources* list again what *changes* restore; before they are brought up to the files that are *there*.
 
     Returns:
         The texts of *changes* that mean something in this subdir, for :func:`require_found`.
+
+    Raises:
+        UsageError: code ``no-such-package``: a file that is to be restored is gone.
     """
     restored, found = _selected(changes.restore, subdir, sources, sources.removed() | sources.instructions.revoke)
+    gone = sorted(restored.difference(there))
+    if gone:
+        raise UsageError(
+            f"{', '.join(f'{subdir}/{name}' for name in gone)} cannot be restored: "
+            f"{'its file is' if len(gone) == 1 else 'their files are'} gone",
+            hint=f"Publish {'it' if len(gone) == 1 else 'them'} again.",
+            code="no-such-package",
+        )
     sources.relist(restored)
     return found
 
 
 def patch_and_remove(changes: IndexChanges, subdir: str, sources: Sources) -> set[str]:
-    """Have *sources*, which say what the files that are there say, be patched as *changes* ask; returns as above."""
+    """Have *sources*, which say what the files that are there say, be patched as *changes* ask; returns as above.
+
+    Raises:
+        UsageError: a file is to be both removed and restored.
+    """
     patch = changes.patches.get(subdir)
     if patch is not None:
         sources.instructions = sources.instructions.with_patch(patch)
     removed, found = _selected(changes.remove, subdir, sources, _known(sources))
+    both = sorted(_selected(changes.restore, subdir, sources, removed)[0])
+    if both:
+        raise UsageError(
+            f"{', '.join(f'{subdir}/{name}' for name in both)} cannot be both removed and restored",
+            hint="Name each package with --remove or with --restore, and not with both.",
+        )
     sources.instructions = sources.instructions.removing(removed)
     return found
 
@@ -156,6 +187,30 @@ def deletable(changes: IndexChanges, subdir: str, sources: Sources) -> set[str]:
     return _selected(changes.remove, subdir, sources, _known(sources))[0]
 
 
+def unmatched(changes: IndexChanges, subdir: str, sources: Sources) -> int:
+    """How many names the patches in *changes* have of which *sources* know no file, nor one in the other format."""
+    patch = changes.patches.get(subdir)
+    if patch is None:
+        return 0
+    known = {_stem(name) for name in (*sources.raw.records, *sources.raw.removed)}
+    return sum(_stem(name) not in known for name in patch.names())
+
+
+def warn_of_removed(channel: str, relative_paths: Collection[str]) -> None:
+    """Say that *relative_paths*, which are in *channel* and were published again, stay removed from its index."""
+    if relative_paths:
+        shown = sorted(relative_paths)[:_SHOWN]
+        left = len(relative_paths) - len(shown)
+        logger.warning(
+            "%s%s: removed from the index, and not listed again. To list them again, run: keelback index %s%s%s",
+            ", ".join(shown),
+            f" and {left} more" if left else "",
+            channel,
+            "".join(f" --restore {path}" for path in shown),
+            " ..." if left else "",
+        )
+
+
 def change_of(subdir: str, before: Repodata, sources: Sources, **others: Any) -> SubdirChange:
     """What has changed in a subdir.
 
@@ -163,7 +218,7 @@ def change_of(subdir: str, before: Repodata, sources: Sources, **others: Any) ->
         subdir: the subdir.
         before: what its index said.
         sources: what its index is made from now.
-        others: further members of the result: *deleted*, *findings*.
+        others: further members of the result: *deleted*, *unmatched*, *findings*.
     """
     after = sources.index()
     gone = before.records.keys() - after.records.keys()
@@ -181,6 +236,10 @@ def change_of(subdir: str, before: Repodata, sources: Sources, **others: Any) ->
         total=len(after.records),
         **others,
     )
+
+
+def _stem(filename: str) -> str:
+    return filename.removesuffix(".conda").removesuffix(".tar.bz2")
 
 
 def _known(sources: Sources) -> set[str]:

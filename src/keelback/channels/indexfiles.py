@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keelback.channels.reader import Reader
+    from keelback.errors import KeelbackError
     from keelback.transport import Request
 
 _ABSENT: Final = frozenset({404, 410, 501})
@@ -48,7 +49,15 @@ class IndexFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get(self, reader: Reader, url: str, *, limit: int, unpacked: int | None = None) -> Path | None:
+    def get(
+        self,
+        reader: Reader,
+        url: str,
+        *,
+        limit: int,
+        unpacked: int | None = None,
+        refusals: list[KeelbackError] | None = None,
+    ) -> Path | None:
         """A file with what is at *url* now; ``None`` where there is nothing.
 
         Args:
@@ -56,6 +65,8 @@ class IndexFiles:
             url: of the index, or a part of it.
             limit: how many bytes it may have.
             unpacked: how many bytes it may have without its Zstandard compression, which it is then freed from.
+            refusals: where the error goes if the server does not let it be read (403), which is then as if there were
+                nothing: some answer so for what they do not have.
 
         Raises:
             CredentialError, ChannelError, TransportError: it cannot be read.
@@ -77,7 +88,11 @@ class IndexFiles:
             if answer.status in _ABSENT:
                 return None
             if answer.status != 200:
-                raise reader.error(answer, url)
+                error = reader.error(answer, url)
+                if answer.status != 403 or refusals is None:
+                    raise error
+                refusals.append(error)
+                return None
             with self._private():
                 _refuse_page(reader, new)
                 return self._keep(key, url, new, answer.headers, unpacked)

@@ -20,11 +20,12 @@ from keelback.listing import Listed, Listing
 from keelback.repodata import REPODATA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from keelback.archive import PackageArchive
     from keelback.channels.indexable import IndexChanges, SubdirChange
+    from keelback.channels.patches import Instructions
     from keelback.channels.target import Target
 
 _BLOCK: Final = 1 << 20
@@ -51,6 +52,7 @@ class LocalChannel(Channel):
     takes_credential: ClassVar[bool] = False
     is_named_with_host: ClassVar[bool] = False
     indexes_itself: ClassVar[bool] = True
+    keeps_sidecars: ClassVar[bool] = True
     needs_md5: ClassVar[bool] = True
     takes_attestations: ClassVar[bool] = True
 
@@ -126,8 +128,24 @@ class LocalChannel(Channel):
         return 1
 
     def keep(self, archive: PackageArchive) -> None:
-        """The file is there; so that it is in the index, too, if a run was killed before it wrote one."""
-        self._folder.found(archive, self._found[archive.relative_path])
+        """The file is there; so that it is in the index, too, if a run was killed before it wrote one.
+
+        What was removed from the index stays removed, and is named in a warning at the end.
+        """
+        self._folder.keep(archive, self._found[archive.relative_path])
+
+    def leaves_out(self, archive: PackageArchive) -> bool:
+        """See :class:`Channel`."""
+        return archive.relative_path in self._folder.left_out
+
+    def take_patches(self, patches: Mapping[str, Instructions]) -> bool:
+        """See :class:`Channel`."""
+        self._folder.patches = patches
+        return True
+
+    def subdirs(self, session: Session) -> Sequence[str]:  # noqa: ARG002 - as in :meth:`open`
+        """See :class:`Channel`."""
+        return self._folder.subdirs()
 
     def finish(self) -> None:
         """Replace what is to be replaced, and write the index, once."""

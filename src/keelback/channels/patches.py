@@ -79,6 +79,17 @@ class Instructions:
         """These, with *filenames* among the removed."""
         return replace(self, remove=self.remove.union(filenames))
 
+    def only(self, filenames: Collection[str]) -> Instructions:
+        """What these change about *filenames*, apart from what is removed; as another channel can take it over."""
+        members = {name: self.members_of(name) for name in filenames}
+        return Instructions(
+            {name: changed for name, changed in members.items() if changed}, revoke=self.revoke & {*filenames}
+        )
+
+    def names(self) -> set[str]:
+        """The names of all files that are named, whether there are such files or not."""
+        return {*self.members, *self.remove, *self.revoke}
+
     def listing(self, filenames: Iterable[str]) -> Instructions:
         """These, with *filenames* neither removed nor revoked."""
         names = frozenset(filenames)
@@ -106,6 +117,21 @@ class Sources:
         """Have *record* as that of *filename*, which has been published: it is listed from now on."""
         self.raw.put(filename, record)
         self.relist([filename])
+
+    def keep(self, filename: str, record: Record) -> bool:
+        """Have *record* as that of *filename*, whose bytes the channel had already; whether it is listed.
+
+        Publishing the same bytes again undoes nothing: what was removed from the index, or revoked, stays so. Where the
+        removed record is of other bytes, these are new, and are listed.
+        """
+        before = self.raw.records.get(filename)
+        if before is not None and not same_file(before, record):
+            self.put(filename, record)
+            return True
+        if before is None and filename in self.removed():
+            return False
+        self.raw.records[filename] = record
+        return filename not in self.instructions.remove
 
     def relist(self, filenames: Collection[str]) -> None:
         """Have *filenames* neither removed nor revoked."""

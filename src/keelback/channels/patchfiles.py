@@ -5,13 +5,17 @@ A package is what conda-forge and conda-build make of them: ``SUBDIR/patch_instr
 
 from __future__ import annotations
 
-import tarfile
+import bz2
 import zipfile
+import zlib
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
 from keelback.archive import SUBDIRS
+from keelback.archive.findings import Unreadable
+from keelback.archive.streams import BoundedReader
+from keelback.archive.tar import TarReader
 from keelback.channels.patches import INSTRUCTIONS, decode_instructions
 from keelback.errors import ChannelError, UsageError
 
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 LARGEST: Final = 512 << 20
 """How many bytes the instructions for one subdir may have: ten times conda-forge's largest."""
 
+_LARGEST_PACKAGE: Final = 4 * LARGEST
+"""How many bytes a package of patches may unpack to."""
 _MOST_MEMBERS: Final = 10_000
 """How many files a package of patches may have; there are two dozen subdirs."""
 
@@ -43,7 +49,7 @@ def read_patches(path: Path, subdirs: Collection[str]) -> dict[str, Instructions
         found = {subdir: content for subdir, content in _contents(path, subdirs) if not subdirs or subdir in subdirs}
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}", hint="Name another file.") from error
-    except (EOFError, tarfile.TarError, zipfile.BadZipFile, _zstd_error()) as error:
+    except (EOFError, Unreadable, zipfile.BadZipFile, zlib.error, _zstd_error()) as error:
         raise UsageError(f"{path} is damaged: {error}", hint="Build or download it again.") from error
     if not found:
         raise UsageError(
@@ -65,11 +71,11 @@ def _contents(path: Path, subdirs: Collection[str]) -> Iterator[tuple[str, bytes
         for subdir in SUBDIRS:
             file = path / subdir / INSTRUCTIONS
             if file.is_file():
-                yield subdir, _limited(file.read_bytes(), path)
+                yield subdir, _read(file)
     elif path.name.endswith((".conda", ".tar.bz2")):
         yield from _of_package(path)
     else:
-        yield _subdir_of(path, subdirs), _limited(path.read_bytes(), path)
+        yield _subdir_of(path, subdirs), _read(path)
 
 
 def _subdir_of(path: Path, subdirs: Collection[str]) -> str:
@@ -87,21 +93,19 @@ def _of_package(path: Path) -> Iterator[tuple[str, bytes]]:
             package = until_read.enter_context(zipfile.ZipFile(path))
             payload = next((name for name in package.namelist() if name.startswith("pkg-")), None)
             if payload is None:
-                raise tarfile.ReadError("it has no files")
-            entry = until_read.enter_context(package.open(payload))
-            tar = tarfile.open(fileobj=_unpacked(entry), mode="r|")  # noqa: SIM115 - closed with the stack
+                raise Unreadable("damaged", "it has no files")
+            stream = _unpacked(until_read.enter_context(package.open(payload)))
         else:
-            tar = tarfile.open(path, "r|bz2")  # noqa: SIM115 - likewise
-        for number, member in enumerate(until_read.enter_context(tar)):
+            stream = until_read.enter_context(bz2.open(path))
+        tar = TarReader(BoundedReader(stream, _LARGEST_PACKAGE, "the package of patches"), "its tar")
+        for number, member in enumerate(tar.members()):
             if number > _MOST_MEMBERS:
-                raise tarfile.ReadError(f"it has more than {_MOST_MEMBERS} files, and is no package of patches")
+                raise Unreadable("too-large", f"it has more than {_MOST_MEMBERS} files, and is no package of patches")
             *folders, name = PurePosixPath(member.name).parts or ("",)
-            if member.isreg() and name == INSTRUCTIONS and len(folders) == 1 and folders[0] in SUBDIRS:
+            if member.is_file and name == INSTRUCTIONS and len(folders) == 1 and folders[0] in SUBDIRS:
                 if member.size > LARGEST:
                     raise _too_large(path)
-                file = tar.extractfile(member)
-                assert file is not None  # noqa: S101 - it is a file
-                yield folders[0], file.read()
+                yield folders[0], tar.content()
 
 
 def _unpacked(entry: IO[bytes]) -> IO[bytes]:
@@ -117,9 +121,11 @@ def _zstd_error() -> type[Exception]:
     return zstandard.ZstdError
 
 
-def _limited(content: bytes, path: Path) -> bytes:
+def _read(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        content = opened.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise _too_large(path)
+        raise _too_large(file)
     return content
 
 

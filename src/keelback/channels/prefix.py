@@ -55,6 +55,7 @@ class PrefixChannel(ServerChannel):
     takes: ClassVar[tuple[type[Credential], ...]] = (BearerToken, OAuth)
     variables: ClassVar[tuple[str, ...]] = ("PREFIX_API_KEY",)
     takes_attestations: ClassVar[bool] = True
+    serves_attestations: ClassVar[bool] = True
     login_hint: ClassVar[str] = (
         "Give --token - and the token on standard input, or --oauth to log in with a code in a browser."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import httpx2
@@ -13,8 +14,10 @@ from keelback.archive import SUBDIRS
 from keelback.channels.access import Access, exchanged_access, given_pair
 from keelback.channels.answers import error_of
 from keelback.channels.base import Session
+from keelback.channels.bucketurls import bucket_form
 from keelback.channels.challenges import offered_schemes
 from keelback.channels.exchange import not_exchanged
+from keelback.channels.memo import Memo
 from keelback.channels.registry import recognise, target_of
 from keelback.credentials.keys import service_keys
 from keelback.credentials.kinds import BasicHTTP, BearerToken, OAuth, check_token
@@ -35,7 +38,7 @@ from keelback.secret import redact
 from keelback.transport import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from keelback.channels.base import Channel
     from keelback.channels.exchange import Exchange
@@ -100,6 +103,7 @@ class Reader:
         self._advice = advice
         self._asked: set[_Origin] = set()
         self._refused = ""
+        self._allowed: Memo[bool] = Memo()
         self._lock = threading.Lock()
 
     @property
@@ -163,6 +167,11 @@ class Reader:
             self._advice = f"trusted publishing failed: {error}"
             _log.warning("%s", self._advice)
 
+    def lets_read(self, url: str, try_it: Callable[[], bool]) -> bool:
+        """Whether *url* can be read with the credential that there is for it now, as *try_it* finds out, once."""
+        access = self.access(url)
+        return self._allowed.get((url, None if access is None else access.source), try_it)
+
     def may_know_more(self, url: str) -> bool:
         """Whether *url* is read without a credential, and the keychain, which was not asked, may have one."""
         return self._is_left_alone(url) and self.access(url) is None
@@ -203,8 +212,16 @@ class Reader:
             )
         return Forbidden(
             f"{host} knows the {kind} from {access.source}, and does not let it read {self._shown(url)} (403)",
-            hint="Ask the owner of the channel for the permission to read it.",
+            hint=self._as_a_bucket() or "Ask the owner of the channel for the permission to read it.",
         )
+
+    def _as_a_bucket(self) -> str:
+        """What to do where the channel's URL is that of a bucket, whose credentials no web server takes."""
+        with suppress(UsageError):  # archives may be at places that are no channel
+            target = target_of(self.url)
+            form = bucket_form(target.host, target.segments) if self.name == self.url else None
+            return "" if form is None else f"{form.hint} That is read with the credentials of its cloud."
+        return ""
 
     def _what_to_check(self, access: Access) -> str:
         if access is not self._given:
@@ -224,6 +241,8 @@ class Reader:
             message += "are not sent to a web server"
         elif answer.status == 401:
             message += ", and there is none for it"
+        if self._is_below(url) and (hint := self._as_a_bucket()):
+            return CredentialError(message, hint=hint)
         login = service_keys(url) or [self._shown(url) if self._is_below(url) else login_name(url)]
         advice = self._advice or f"keelback auth check {redact(self.name)} shows where it was looked"
         return CredentialError(message, hint=f"Log in with: keelback auth login {login[0]}; {advice}.")

@@ -1,6 +1,7 @@
 """What a channel's own index says of a file: by shards where there are some, else by repodata.
 
 A server may be hostile, or just large: each part of an index has a limit, and one of them at a time is unpacked.
+A form that is refused with 403 may not be there; the rule is that of :mod:`keelback.channels.subdirindex`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.transport import Answer, Client
 
+    _Find = Callable[[PackageArchive], Listed | None]
+
+_NOARCH: Final = "noarch"
 _FRESH: Final = {"cache-control": "no-cache"}
 _ABSENT: Final = frozenset({404, 410, 501})
 _WANTS_CREDENTIAL: Final = frozenset({401, 403})
@@ -61,7 +65,7 @@ class IndexReader:
         self._base = base.rstrip("/")
         self._auth = auth
         self._unpacking = threading.Lock()
-        self._subdirs: Memo[Callable[[PackageArchive], Listed | None]] = Memo()
+        self._subdirs: Memo[_Find | None] = Memo()
         self._shards: Memo[Lookup[Listed]] = Memo()
         self._held = 0
         self._counting = threading.Lock()
@@ -77,9 +81,13 @@ class IndexReader:
         Raises:
             CredentialRefused, Forbidden, ChannelError, TransportError: the index cannot be read.
         """
-        return self._subdirs.get(archive.subdir, lambda: self._open(archive.subdir))(archive)
+        find = self._subdir(archive.subdir)
+        return None if find is None else find(archive)
 
-    def _open(self, subdir: str) -> Callable[[PackageArchive], Listed | None]:
+    def _subdir(self, subdir: str) -> _Find | None:
+        return self._subdirs.get(subdir, lambda: self._open(subdir))
+
+    def _open(self, subdir: str) -> _Find | None:
         """As :meth:`_load`, but what it raises can be kept."""
         try:
             return self._load(subdir)
@@ -87,18 +95,29 @@ class IndexReader:
             forget_frames(error)
             raise
 
-    def _load(self, subdir: str) -> Callable[[PackageArchive], Listed | None]:
-        """How to find in the index of *subdir* what it says of an archive."""
+    def _load(self, subdir: str) -> _Find | None:
+        """How to find in the index of *subdir* what it says of an archive; ``None`` where it has none."""
         folder = f"{self._base}/{subdir}/"
-        content = self._fetch(folder + SHARD_INDEX, _PACKED_LIMIT[SHARD_INDEX])
+        refusals: list[KeelbackError] = []
+        content = self._fetch(folder + SHARD_INDEX, _PACKED_LIMIT[SHARD_INDEX], [])
         if content is not None:
             return partial(self._find_by_shards, folder, Lookup(partial(decode_shard_index, content), self._unpacking))
-        content = self._fetch(folder + REPODATA_ZST, _PACKED_LIMIT[REPODATA_ZST])
+        content = self._fetch(folder + REPODATA_ZST, _PACKED_LIMIT[REPODATA_ZST], [])
         with self._unpacking:
             if content is not None:
                 return partial(_find, Listing(unpack(content, REPODATA_ZST, REPODATA_LIMIT)))
-            content = self._fetch(folder + REPODATA, REPODATA_LIMIT)
-            return partial(_find, Listing(content or b""))
+            content = self._fetch(folder + REPODATA, REPODATA_LIMIT, refusals)
+            if content is not None:
+                return partial(_find, Listing(content))
+        if refusals and not (subdir != _NOARCH and self._has_noarch()):
+            raise refusals[0]
+        return None
+
+    def _has_noarch(self) -> bool:
+        try:
+            return self._subdir(_NOARCH) is not None
+        except ChannelError:
+            return False
 
     def _find_by_shards(self, folder: str, index: Lookup[Shard], archive: PackageArchive) -> Listed | None:
         shard = index.get(archive.name.lower())
@@ -123,14 +142,18 @@ class IndexReader:
             self._held = 0
             self._shards.forget()
 
-    def _fetch(self, url: str, limit: int) -> bytes | None:
-        """What is at *url*, or ``None`` where there is nothing."""
+    def _fetch(self, url: str, limit: int, refusals: list[KeelbackError] | None = None) -> bytes | None:
+        """What is at *url*, or ``None`` where there is nothing, or a refusal (403), which goes to *refusals*."""
         auth = self._auth if _origin(url) == _origin(self._base) else None
         answer = self._client.get(Request("GET", url, auth=auth, headers=_FRESH, limit=limit))
         if answer.status in _ABSENT:
             return None
         if answer.status != 200:
-            raise _refusal(answer, anonymous=auth is None or _origin(answer.url) != _origin(url))
+            error = _refusal(answer, anonymous=auth is None or _origin(answer.url) != _origin(url))
+            if answer.status != 403 or refusals is None:
+                raise error
+            refusals.append(error)
+            return None
         return answer.content
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from keelback.channels.bucketurls import bucket_form
 from keelback.channels.plugins import Plugins
-from keelback.channels.target import parse_target
+from keelback.channels.target import NoHostError, UnknownSchemeError, parse_target, refuse_part
 from keelback.errors import UsageError
 from keelback.secret import redact
 
@@ -35,6 +37,9 @@ KINDS: Final = {
 ALIASES: Final = {"gcs": "gs", "azure": "az"}
 """Other words for some of them: what other tools call them."""
 
+_OBJECT_STORES: Final = frozenset({"b2", "ceph", "garage", "minio", "oss", "r2", "spaces", "tigris", "wasabi"})
+"""What people write for services with the S3 protocol."""
+
 _PLUGINS: Final = Plugins(frozenset({*KINDS, *ALIASES}))
 
 
@@ -58,8 +63,13 @@ def channel_for(destination: str) -> Channel:
         UsageError: it names none, or it cannot be told which kind of server that is.
     """
     target = target_of(destination)
+    form = bucket_form(target.host, target.segments) if target.kind is None else None
+    if form is not None:
+        raise UsageError(f"{redact(destination)} is in a bucket, which is not published to by that URL", hint=form.hint)
     channel = recognise(target)
     if channel is not None:
+        if channel.kind == "put":
+            refuse_part(target)
         return channel
     named = [*(kind for kind in KINDS if channel_class(kind).is_named_with_host), *_PLUGINS.kinds]
     examples = ", ".join(f"{kind}+{target.scheme}://{target.netloc}/..." for kind in named)
@@ -70,15 +80,39 @@ def channel_for(destination: str) -> Channel:
 
 def target_of(text: str) -> Target:
     """*text*, a folder or a URL, taken apart; raises ``UsageError`` as :func:`parse_target`."""
+    try:
+        target = _parsed(text)
+    except UnknownSchemeError as error:
+        error.hint = _known_shapes(error.kind)
+        raise
+    except NoHostError as error:
+        shape = channel_class(ALIASES.get(error.kind, error.kind)).shape if error.kind in {*KINDS, *ALIASES} else ""
+        if not shape:
+            raise
+        what = re.split(r"://|/", shape)[1].lower()
+        raise UsageError(f"{redact(text)} names no {what}", hint=f"Write it like {shape}.") from None
+    return replace(target, kind=ALIASES.get(target.kind, target.kind)) if target.kind else target
+
+
+def _parsed(text: str) -> Target:
     kinds = frozenset({*KINDS, *ALIASES}) - {"local"}
     try:
-        target = parse_target(text, kinds)
-    except UsageError:
+        return parse_target(text, kinds)
+    except UnknownSchemeError:
         others = _PLUGINS.kinds
         if not others:
             raise
-        target = parse_target(text, kinds.union(others))
-    return replace(target, kind=ALIASES.get(target.kind, target.kind)) if target.kind else target
+        return parse_target(text, kinds.union(others))
+
+
+def _known_shapes(kind: str) -> str:
+    """How channels can be written, for whoever wrote *kind* where none is known."""
+    if kind in _OBJECT_STORES:
+        return "Services with the S3 protocol are written s3+https://HOST/BUCKET/CHANNEL."
+    classes = (channel_class(known) for known in KINDS if known != "local")
+    shapes = [found.shape or f"{found.kind}+https://HOST/CHANNEL" for found in classes]
+    shapes += [f"{own}+https://HOST/CHANNEL" for own in _PLUGINS.kinds]
+    return f"Use a folder, a URL with https://, or one of {', '.join(shapes)}."
 
 
 def recognise(target: Target) -> Channel | None:

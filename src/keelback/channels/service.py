@@ -99,15 +99,19 @@ class Service(ABC):
     Attributes:
         kind: the word for it in ``KIND+https://...``.
         title: what a person calls it.
+        shape: how a channel of this kind is written, where that is not ``KIND+https://...``.
         takes: the kinds of credential that it takes, the usual one first; empty where that is not known.
         variables: those that hold a credential for it, and take precedence over all stores.
+        bucket_options: which of :class:`~keelback.channels.base.BucketOptions` count for it.
         login_hint: how to log in where there is nobody to ask, as a sentence.
     """
 
     kind: ClassVar[str]
     title: ClassVar[str]
+    shape: ClassVar[str] = ""
     takes: ClassVar[tuple[type[Credential], ...]] = ()
     variables: ClassVar[tuple[str, ...]] = ()
+    bucket_options: ClassVar[frozenset[str]] = frozenset()
     login_hint: ClassVar[str] = ""
 
     @classmethod

@@ -1,8 +1,15 @@
-"""The index of one subdir of a channel, in files that rattler reads: shards where few names are wanted, else whole."""
+"""The index of one subdir of a channel, in files that rattler reads: shards where few names are wanted, else whole.
+
+A server may answer 403 for what it does not have, as S3 does to whoever may not list the bucket. So each form of an
+index that is refused means that the next one is tried. A subdir of which the last form, ``repodata.json``, is refused,
+too, is taken for one that is not there, as by conda, if the same credential can read noarch, which every channel has;
+else it is an error.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +22,7 @@ from urllib.request import url2pathname
 import msgspec
 
 from keelback.channels.shards import records_of, shard_url, shown
-from keelback.errors import ChannelError
+from keelback.errors import ChannelError, CredentialError
 from keelback.listing import REPODATA_LIMIT, decode_whole_shard_index
 from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
 
@@ -24,8 +31,13 @@ if TYPE_CHECKING:
 
     from keelback.channels.indexfiles import IndexFiles
     from keelback.channels.reader import Reader
+    from keelback.errors import KeelbackError
     from keelback.listing import Shard, ShardIndex
     from keelback.repodata import Record
+
+_log = logging.getLogger(__name__)
+
+_NOARCH: Final = "noarch"
 
 _SHARD_INDEX_PACKED: Final = 32 << 20
 _REPODATA_PACKED: Final = 256 << 20
@@ -62,7 +74,7 @@ class SubdirIndex:
         self._folder = f"{reader.url}/{subdir}/"
         self._records: dict[str, Mapping[str, Record]] = {}
 
-    @cached_property
+    @property
     def has_shards(self) -> bool:
         """Whether the channel has shards for this subdir."""
         return self._shard_index is not None
@@ -77,13 +89,41 @@ class SubdirIndex:
         if self.reader.is_folder:
             file = Path(url2pathname(urlsplit(self._folder + REPODATA).path))
             return file if file.is_file() else None
-        packed = self._files.get(
-            self.reader, self._folder + REPODATA_ZST, limit=_REPODATA_PACKED, unpacked=REPODATA_LIMIT
-        )
-        plain = packed or self._files.get(self.reader, self._folder + REPODATA, limit=REPODATA_LIMIT)
-        if plain is None and self._shard_index is not None:  # a channel with nothing but shards
-            return self.of(self._shard_index.digests)
-        return plain
+        shard_index = self._shard_index
+        refusals: list[KeelbackError] = []
+        plain = self._form(REPODATA_ZST, [], _REPODATA_PACKED, REPODATA_LIMIT)
+        plain = plain or self._form(REPODATA, refusals, REPODATA_LIMIT)
+        if plain is None and shard_index is not None:  # a channel with nothing but shards
+            return self.of(shard_index.digests)
+        return self._unless_absent(refusals[0]) if refusals else plain
+
+    def _form(self, name: str, refusals: list[KeelbackError], limit: int, unpacked: int | None = None) -> Path | None:
+        """The index as *name* has it; ``None`` where there is none, or it may not be read, as *refusals* then say."""
+        url = self._folder + name
+        return self._files.get(self.reader, url, limit=limit, unpacked=unpacked, refusals=refusals)
+
+    def _unless_absent(self, refusal: KeelbackError) -> Path | None:
+        """The index after a *refusal*: with a credential that was not looked for before; ``None`` where there is none.
+
+        Raises:
+            CredentialError, ChannelError: it may not be read, and neither may noarch.
+        """
+        url = self._folder + REPODATA
+        if self.reader.access(url) is None and self.reader.look_further(url):
+            del self._shard_index
+            return self.whole
+        if self.subdir == _NOARCH or not self.reader.lets_read(f"{self.reader.url}/{_NOARCH}/", self._try_noarch):
+            raise refusal
+        _log.info("%s is refused, and noarch is not: taken for a subdir that is not there", shown(self._folder))
+        return None
+
+    def _try_noarch(self) -> bool:
+        """Whether the channel has an index of noarch that may be read."""
+        noarch = SubdirIndex(self.reader, self._files, _NOARCH, self._room)
+        try:
+            return noarch.has_shards or noarch.whole is not None
+        except (CredentialError, ChannelError):
+            return False
 
     def of(self, names: Collection[str]) -> Path | None:
         """A ``repodata.json`` with at least all records of the packages *names*; ``None`` as for :attr:`whole`.
@@ -139,9 +179,8 @@ class SubdirIndex:
     def _shard_index(self) -> ShardIndex | None:
         if self.reader.is_folder:
             return None
-        url = self._folder + SHARD_INDEX
-        file = self._files.get(self.reader, url, limit=_SHARD_INDEX_PACKED)
-        return None if file is None else decode_whole_shard_index(file.read_bytes(), shown(url))
+        file = self._form(SHARD_INDEX, [], _SHARD_INDEX_PACKED)
+        return None if file is None else decode_whole_shard_index(file.read_bytes(), shown(self._folder + SHARD_INDEX))
 
     def _shard(self, shard: Shard) -> Mapping[str, Record]:
         url = shard_url(self._folder, shard)

@@ -23,6 +23,32 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9.+-]+):")  # two letters at lea
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
+class UnknownSchemeError(UsageError):
+    """A URL with a scheme that is none of the known ones.
+
+    Attributes:
+        kind: the word in it that should be a kind of channel: ``r2`` of ``r2://`` and of ``r2+https://``.
+    """
+
+    def __init__(self, text: str, scheme: str) -> None:
+        super().__init__(f"{redact(text)}: unknown scheme {scheme!r}", hint="Use a folder, or a URL with https://.")
+        self.kind = scheme.partition("+")[0]
+
+
+class NoHostError(UsageError):
+    """A URL that names no host.
+
+    Attributes:
+        text: the URL.
+        kind: the kind whose name stands in place of the protocol, as in ``s3://``; ``None`` for ``s3+https://``.
+    """
+
+    def __init__(self, text: str, kind: str | None) -> None:
+        super().__init__(f"{redact(text)} names no host", hint="Write it like https://HOST/CHANNEL.")
+        self.text = text
+        self.kind = kind
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A channel.
@@ -58,7 +84,9 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
         kinds: the words that may stand before ``+https://`` or ``://``.
 
     Raises:
-        UsageError: unknown scheme, no host, a user name or password in it, or a name that no channel can have.
+        UnknownSchemeError: another word stands there.
+        NoHostError: no host.
+        UsageError: a user name or password in it, or a name that no channel can have.
     """
     if not text.strip():
         raise UsageError("the channel is empty", hint="Name a folder or the URL of a channel.")
@@ -79,7 +107,7 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
     _refuse_secrets(text, parts)
     host = host_of(f"{protocol}://{parts.netloc}")
     if "%" in parts.netloc or not _HOST.fullmatch(host):
-        raise UsageError(f"{redact(text)} names no host", hint="Write it like https://HOST/CHANNEL.")
+        raise NoHostError(text, None if "+" in scheme[1] else kind)
     segments = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
     for segment in segments:
         check_name(segment, "the path of the channel")
@@ -132,6 +160,28 @@ def check_server(url: str, what: str = "--url") -> str:
     return target.base(len(target.segments))
 
 
+def refuse_part(target: Target) -> None:
+    """See that *target* can be a channel where any path can be one.
+
+    Raises:
+        UsageError: it is a subdir of a channel, or an archive in one.
+    """
+    from keelback.archive import SUBDIRS  # noqa: PLC0415 - not for those who have the name of a channel only
+
+    *before, last = ("", *target.segments)
+    if last in SUBDIRS:
+        raise UsageError(
+            f"{redact(target.text)} is a subdir of a channel",
+            hint=f"Leave out /{last}: a channel is named without its subdir.",
+        )
+    if last.endswith((".conda", ".tar.bz2")):
+        extra = f"/{before[-1]}/{last}" if before[-1] in SUBDIRS else f"/{last}"
+        raise UsageError(
+            f"{redact(target.text)} is a package, and not a channel",
+            hint=f"Leave out {extra}: what is published gets its name in the channel by itself.",
+        )
+
+
 def _refuse_host_without_scheme(text: str) -> None:
     """No folder is made of ``prefix.dev/my-channel``: whoever writes that means the server."""
     if _HOST_AND_PATH.match(text) and not Path(text).exists():
@@ -149,10 +199,7 @@ def _kind_and_protocol(text: str, scheme: str, kinds: frozenset[str]) -> tuple[s
         return kind, protocol
     if scheme in kinds:
         return scheme, "https"
-    raise UsageError(
-        f"{redact(text)}: unknown scheme {scheme!r}",
-        hint="Use a folder, https://, or one of " + ", ".join(f"{kind}+https://" for kind in sorted(kinds)) + ".",
-    )
+    raise UnknownSchemeError(text, scheme)
 
 
 def _expanded(text: str) -> Path:

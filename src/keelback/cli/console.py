@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import click
 
@@ -32,6 +32,8 @@ _COLOURS: Final = {
     Status.NOT_ATTEMPTED: "magenta",
 }
 _WIDTH: Final = max(len(status) for status in Status)
+_NAMED: Final = 10
+"""How many archives are named of those that have an error in common."""
 
 
 class Console(Reporter):
@@ -46,6 +48,9 @@ class Console(Reporter):
         verbose: 0; 1 for where credentials come from and what is tried again; 2 for every request.
         progress: whether there may be bars.
         dry_run: whether outcomes are only what would be.
+
+    Attributes:
+        notes: the notes and warnings so far, redacted.
     """
 
     def __init__(self, *, as_json: bool, quiet: bool, verbose: int, progress: bool, dry_run: bool) -> None:
@@ -56,7 +61,9 @@ class Console(Reporter):
         self._lines: list[str] = []
         self._bars: Bars | None = None
         self._progress = progress and not quiet and sys.stderr.isatty()
-        _log_to_stderr(verbose)
+        self._alike: dict[tuple[Status, str, str], list[Outcome]] = {}
+        self.notes: list[str] = []
+        _log_to_stderr(verbose, self.notes)
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +80,7 @@ class Console(Reporter):
                 show_finding(finding)
 
     def channel(self, url: str, archives: Sequence[Archive]) -> None:
-        """Bars for the channel at *url*, on a terminal."""
+        """What is left to say of the channel before; bars for the one at *url*, on a terminal."""
         self._end_bars()
         if self._progress:
             from keelback.cli.progress import Bars  # noqa: PLC0415 - rich is for terminals only
@@ -97,11 +104,11 @@ class Console(Reporter):
     def waiting(self, archive: Archive, seconds: float, why: str) -> None:
         """A line that says what is tried again."""
         if not self._quiet:
-            self.note(f"{archive.filename}: {why}; trying again in {seconds:.1f} s")
+            self._say(f"{archive.filename}: {why}; trying again in {seconds:.1f} s")
 
     def finished(self, outcome: Outcome) -> None:
-        """A line for the outcome; on a terminal when the bars are gone."""
-        lines = self._outcome_lines(outcome)
+        """A line for the outcome; on a terminal when the bars are gone. The same error again is but counted."""
+        lines = [] if self._is_told(outcome) else self._outcome_lines(outcome)
         if self._bars is None:
             self._print(lines)
         else:
@@ -111,10 +118,23 @@ class Console(Reporter):
 
     def note(self, text: str) -> None:
         """A line on standard error."""
+        self.notes.append(presentable(text))
+        self._say(text)
+
+    def _say(self, text: str) -> None:
         if self._bars is None:
             click.echo(presentable(text), err=True)
         else:
             self._bars.note(presentable(text))
+
+    def _is_told(self, outcome: Outcome) -> bool:
+        """Whether an error is the same as that of an archive before; the first time, it is not."""
+        if outcome.error is None or not outcome.name:
+            return False
+        with self._lock:
+            alike = self._alike.setdefault((outcome.status, outcome.error.code, outcome.error.message), [])
+            alike.append(outcome)
+            return len(alike) > 1
 
     # --- afterwards -------------------------------------------------------------------------------------------------
 
@@ -122,10 +142,11 @@ class Console(Reporter):
         """What became of the run, channel by channel; without the *errors* of channels and run, if so wanted."""
         for channel in report.channels:
             for outcome in channel.outcomes:
-                if outcome.status is Status.NOT_ATTEMPTED or not outcome.name:
+                if not outcome.name or (outcome.status is Status.NOT_ATTEMPTED and not self._is_told(outcome)):
                     self._print(self._outcome_lines(outcome))
                 if outcome.visible is False:
                     self._print([f"{'not visible':{_WIDTH}}  {outcome.relative_path}: accepted, not in the index yet"])
+            self._tell_alike()
             if channel.error is not None and errors:
                 show_problem(channel.error)
             counts = ", ".join(f"{count} {self._would}{status}" for status, count in channel.summary.items())
@@ -137,7 +158,7 @@ class Console(Reporter):
         failed = outcome.status in (Status.FAILED, Status.NOT_ATTEMPTED)
         if self._quiet and not failed:
             return []
-        status = click.style(f"{outcome.status:{_WIDTH}}", fg=_COLOURS[outcome.status])
+        status = self._status(outcome.status)
         name = outcome.relative_path if outcome.subdir else printable(str(outcome.file))
         detail = "" if failed else f"  {size_text(outcome.size)}"
         if outcome.status in (Status.UPLOADED, Status.REPLACED, Status.FETCHED) and not self._would:
@@ -164,6 +185,20 @@ class Console(Reporter):
             self._bars = None
         lines, self._lines = self._lines, []
         self._print(lines)
+        self._tell_alike()
+
+    def _tell_alike(self) -> None:
+        """Name those of which the error has been told with another's."""
+        alike, self._alike = self._alike, {}
+        for (status, _, _), (_, *others) in alike.items():
+            if others:
+                shown = ", ".join(outcome.relative_path for outcome in others[:_NAMED])
+                more = ", ..." if len(others) > _NAMED else ""
+                self._print([f"{self._status(status)}  and {len(others)} more, for the same reason: {shown}{more}"])
+
+    @staticmethod
+    def _status(status: Status) -> str:
+        return click.style(f"{status:{_WIDTH}}", fg=_COLOURS[status])
 
 
 def show_finding(finding: Finding) -> None:
@@ -191,14 +226,26 @@ def show_problem(problem: Problem) -> None:
         click.echo(f"{click.style('hint:', fg='cyan')}  {problem.hint}", err=True)
 
 
-class _Redacting(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return presentable(super().format(record))
+class _Log(logging.Handler):
+    """What is logged, on standard error; what is logged as a warning says so, and goes to *notes* as well."""
+
+    def __init__(self, notes: list[str]) -> None:
+        super().__init__()
+        self._notes = notes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = presentable(self.format(record))
+            if record.levelno >= logging.WARNING:
+                self._notes.append(text)
+                text = f"{click.style('warning:', fg='yellow')} {text}"
+            click.echo(text, err=True)
+        except Exception:  # noqa: BLE001 - as all handlers do: nothing that is logged may end a run
+            self.handleError(record)
 
 
-def _log_to_stderr(verbose: int) -> None:
-    handler: logging.StreamHandler[Any] = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Redacting("%(message)s"))
+def _log_to_stderr(verbose: int, notes: list[str]) -> None:
+    handler = _Log(notes)
     logger = logging.getLogger("keelback")
     logger.handlers = [handler]
     logger.setLevel([logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])

@@ -82,9 +82,12 @@ def command(
     of FROM. What TO has already is left alone: running the same command again does only what is left.
 
     \b
-    FROM is a channel as for keelback fetch, TO one as for keelback publish. From owner to owner on
-    anaconda.org, and from label to label, the server itself copies:
+    FROM is a channel as for keelback fetch, or one package of it; TO is one as for keelback publish.
+    From owner to owner on anaconda.org, and from label to label, the server itself copies:
       keelback copy https://anaconda.org/my-org/dev https://anaconda.org/my-org my-tool
+
+    --endpoint-url is that of both, except where a URL has its own in it:
+      keelback copy s3://my-bucket/dev s3+https://minio.example.com/BUCKET/CHANNEL
 
     A token given here is that of TO. FROM is read with what is stored for it, or in its server's variable; see:
     keelback auth check FROM. Attestations go along where TO is a folder or a bucket.
@@ -100,6 +103,8 @@ def command(
     Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 no or refused
     credential, 4 accepted but not visible yet (--verify), 130 stopped.
     """
-    from keelback.copying import copy  # noqa: PLC0415 - not for --help
+    from keelback.channels.bucketoptions import refuse_unused  # noqa: PLC0415 - not for --help
+    from keelback.copying import copy  # noqa: PLC0415 - likewise
 
+    refuse_unused(options["buckets"], [source, to, *options["channels"]])
     show_run(partial(copy, source, to, specs, verify=verify_timeout if verify else None), **options)

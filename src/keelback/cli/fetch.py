@@ -111,6 +111,7 @@ def command(
     Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 no or refused
     credential, 130 stopped.
     """
+    from keelback.channels.bucketoptions import refuse_unused  # noqa: PLC0415 - not for --help
     from keelback.fetching import fetch, fetch_locked  # noqa: PLC0415 - not for --help
 
     asked = {name: options.pop(name) for name in _ASKED}
@@ -124,6 +125,7 @@ def command(
             f"{redact(place)!r} was taken for the channel, and no spec is left",
             hint=f"Write keelback fetch CHANNEL {redact(place)}.",
         )
+    refuse_unused(options["buckets"], [place, *asked["channels"]])
     show_run(partial(fetch, place, wanted, to=output, lock=lock, **asked), **options)
 
 

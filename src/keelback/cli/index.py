@@ -72,8 +72,8 @@ def command(channel: str, *, as_json: bool, quiet: bool, verbose: int, **options
     channel. What keelback publishes to it is in its index already.
 
     What --remove names stays where it is, for those who have its URL, but no client finds it in the index any more. Its
-    record is kept: --restore, or publishing it again, brings it back. A file such as demo-1.0-0.tar.bz2 is that file
-    alone, and a spec all that it matches, in both formats.
+    record is kept, and --restore brings it back; publishing the same file again does not. A file such as
+    demo-1.0-0.tar.bz2 is that file alone, and a spec all that it matches, in both formats.
 
     \b
     CHANNEL is a folder, or a bucket:
@@ -88,14 +88,16 @@ def command(channel: str, *, as_json: bool, quiet: bool, verbose: int, **options
 
     Exit status: 0 all well, 1 some files cannot be listed, or it failed, 2 wrong usage, 3 no or refused credential.
     """
-    from keelback.cli.console import Console  # noqa: PLC0415 - not for --help
+    from keelback.channels.bucketoptions import refuse_unused  # noqa: PLC0415 - not for --help
+    from keelback.cli.console import Console  # noqa: PLC0415 - likewise
     from keelback.indexing import index  # noqa: PLC0415 - likewise
     from keelback.transport import Retry  # noqa: PLC0415 - likewise
 
     retry = Retry(attempts=options.pop("retries") + 1, base=options.pop("retry_delay"))
     dry_run = options["dry_run"]
-    Console(as_json=as_json, quiet=quiet, verbose=verbose, progress=False, dry_run=dry_run)  # for what is logged
+    console = Console(as_json=as_json, quiet=quiet, verbose=verbose, progress=False, dry_run=dry_run)
     try:
+        refuse_unused(options["buckets"], [channel])
         report = index(channel, retry=retry, keychain=not options.pop("no_keychain"), **options)
     except KeelbackError as error:
         if not as_json:
@@ -103,7 +105,7 @@ def command(channel: str, *, as_json: bool, quiet: bool, verbose: int, **options
         click.echo(json_text(_document_of(error, dry_run=dry_run)))
         sys.exit(int(error.exit_status))
     if as_json:
-        click.echo(json_text(report.to_json()))
+        click.echo(json_text({**report.to_json(), **({"notes": console.notes} if console.notes else {})}))
     else:
         _show(report, quiet=quiet)
     sys.exit(int(report.exit_status))
@@ -142,4 +144,7 @@ def _show(report: IndexReport, *, quiet: bool) -> None:
 def _summary(change: SubdirChange) -> str:
     counts = [f"{len(getattr(change, what))} {what}" for what in _COLOURS if getattr(change, what)]
     listed = f"{change.total} listed" + (f", {len(change.patched)} of them patched" if change.patched else "")
+    if change.unmatched:
+        names = "1 name" if change.unmatched == 1 else f"{change.unmatched} names"
+        listed += f"; {names} in the patches {'has' if change.unmatched == 1 else 'have'} no package yet"
     return f"{', '.join(counts) or 'unchanged'}; {listed}"

@@ -131,7 +131,7 @@ def bucket_options(command: F) -> F:
         "--endpoint-url",
         section=_BUCKETS,
         metavar="URL",
-        help="The object store, where it is not that of the cloud itself: MinIO, Ceph, R2.  [env var: S3_ENDPOINT_URL]",
+        help="The service, where it is not that of the cloud itself: MinIO, Ceph, R2.  [env var: S3_ENDPOINT_URL]",
     )
     @_option("--region", section=_BUCKETS, metavar="REGION", help="Where an S3 bucket is.  [env var: S3_REGION]")
     @_option(

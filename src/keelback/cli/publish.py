@@ -63,4 +63,7 @@ def command(paths: tuple[str, ...], to: tuple[str, ...], **options: Any) -> None
     Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 no or refused
     credential, 4 accepted but not visible yet (--verify), 130 stopped.
     """
+    from keelback.channels.bucketoptions import refuse_unused  # noqa: PLC0415 - not for --help
+
+    refuse_unused(options["buckets"], to)
     carry_out(paths, to, **options)

@@ -100,6 +100,7 @@ def show_run(run: Callable[..., Report], **options: Any) -> None:
     )
     with console, ci.masking() if ci is not None else nullcontext():
         report = run(retry=retry, keychain=not options.pop("no_keychain"), reporter=console, **options)
+    report.notes = console.notes
     _finish(report, console, as_json=as_json, ci=ci)
 
 

@@ -60,6 +60,8 @@ def _diagnose(key: str, kind: str | None) -> KeyProblem | None:
         return _diagnose_s3_url(key)
     if kind == "S3Credentials":
         return _diagnose_bucket(key)
+    if key.startswith("gs:"):
+        return _diagnose_gs_url(key)
     if key.startswith("*."):
         return _diagnose_wildcard(key)
     host = _host_meant(key)
@@ -88,6 +90,15 @@ def _diagnose_s3_url(key: str) -> KeyProblem | None:
     bare = key.rstrip("/")
     keys = candidate_keys(bare)
     return KeyProblem(key, "it is not spelt as an s3 URL is, or ends with '/'", keys[1] if keys else None)
+
+
+def _diagnose_gs_url(key: str) -> KeyProblem | None:
+    """What is wrong with a key for a bucket of Google Cloud Storage, which keelback looks up as it does an S3 URL."""
+    if key.startswith("gs://") and key in candidate_keys(key) and not key.endswith("/"):
+        return None
+    bare = key.rstrip("/")
+    found = next((known for known in candidate_keys(bare) if known.startswith("gs://")), None)
+    return KeyProblem(key, "it is not spelt as a gs URL is, or ends with '/'", found)
 
 
 def _diagnose_bucket(key: str) -> KeyProblem | None:

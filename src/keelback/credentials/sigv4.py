@@ -10,6 +10,7 @@ import email.utils
 import hashlib
 import hmac
 import logging
+import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -85,6 +86,7 @@ class SigV4(Credential, httpx2.Auth):
         self._keys = keys
         self._service = service
         self._clock = clock
+        self._correcting = threading.Lock()
 
     def __repr__(self) -> str:
         return f"SigV4(region={self.region!r}, service={self._service!r})"
@@ -94,18 +96,23 @@ class SigV4(Credential, httpx2.Auth):
         if "authorization" in request.headers:
             yield request
             return
-        self._sign(request)
+        offset = self._sign(request)
         response = yield request
-        if self._corrects_clock(response) and isinstance(request.stream, httpx2.ByteStream):
+        if self._corrects_clock(response, offset) and isinstance(request.stream, httpx2.ByteStream):
             self._sign(request)
             yield request
 
-    def _sign(self, request: httpx2.Request) -> None:
-        """Put date, payload hash, session token and signature onto *request*, in the place of earlier ones."""
+    def _sign(self, request: httpx2.Request) -> float:
+        """Put date, payload hash, session token and signature onto *request*, in the place of earlier ones.
+
+        Returns:
+            The :attr:`offset` with which it is dated.
+        """
+        offset = self.offset
         keys = self._keys()
         headers = request.headers
         headers.pop("authorization", None)
-        when = datetime.fromtimestamp(self._clock() + self.offset, UTC).strftime("%Y%m%dT%H%M%SZ")
+        when = datetime.fromtimestamp(self._clock() + offset, UTC).strftime("%Y%m%dT%H%M%SZ")
         headers["x-amz-date"] = when
         if keys.session_token is not None:
             headers["x-amz-security-token"] = keys.session_token.reveal()
@@ -126,17 +133,25 @@ class SigV4(Credential, httpx2.Auth):
         signature = _signature(keys.secret_access_key.reveal(), scope, text)
         credential = f"{keys.access_key_id}/{scope}"
         headers["authorization"] = f"{_ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
+        return offset
 
-    def _corrects_clock(self, response: httpx2.Response) -> bool:
+    def _corrects_clock(self, response: httpx2.Response, offset: float) -> bool:
         """Whether *response* refuses the request and comes from a server with another clock, which is used from now on.
 
         A server that lies gets signatures for another time, and of requests to itself only: its name is signed, too.
+
+        Args:
+            response: to a request.
+            offset: with which that was dated; another thread may have corrected it meanwhile.
         """
-        ahead = None if response.status_code != 403 else seconds_ahead(response.headers, self._clock() + self.offset)
+        ahead = None if response.status_code != 403 else seconds_ahead(response.headers, self._clock() + offset)
         if ahead is None or abs(ahead) <= TOLERATED_SECONDS:
             return False
-        self.offset -= ahead
-        ahead = -self.offset
+        with self._correcting:
+            if abs(self.offset - (offset - ahead)) <= TOLERATED_SECONDS:
+                return True
+            self.offset = offset - ahead
+        ahead -= offset
         _log.warning(
             "this machine's clock is %.0f s %s that of %s, which is used from now on",
             abs(ahead),

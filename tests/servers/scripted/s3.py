@@ -77,7 +77,7 @@ class S3Server(ScriptedServer):
         readers: access key ids that may only read.
         clock_offset: by how many seconds its clock is ahead.
         conditions: ``honoured``; ``ignored`` as by old services; ``refused`` with 501; ``put-only``, where completing
-            an upload ignores them.
+            an upload ignores them; ``refused-late``, where it refuses them.
         page: how many keys are listed at a time.
         keeps: whether the content is kept; without it, only sizes and hashes are.
         options: what :class:`ScriptedServer` takes.
@@ -215,7 +215,8 @@ class S3Server(ScriptedServer):
         """Why a write is refused, or None."""
         absent, version = request.header("if-none-match"), request.header("if-match")
         there = self.objects.get(key)
-        if (absent or version) and self.conditions == "refused":
+        refuses = {"refused": True, "refused-late": request.step == "complete"}.get(self.conditions, False)
+        if (absent or version) and refuses:
             return self.error("NotImplemented", "A header you provided implies functionality that is not implemented")
         if self.conditions == "ignored" or (self.conditions == "put-only" and request.step == "complete"):
             return None

@@ -25,6 +25,7 @@ from keelback.channels.buckets.azurerequests import (
 )
 from keelback.channels.buckets.azurexml import page_in
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Attributes, Bucket, Stored
+from keelback.channels.buckets.listings import Pages, is_name
 from keelback.credentials.oidc.xmltexts import NotXMLError
 from keelback.errors import ServerError
 
@@ -148,14 +149,18 @@ class AzureContainer(Bucket):
         """See :class:`Bucket`; what is a folder where the account has them is left out."""
         for page in self._pages(prefix, folder=folder):
             for blob in page.blobs:
-                if blob.get("Properties/ResourceType") != "directory" and blob.get("Metadata/hdi_isfolder") != "true":
-                    yield self._listed(blob, prefix)
+                if blob.get("Properties/ResourceType") == "directory" or blob.get("Metadata/hdi_isfolder") == "true":
+                    continue
+                found = self._listed(blob, prefix)
+                if not folder or is_name(found.key.removeprefix(prefix)):
+                    yield found
 
     def prefixes(self) -> Sequence[str]:
         """See :class:`Bucket`."""
         start = self._place.key("")
         names = (name for page in self._pages("", folder=True) for name in page.prefixes)
-        return [name.removeprefix(start).rstrip("/") for name in names if name.startswith(start)]
+        found = (name.removeprefix(start).rstrip("/") for name in names if name.startswith(start))
+        return [name for name in found if is_name(name)]
 
     def delete(self, key: str) -> None:
         """See :class:`Bucket`."""
@@ -170,19 +175,17 @@ class AzureContainer(Bucket):
         full = self._place.key(prefix)
         query |= {"prefix": full} if full else {}
         query |= {"delimiter": "/"} if folder else {}
-        markers = {""}
+        pages = Pages(lambda what: ServerError(f"{self.url}: the service lists {what}", status=200, code="bad-answer"))
         while True:
             answer = self._requests.send("GET", None, query=query, headers=_AS_IT_IS, limit=_PAGE_LIMIT)
             if answer.status != 200:
                 raise self._requests.error(answer, LIST)
             page = self._page(answer)
+            pages.add(len(page.blobs) + len(page.prefixes))
             yield page
             if not page.marker:
                 return
-            if page.marker in markers:
-                raise self._bad_listing(answer, "whose pages begin again")
-            markers.add(page.marker)
-            query["marker"] = page.marker
+            query["marker"] = pages.go_on(page.marker)
 
     def _page(self, answer: Answer) -> Page:
         try:

@@ -19,6 +19,7 @@ from keelback.credentials.azure.tokens import EntraToken, RenewedToken, Versione
 from keelback.credentials.kinds import BasicHTTP, BearerToken, check_token
 from keelback.credentials.lookup import find, require
 from keelback.errors import CredentialError, ExchangeError, IdentityError, UsageError
+from keelback.hosts import host_of
 from keelback.secret import Secret
 
 if TYPE_CHECKING:
@@ -42,24 +43,46 @@ CHAIN: Final = "AZURE_TOKEN_CREDENTIALS"
 """Of Azure's own libraries: ``prod``, ``dev``, or the name of the one kind of credential to use."""
 
 
+GIVE_ONE: Final = (
+    "Set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN; or store a key, a shared access signature or a token for that "
+    "host with keelback auth login."
+)
+
+
 def find_azure(session: Session, place: Place) -> Access | None:
     """The credential for *place*; ``None`` where none of them is there, so that only what is public can be read.
 
     In this order: what was given with the command; the variables of :data:`VARIABLES`; the stores, by the endpoint;
     and a token of Entra ID: of the application that ``AZURE_TENANT_ID`` and ``AZURE_CLIENT_ID`` name, with the identity
     in ``AZURE_FEDERATED_TOKEN_FILE``, the secret in ``AZURE_CLIENT_SECRET`` or the identity of the CI system; of the
-    managed identity; of whoever is logged in with Azure's command-line tool.
+    managed identity; of whoever is logged in with Azure's command-line tool. Such a token is good for all accounts of
+    its owner, so that it goes to Azure's own clouds only, and to this machine.
 
     Raises:
         UsageError: a variable is invalid, or would go to two servers.
         CredentialError: a credential that cannot be used.
     """
+    if not place.takes_any_token:
+        if session.trusted.insists:
+            raise CredentialError(no_token(place), hint=GIVE_ONE)
+        access = _given(session, place) or _in_variables(session, place) or _stored(session, place)
+        if access is None:
+            _log.info(no_token(place))
+        return access
     if session.trusted.insists:
         access = _exchanged(session)
         if access is None:
             raise _not_exchanged(session, place)
         return access
     return _given(session, place) or _in_variables(session, place) or _stored(session, place) or _token(session)
+
+
+def no_token(place: Place) -> str:
+    """That no token of Entra ID goes to *place* by itself."""
+    return (
+        f"{host_of(place.endpoint)} is not a host of Azure's own clouds, so that no token of Entra ID (az login, a "
+        "managed identity, an application) goes there by itself"
+    )
 
 
 def _given(session: Session, place: Place) -> Access | None:

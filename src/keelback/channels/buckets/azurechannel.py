@@ -9,6 +9,7 @@ from keelback.channels.buckets.keycheck import CheckedBucketChannel
 from keelback.channels.service import Identity
 from keelback.credentials.kinds import BasicHTTP, BearerToken
 from keelback.credentials.stores import Store
+from keelback.errors import CredentialError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ class AzureChannel(CheckedBucketChannel):
 
     kind: ClassVar[str] = "az"
     title: ClassVar[str] = "a container of Azure Blob Storage"
+    shape: ClassVar[str] = "az://ACCOUNT/CONTAINER/CHANNEL"
     takes: ClassVar[tuple[type[Credential], ...]] = (BasicHTTP, BearerToken)
     variables: ClassVar[tuple[str, ...]] = (
         "AZURE_STORAGE_KEY",
@@ -71,6 +73,15 @@ class AzureChannel(CheckedBucketChannel):
         place, store = self._place(session), _OneCredential(credential)
         alone = Session(session.client, lambda: [store], environ={})
         return AzureContainer(session.client, place, find_azure(alone, place))
+
+    def no_credential(self, session: Session) -> CredentialError:
+        """See :class:`BucketChannel`: to a host that is not Azure's, no token goes by itself."""
+        from keelback.channels.buckets.azureaccess import GIVE_ONE, no_token  # noqa: PLC0415 - for those who have one
+
+        place = self._place(session)
+        if place.takes_any_token:
+            return super().no_credential(session)
+        return CredentialError(f"No credential for {self.url}: {no_token(place)}", hint=GIVE_ONE)
 
     def ask(self, session: Session, credential: Credential) -> Identity:
         """See :class:`CheckedBucketChannel`."""

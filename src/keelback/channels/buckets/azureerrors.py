@@ -214,7 +214,7 @@ def _busy(refused: Refused) -> KeelbackError:
     return ServerError(
         f"{refused.host} had no time to {refused.action}, in {tries} attempt{'s' if tries != 1 else ''}{refused.said}",
         status=refused.answer.status,
-        hint="Try again later, or with fewer at once: --jobs 2.",
+        hint="Try again later, or with fewer at once (--jobs, where the command has it).",
         code="rate-limited",
     )
 

@@ -10,6 +10,8 @@ from urllib.parse import quote
 from keelback.channels.target import check_server
 from keelback.credentials.azure.connection import Connection
 from keelback.errors import UsageError
+from keelback.hosts import host_of
+from keelback.transport import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,7 @@ _CLOUDS: Final = re.compile(
     r"[a-z0-9]{3,24}\.(?:blob\.core\.(?:windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)|z[0-9]{1,2}\.blob\.storage\.azure\.net)"
 )
 """The hosts of Azure's own clouds ("Storage account endpoints"). A token of Entra ID is good for everything that its
-owner may do with any account: it goes to these, and to what the user names as the endpoint."""
+owner may do with any account: none goes by itself to any other host, whoever names that as the endpoint."""
 _SAFE: Final = "/~"
 """What Azure's own libraries leave as it is in the path of a blob: signatures are made over the path as it is sent."""
 
@@ -82,6 +84,12 @@ class Place:
             )
         endpoint = f"https://{account}" if dot else _endpoint(session, name)
         return cls(name, container, "/".join(segments[1:]), endpoint)
+
+    @property
+    def takes_any_token(self) -> bool:
+        """Whether tokens of Entra ID may go to the endpoint without anybody giving them for it."""
+        host = host_of(self.endpoint)
+        return is_loopback(host) or (self.endpoint.startswith("https:") and _CLOUDS.fullmatch(host) is not None)
 
     @property
     def url(self) -> str:

@@ -45,7 +45,7 @@ LIST: Final = "list blobs"
 _META: Final = "x-ms-meta-"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
-_VERSION: Final = re.compile(r'"[!#-~]{1,200}"')
+_VERSION: Final = re.compile(r'(?:W/)?"[!#-~]{1,200}"')
 _UNMET: Final = frozenset({"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"})
 """The errors by which a condition that does not hold is told from a lease and other reasons for the same status."""
 
@@ -203,7 +203,18 @@ def condition_headers(condition: Condition) -> dict[str, str]:
     """The header fields that say on what a request depends ("Specify conditional headers")."""
     if condition is None:
         return {}
-    return {"if-none-match": "*"} if condition is ABSENT else {"if-match": str(condition)}
+    if condition is ABSENT:
+        return {"if-none-match": "*"}
+    if condition.startswith("W/"):  # it never holds (RFC 9110, section 13.1.1); the service's own are all strong
+        raise ServerError(
+            "the answers of Azure Blob Storage have weak ETags, on which no write can depend: a proxy in front of the "
+            "service weakens them",
+            status=200,
+            hint="Have the proxy leave answers as they are (no compression), or name the service itself as the "
+            "endpoint.",
+            code="weak-etag",
+        )
+    return {"if-match": condition}
 
 
 def md5_of(content: bytes) -> str:
@@ -241,7 +252,7 @@ def is_unmet(answer: Answer, condition: Condition) -> bool:
 
 def quoted(etag: str) -> str | None:
     """*etag* with its quotes, which listings leave out; ``None`` where it is none."""
-    version = etag if etag.startswith('"') else f'"{etag}"'
+    version = etag if etag.startswith(('"', 'W/"')) else f'"{etag}"'
     return version if _VERSION.fullmatch(version) else None
 
 

@@ -101,7 +101,8 @@ class Staged(ABC):
     def discard(self) -> None:
         """Have the service forget what was sent, so that it costs nothing; works when the run is stopped, too.
 
-        Failures are logged, not raised: :meth:`Bucket.sweep` finds what is left.
+        Failures are logged, not raised: :meth:`Bucket.sweep` finds what is left. Where a service has no request for
+        it, what was sent stays, unseen, until the service forgets it: for up to a week at Azure.
         """
 
 
@@ -187,7 +188,7 @@ class Bucket(ABC):
     def sweep(self) -> int:
         """Have the service forget what runs that are dead had begun to send; returns how many uploads.
 
-        An upload of which nothing came for an hour is one of a dead run. Failures are logged, not raised. Nothing by
+        An upload of which nothing came for a day is one of a dead run. Failures are logged, not raised. Nothing by
         default: for services that forget by themselves what was not finished.
         """
         return 0

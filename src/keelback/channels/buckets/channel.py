@@ -3,7 +3,8 @@
 A new archive gets its key as soon as all of it is with the service, and only if there is nothing under that key.
 Archives that replace others, and the index, wait for the end: whoever reads meanwhile finds the channel as it was. What
 remains is the moment between the last archive and the index, in which a reader may find a new archive where the index
-has the hash of the old one: no service changes several objects at once.
+has the hash of the old one: no service changes several objects at once. A run that dies in it leaves a notice, by which
+the next one mends the index. Caches on the way may serve the old archive for up to an hour, with the new index, too.
 """
 
 from __future__ import annotations
@@ -13,33 +14,37 @@ import logging
 import threading
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 import httpx2
 
+from keelback.archive import SUBDIRS
 from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.buckets.attributes import archive_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
+from keelback.channels.buckets.entries import put_records
 from keelback.channels.buckets.index import SubdirIndexWriter
-from keelback.channels.buckets.sidecarobjects import MEMBER, SidecarObjects
+from keelback.channels.buckets.leftovers import Leftovers, leftovers, without_replaced
+from keelback.channels.buckets.replacing import Replacements
+from keelback.channels.buckets.sidecarobjects import SidecarObjects, attested_record
+from keelback.channels.indexable import warn_of_removed
 from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
 from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
-from keelback.errors import ConflictError, CredentialError, Interrupted, KeelbackError, UsageError
+from keelback.channels.target import refuse_part
+from keelback.errors import CredentialError, Interrupted, KeelbackError, UsageError
 from keelback.listing import Listed
-from keelback.repodata import record_of, same_file
 from keelback.secret import redact
 from keelback.transport import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
     from keelback.channels.buckets.bucket import Bucket, Staged, Stored
     from keelback.channels.indexable import IndexChanges, SubdirChange
-    from keelback.channels.patches import Sources
+    from keelback.channels.patches import Instructions, Sources
     from keelback.channels.target import Target
     from keelback.repodata import Record
 
@@ -59,6 +64,7 @@ class BucketChannel(ServerChannel):
     """
 
     indexes_itself: ClassVar[bool] = True
+    keeps_sidecars: ClassVar[bool] = True
     is_named_with_host: ClassVar[bool] = False
     needs_md5: ClassVar[bool] = True
     takes_attestations: ClassVar[bool] = True
@@ -69,9 +75,10 @@ class BucketChannel(ServerChannel):
         self.url = "/".join([f"{self.kind}://{name}", *path])
         self._there: dict[str, Stored] = {}
         self._standing: dict[str, PackageArchive] = {}
-        self._replacing: dict[str, tuple[PackageArchive, Staged, bytes | None]] = {}
         self._attested: dict[str, str] = {}
-        self._rejected: dict[str, KeelbackError] = {}
+        self._kept: set[str] = set()
+        self._left_out: set[str] = set()
+        self._patches: Mapping[str, Instructions] = {}
         self._indexed: Memo[frozenset[str]] = Memo()
         self._lock = threading.Lock()
 
@@ -85,6 +92,7 @@ class BucketChannel(ServerChannel):
                 f"{redact(target.text)}: {cls.title} is not named by its host",
                 hint=f"Write {cls.kind}://{'/'.join(target.segments)}, with --endpoint-url {target.base()}.",
             )
+        refuse_part(target)
         return cls(target.host, *target.segments)
 
     @abstractmethod
@@ -96,6 +104,26 @@ class BucketChannel(ServerChannel):
             CredentialError: a credential that cannot be used.
         """
 
+    @abstractmethod
+    def no_credential(self, session: Session) -> CredentialError:
+        """The error that there is no credential: where it was looked for, and what to do."""
+
+    @property
+    def wants_endpoint(self) -> bool:
+        """See :class:`Channel`: unless the URL has it already, as ``s3+https://HOST/BUCKET``."""
+        return "+" not in self.url.partition(":")[0]
+
+    def subdirs(self, session: Session) -> Sequence[str] | None:
+        """See :class:`Channel`; a key that may not list objects may still read them."""
+        try:
+            bucket = self.bucket(session)
+            bucket.locate()
+            return _subdirs(bucket)
+        except Interrupted:
+            raise
+        except KeelbackError:
+            return None
+
     def readable(self, session: Session) -> tuple[str, Access | None] | None:
         """See :class:`Channel`."""
         bucket = self.bucket(session)
@@ -104,19 +132,28 @@ class BucketChannel(ServerChannel):
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`; a dry run writes nothing to find out whether it may."""
+        self._connect(session)
+        if session.dry_run:
+            self._bucket.stat("noarch/repodata.json")
+        else:
+            self._probe()
+
+    def _connect(self, session: Session) -> None:
         self._bucket = bucket = self.bucket(session)
         access = bucket.access()
         if access is None:
-            raise CredentialError(f"No credential for {self.url}, and none of its service.", hint=self.login_hint)
+            raise self.no_credential(session)
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - what a bucket gives
         index = IndexReader(session.client, bucket.reading_url, access.credential)
         self.use(session, access.credential, access.source, index)
         self._sidecars = SidecarObjects(bucket)
-        if session.dry_run:
-            bucket.stat("noarch/repodata.json")
-            return
-        bucket.probe()
-        if not bucket.conditional:
+        self._replacements = Replacements(bucket, self._sidecars)
+        self._left = Leftovers(bucket)
+
+    def _probe(self) -> None:
+        """See that the bucket can be written; a notice goes there, so this is for runs that write."""
+        self._bucket.probe()
+        if not self._bucket.conditional:
             logger.warning(
                 "%s does not honour conditions (If-None-Match, If-Match): two that publish to it at the same time may "
                 "overwrite each other's packages, and lose entries of the index; let one publish at a time",
@@ -124,12 +161,14 @@ class BucketChannel(ServerChannel):
             )
 
     def begin(self, archives: Sequence[PackageArchive]) -> None:
-        """See that the index can be added to, and have what dead runs left forgotten."""
-        subdirs = sorted({archive.subdir for archive in archives})
+        """See that the index can be added to, and what dead runs left: parts of uploads, and an index to be mended."""
+        subdirs = sorted({*(archive.subdir for archive in archives), "noarch"})
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="begin") as pool:
             sweeping = pool.submit(self._bucket.sweep)
+            looking = pool.submit(leftovers, self._bucket)
             for _ in pool.map(self._names, subdirs):
                 pass
+        self._left = looking.result()
         swept = sweeping.result()
         if swept:
             logger.info("%s: %s unfinished uploads of runs that are dead were aborted", self.url, swept)
@@ -153,17 +192,21 @@ class BucketChannel(ServerChannel):
             return None
         self._there[archive.relative_path] = found
         sha256 = found.sha256
-        if sha256 is None and found.size == archive.size:  # put there by a program that keeps no hashes
+        is_doubtful = sha256 is None or (sha256 == archive.sha256 and found.md5 not in {None, archive.md5})
+        if is_doubtful and found.size == archive.size:  # put there by a program that keeps no hashes, or wrong ones
             sha256 = self._digest(archive)
         return Listed(sha256=sha256, size=found.size)
 
     def _digest(self, archive: PackageArchive) -> str | None:
-        digest = hashlib.sha256()
+        digest, left = hashlib.sha256(), archive.size
         url = f"{self._bucket.reading_url}/{archive.relative_path}"
         with self._client.stream(Request("GET", url, auth=self._auth, headers=_UNCHANGED)) as (status, _, pieces):
             if status != 200:
                 return None
             for piece in pieces:
+                left -= len(piece)
+                if left < 0:
+                    return None
                 digest.update(piece)
         return digest.hexdigest()
 
@@ -174,98 +217,133 @@ class BucketChannel(ServerChannel):
             there = self._bucket.stat(archive.relative_path)
         if there is not None and not overwrite:
             raise Refusal(attempts=0)
-        replaces = there is not None
-        staged = self._bucket.stage(
-            archive.relative_path, archive, archive_attributes(archive), delivery, ahead=replaces
-        )
-        if replaces:
-            with self._lock:
-                self._replacing[archive.relative_path] = archive, staged, delivery.attestation
-            return 1
+        if there is None:
+            try:
+                return self._send_new(archive, delivery)
+            except Refusal:
+                there = self._bucket.stat(archive.relative_path) if overwrite else None
+                if there is None:
+                    raise
+        staged = self._stage(archive, delivery, ahead=True)
+        condition = there.version if self._bucket.conditional else None
+        with self._lock:
+            self._replacements.add(archive, staged, condition, delivery.attestation)
+        return 1
+
+    def _send_new(self, archive: PackageArchive, delivery: Delivery) -> int:
+        """Publish it where there is nothing; its attestations first, under their hash, and as the latest after it."""
+        staged = self._stage(archive, delivery, ahead=False)
         try:
-            if delivery.attestation is not None:  # first: a run that is killed leaves no archive without its own
-                self._attest(archive, delivery.attestation)
-            attempts = staged.publish(None if overwrite or not self._bucket.conditional else ABSENT)
+            if delivery.attestation is not None:
+                self._attested[archive.relative_path] = self._sidecars.pin(archive, delivery.attestation)
+            attempts = staged.publish(ABSENT if self._bucket.conditional else None)
         except Changed as changed:
-            raise Refusal(changed.attempts, uncertain=changed.uncertain) from None
+            if not changed.uncertain or not self._arrived(archive):
+                raise Refusal(changed.attempts, uncertain=changed.uncertain) from None
+            attempts = changed.attempts
         except BaseException:
             staged.discard()
             raise
+        if delivery.attestation is not None:
+            self._sidecars.add(archive.relative_path, archive.sha256, delivery.attestation)
         self._standing[archive.relative_path] = archive
         return attempts
 
-    def _attest(self, archive: PackageArchive, attestation: bytes) -> None:
-        self._attested[archive.relative_path] = self._sidecars.add(archive, attestation)
+    def _stage(self, archive: PackageArchive, delivery: Delivery, *, ahead: bool) -> Staged:
+        return self._bucket.stage(archive.relative_path, archive, archive_attributes(archive), delivery, ahead=ahead)
+
+    def _arrived(self, archive: PackageArchive) -> bool:
+        """Whether the bytes under its key are those of *archive*, as after an attempt that nothing is known of."""
+        there = self.find(archive)
+        return there is not None and there.same_bytes(archive) is True
 
     def keep(self, archive: PackageArchive) -> None:
-        """It is there; so that it is in the index, too, if a run was killed before it wrote one."""
+        """It is there; so that it is in the index, too, if a run was killed before it wrote one.
+
+        What was removed from the index stays removed, and is named in a warning at the end.
+        """
         self._standing[archive.relative_path] = archive
+        self._kept.add(archive.relative_path)
         if archive.filename not in self._names(archive.subdir):
-            attested = self._sidecars.of(archive)
+            attested = self._sidecars.found(archive)
             if attested is not None:
                 self._attested[archive.relative_path] = attested
 
     def finish(self) -> None:
         """Have what replaces others be seen, and write the index, once."""
-        if self._replacing:
-            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="replace") as pool:
-                for _ in pool.map(self._replace, list(self._replacing)):
-                    pass
-        subdirs = {archive.subdir for archive in self._standing.values()}
+        self._replacements.publish()
+        self._standing |= self._replacements.done
+        self._attested |= self._replacements.pins
+        subdirs = {*(archive.subdir for archive in self._standing.values()), "noarch"}
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="index") as pool:
-            for _ in pool.map(self._update, sorted({*subdirs, "noarch"})):  # without noarch, readers take it for none
+            for _ in pool.map(self._update, sorted(subdirs)):  # without noarch, readers take it for no channel
                 pass
+        self._replacements.forget()
+        self._mend_others(subdirs)
+        warn_of_removed(self.url, self._left_out)
+
+    def leaves_out(self, archive: PackageArchive) -> bool:
+        """See :class:`Channel`."""
+        return archive.relative_path in self._left_out
+
+    def take_patches(self, patches: Mapping[str, Instructions]) -> bool:
+        """See :class:`Channel`."""
+        self._patches = patches
+        return True
 
     def _update(self, subdir: str) -> None:
         standing = [archive for archive in self._standing.values() if archive.subdir == subdir]
         records = {archive.filename: self._record(archive) for archive in standing}
-        self._writer(subdir).update(partial(_put, records))
+        kept = {archive.filename for archive in standing if archive.relative_path in self._kept}
+        left_out = set[str]()
 
-    def _replace(self, relative_path: str) -> None:
+        def put(sources: Sources) -> None:
+            left_out.clear()  # others may have written the index since it was made out
+            self._left.mend(subdir, sources)
+            still = without_replaced(self._bucket, subdir, sources, records)
+            left_out.update(put_records(sources, still, kept, self._patches.get(subdir)))
+
+        self._writer(subdir).update(put)
+        with self._lock:
+            self._left_out |= {f"{subdir}/{filename}" for filename in left_out}
+
+    def _mend_others(self, done: Collection[str]) -> None:
+        """Mend what dead runs left, in the subdirs that this run has nothing for, too; that is no failure of its own."""
         try:
-            self._publish_staged(relative_path)
+            for subdir in sorted(self._left.subdirs - {*done}):
+                self._update(subdir)
         except Interrupted:
             raise
         except KeelbackError as error:
-            self._rejected[relative_path] = error
-        del self._replacing[relative_path]
-
-    def _publish_staged(self, relative_path: str) -> None:
-        archive, staged, attestation = self._replacing[relative_path]
-        there = self._there.get(relative_path)
-        if attestation is None:
-            self._sidecars.remove(archive)
+            logger.warning("what an earlier run left is not mended: %s", error)
         else:
-            self._attest(archive, attestation)
-        try:
-            staged.publish(there.version if there is not None and self._bucket.conditional else None)
-        except Changed:
-            raise ConflictError(
-                f"{self.url}/{relative_path} was replaced by somebody else meanwhile",
-                hint="Run it again, if yours is to replace that, too.",
-            ) from None
-        self._standing[relative_path] = archive
+            self._left.forget()
 
     def rejected(self) -> Mapping[str, KeelbackError]:
         """See :class:`Channel`: what could not replace what is there."""
-        return self._rejected
+        return self._replacements.rejected
 
     def _record(self, archive: PackageArchive) -> Record:
-        attested = self._attested.get(archive.relative_path)
-        return record_of(archive) if attested is None else {**record_of(archive), MEMBER: attested}
+        return attested_record(archive, self._attested.get(archive.relative_path))
 
     def close(self) -> None:
         """Have the service forget what was staged and not published."""
-        for _, staged, _ in self._replacing.values():
-            staged.discard()
-        self._replacing.clear()
+        self._replacements.close()
 
     def index(self, changes: IndexChanges, session: Session) -> list[SubdirChange]:
         """See :class:`~keelback.channels.indexable.Indexable`."""
         from keelback.channels.buckets.reindexing import Reindexing  # noqa: PLC0415 - for the command that does
 
-        self.open(session)
+        self._connect(session)
+        self._bucket.locate()
+        if not _subdirs(self._bucket):  # asked before anything is written: a slip must not make a channel
+            raise UsageError(
+                f"there is no channel at {self.url}: nothing is in any subdir, such as noarch or linux-64",
+                hint="Check the URL. Publishing to it makes a channel: keelback publish --to "
+                f"{redact(self.url)} FILES.",
+            )
         if not changes.dry_run:
+            self._probe()
             self._bucket.sweep()
         return Reindexing(self._bucket, session.client, changes).carry_out()
 
@@ -280,12 +358,6 @@ class BucketChannel(ServerChannel):
         return SubdirIndexWriter(self._bucket, subdir, self._client.wait)
 
 
-def _put(records: Mapping[str, Record], sources: Sources) -> None:
-    """Have *records* in the index; one of the same bytes, which somebody may have patched, stays as it is."""
-    for filename, record in records.items():
-        before = sources.raw.records.get(filename)
-        if before is not None and same_file(before, record):
-            attested = {MEMBER: record[MEMBER]} if MEMBER in record else {}
-            sources.put(filename, {**before, **attested})
-        else:
-            sources.put(filename, record)
+def _subdirs(bucket: Bucket) -> list[str]:
+    """The subdirs in *bucket*, whatever is in them."""
+    return [name for name in bucket.prefixes() if name in SUBDIRS]

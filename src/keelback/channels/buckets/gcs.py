@@ -19,6 +19,7 @@ from keelback.channels.buckets.gcsuploads import (
     WholeArchive,
     resource_of,
 )
+from keelback.channels.buckets.listings import Pages, is_name
 from keelback.errors import ServerError, UsageError
 from keelback.findings import printable
 
@@ -174,7 +175,7 @@ class GCSBucket(Bucket):
                 name = item.get("name") if isinstance(item, dict) else None
                 if not isinstance(name, str) or not name.startswith(begins):
                     raise self._senseless("lists what it was not asked for")
-                if not name.endswith("/"):
+                if not name.endswith("/") and (not folder or is_name(name.removeprefix(begins))):
                     yield self._stored(item, name.removeprefix(self._prefix))
 
     def prefixes(self) -> Sequence[str]:
@@ -186,7 +187,7 @@ class GCSBucket(Bucket):
                 if not isinstance(found, str) or not found.startswith(self._prefix):
                     raise self._senseless("lists what it was not asked for")
                 names.add(found.removeprefix(self._prefix).rstrip("/"))
-        return sorted(filter(None, names))
+        return sorted(filter(is_name, names))
 
     def delete(self, key: str) -> None:
         """See :class:`Bucket`."""
@@ -196,21 +197,19 @@ class GCSBucket(Bucket):
 
     def _pages(self, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """The pages of a list ("Objects: list")."""
-        seen: set[str] = set()
+        pages = Pages(lambda what: self._senseless(f"lists {what}"))
         more: dict[str, str] = {}
         while True:
             answer = self._api.send("GET", self._api.objects(**query, **more), limit=_LARGEST_PAGE)
             page = self._api.good(answer, LIST).json()
             if not isinstance(page, dict):
                 raise self._senseless("answers with no list")
+            pages.add(len(_members(page, "items")) + len(_members(page, "prefixes")))
             yield page
             token = page.get("nextPageToken")
             if not token:
                 return
-            if not isinstance(token, str) or token in seen:
-                raise self._senseless("lists the same page again and again")
-            seen.add(token)
-            more = {"pageToken": token}
+            more = {"pageToken": pages.go_on(token if isinstance(token, str) else "")}
 
     def _stored(self, resource: Any, key: str) -> Stored:
         found = stored(resource, key)

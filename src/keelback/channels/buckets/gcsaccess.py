@@ -98,7 +98,7 @@ def find_gcs(
             hint=f"Set {PROVIDER} to projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER.",
         )
     if exchange is None:
-        return _given(session, url) or _kept(session, bucket, prefix, endpoint, places)
+        return _given(session, endpoint) or _kept(session, bucket, prefix, endpoint, places)
 
     def kept() -> Access:
         access = _kept(session, bucket, prefix, endpoint, places)
@@ -106,12 +106,13 @@ def find_gcs(
             raise CredentialError(f"No credential for {url}", hint=HOW_TO_GIVE_ONE)
         return access
 
-    return in_order(session, url, given=partial(_given, session, url), exchange=exchange, stored=kept)
+    return in_order(session, url, given=partial(_given, session, endpoint), exchange=exchange, stored=kept)
 
 
-def _given(session: Session, url: str) -> Access | None:
+def _given(session: Session, endpoint: str) -> Access | None:
+    """A token that was given is one for the whole service, for as many buckets of it as there are."""
     for variable in VARIABLES:
-        access = given_token(session, url, BearerToken, variable, server=TITLE)
+        access = given_token(session, endpoint, BearerToken, variable, server=TITLE)
         if access is not None:
             return access
     return None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from keelback.channels.access import Access
 from keelback.channels.buckets.keycheck import CheckedBucketChannel
+from keelback.credentials.keys import keys_for
 from keelback.credentials.kinds import BearerToken, OAuth
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class GCSChannel(CheckedBucketChannel):
 
     kind: ClassVar[str] = "gs"
     title: ClassVar[str] = "a bucket of Google Cloud Storage"
+    shape: ClassVar[str] = "gs://BUCKET/CHANNEL"
     takes: ClassVar[tuple[type[Credential], ...]] = (BearerToken, OAuth)
     variables: ClassVar[tuple[str, ...]] = ("GOOGLE_OAUTH_ACCESS_TOKEN", "CLOUDSDK_AUTH_ACCESS_TOKEN")
     login_hint: ClassVar[str] = (
@@ -39,6 +41,13 @@ class GCSChannel(CheckedBucketChannel):
         from keelback.channels.buckets.gcsaccess import endpoint_of  # noqa: PLC0415 - for those who have one
 
         return "/".join([endpoint_of(session), self.name, *self.path])
+
+    def keys_for(self, session: Session) -> list[str]:
+        """See :class:`CheckedBucketChannel`: those of the bucket come first, where it is at Google."""
+        from keelback.channels.buckets.gcs import ENDPOINT  # noqa: PLC0415 - for those who have one
+
+        own = [key for key in keys_for(self.url) if key.startswith(f"{self.kind}://")]
+        return [*(own if self.stored_for(session).startswith(f"{ENDPOINT}/") else []), *super().keys_for(session)]
 
     def settings(self, session: Session) -> Mapping[str, str]:
         """See :class:`CheckedBucketChannel`."""

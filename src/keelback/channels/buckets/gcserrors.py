@@ -80,7 +80,7 @@ def _error(answer: Answer, name: str, source: str | None, needs: str) -> Keelbac
             hint = "Check its name, or create it; keelback creates none."
         case 429:
             problem, code = f"Google Cloud Storage limits how often {name} is asked (429){said}", "rate-limited"
-            hint = "Try again later, or with fewer --jobs."
+            hint = "Try again later, or with fewer at once (--jobs, where the command has it)."
         case status if status >= 500:
             problem, code = f"Google Cloud Storage has trouble with {name} ({status}){said}", "server"
             hint = "Try again later."

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from keelback.channels.base import Session
 from keelback.channels.buckets.channel import BucketChannel
 from keelback.channels.registry import KINDS, channel_class, target_of
 from keelback.channels.service import Identity, Site
-from keelback.errors import ChannelError, CredentialRefused, Forbidden, UsageError
+from keelback.credentials.keys import keys_for
+from keelback.errors import ChannelError, CredentialError, CredentialRefused, Forbidden, UsageError
 from keelback.secret import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
+    from keelback.archive import PackageArchive
     from keelback.channels.buckets.bucket import Bucket
     from keelback.credentials.kinds import Credential
     from keelback.transport import Client
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 class CheckedBucketChannel(BucketChannel):
     """A channel in a bucket that can be asked about a credential, which is in no store yet."""
+
+    bucket_options: ClassVar[frozenset[str]] = frozenset({"endpoint_url"})
 
     @classmethod
     def named(cls, url: str) -> Self:
@@ -56,6 +61,25 @@ class CheckedBucketChannel(BucketChannel):
     @abstractmethod
     def opened_with(self, session: Session, credential: Credential) -> Bucket:
         """The bucket, spoken to with *credential* and no other; raises as :meth:`bucket`."""
+
+    def no_credential(self, session: Session) -> CredentialError:
+        """See :class:`BucketChannel`."""
+        keys = ", ".join(self.keys_for(session))
+        stores = ", ".join(store.name for store in session.stores) or "any store"
+        here = re.sub(r"://(?:BUCKET|ACCOUNT)", f"://{self.name}", self.login_hint)
+        return CredentialError(
+            f"No credential for {self.url}: none of the keys {redact(keys)} is in {stores}, and there is none in the "
+            "variables and files of its cloud's own tools, or of this machine.",
+            hint=f"{here} To see where it was looked: keelback auth check {self.url}.",
+        )
+
+    def keys_for(self, session: Session) -> list[str]:
+        """The keys under which the stores may have a credential, the first to look at first."""
+        return keys_for(self.stored_for(session))
+
+    def foreseen(self, archives: Sequence[PackageArchive]) -> Sequence[str]:  # noqa: ARG002 - whatever they are
+        """See :class:`Channel`: what a dry run cannot know, since only writing shows it."""
+        return [f"{self.url}: whether it may be written was not tried (dry run)"]
 
     def ask(self, session: Session, credential: Credential) -> Identity:
         """What the bucket says to *credential*; raises as :func:`check_keys` and :meth:`opened_with`."""

@@ -22,7 +22,7 @@ from keelback.channels.answers import expect
 from keelback.channels.buckets.attributes import index_attributes
 from keelback.channels.buckets.index import SubdirIndexWriter
 from keelback.channels.buckets.sidecarobjects import MEMBER, SidecarObjects
-from keelback.channels.indexable import change_of, deletable, patch_and_remove, require_found, restore
+from keelback.channels.indexable import change_of, deletable, patch_and_remove, require_found, restore, unmatched
 from keelback.channels.indexing import GRACE_SECONDS
 from keelback.channels.scanning import merged
 from keelback.errors import ArchiveError, ChannelError
@@ -95,7 +95,9 @@ class Reindexing:
         result = []
         for subdir, sources in planned.items():
             deleted = sorted(deletable(self._changes, subdir, sources) & found[subdir].names)
-            change = change_of(subdir, before[subdir], sources, deleted=deleted, findings=found[subdir].findings)
+            missed = unmatched(self._changes, subdir, sources)
+            findings = found[subdir].findings
+            change = change_of(subdir, before[subdir], sources, deleted=deleted, unmatched=missed, findings=findings)
             if not self._changes.dry_run:
                 self._write(subdir, found[subdir], deleted)
             result.append(change)
@@ -103,7 +105,7 @@ class Reindexing:
 
     def _bring_up(self, subdir: str, sources: Sources, found: _Found) -> set[str]:
         """Have *sources* say what is there, with the changes; the texts of those that mean something here."""
-        meant = restore(self._changes, subdir, sources)
+        meant = restore(self._changes, subdir, sources, found.names)
         raw = sources.raw
         for filename, record in found.records.items():
             if filename in raw.records or filename not in raw.removed:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from keelback.channels.access import Access
-from keelback.channels.buckets.bucket import Attributes, Bucket
+from keelback.channels.buckets.bucket import Bucket
 from keelback.channels.buckets.s3errors import Action
 from keelback.channels.buckets.s3listing import Listing
+from keelback.channels.buckets.s3multipart import PROBE, PROBE_ATTRIBUTES, PROBED, Multipart, is_known
 from keelback.channels.buckets.s3objects import Objects, attribute_headers, refuses_conditions
 from keelback.channels.buckets.s3requests import BucketRequests
 from keelback.channels.buckets.s3sweep import sweep
@@ -20,23 +21,15 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.base import Delivery
-    from keelback.channels.buckets.bucket import Condition, Staged, Stored
+    from keelback.channels.buckets.bucket import Attributes, Condition, Staged, Stored
     from keelback.credentials.aws.settings import S3Settings
     from keelback.credentials.kinds import S3Credentials
     from keelback.transport import Client
 
 _log = logging.getLogger(__name__)
 
-IDLE_SECONDS: Final = 3600.0
-"""How long nothing comes of an upload until its run counts as dead."""
-PROBED: Final = ".keelback/conditions"
-"""The object on which it is tried whether a service honours conditions."""
-
-_PROBE: Final = b"keelback writes this to find out whether the service honours conditions; it can be removed.\n"
-_PROBE_ATTRIBUTES: Final = Attributes("text/plain", "no-store")
-_KNOWN: Final = (".amazonaws.com", ".amazonaws.com.cn", ".r2.cloudflarestorage.com")
-"""The hosts of services that honour conditions (Amazon S3 User Guide, "Conditional writes"; Cloudflare R2, "S3 API
-compatibility")."""
+IDLE_SECONDS: Final = 24 * 3600.0
+"""How long nothing comes of an upload until its run counts as dead: one that replaces archives sends them all first."""
 _NO_VERSION: Final = '"00000000000000000000000000000000"'
 
 
@@ -67,6 +60,7 @@ class S3Bucket(Bucket):
         self.url = "/".join(filter(None, (f"s3://{bucket}", prefix)))
         self._requests = BucketRequests(client, bucket, prefix, settings, keys, source)
         self._objects = Objects(self._requests)
+        self._multipart = Multipart(self._requests, self._objects)
         self._listing = Listing(self._requests)
         self._idle = idle
 
@@ -106,7 +100,7 @@ class S3Bucket(Bucket):
         asked but whether they may be written to.
         """
         was_there = self._refuses({"if-none-match": "*"})
-        if self._requests.place.host.endswith(_KNOWN):
+        if is_known(self._requests.place.host):
             return
         honours_absent = was_there or self._refuses({"if-none-match": "*"})
         self._objects.conditional = honours_absent and self._refuses({"if-match": _NO_VERSION})
@@ -116,12 +110,12 @@ class S3Bucket(Bucket):
     def _refuses(self, condition: dict[str, str]) -> bool:
         """Whether the service refuses to write what it is tried on, because of *condition*."""
         action = Action(f"write {PROBED}", "s3:PutObject")
-        headers = attribute_headers(_PROBE_ATTRIBUTES)
-        reply = self._requests.send("PUT", PROBED, headers={**headers, **condition}, body=_PROBE)
+        headers = attribute_headers(PROBE_ATTRIBUTES)
+        reply = self._requests.send("PUT", PROBED, headers={**headers, **condition}, body=PROBE)
         if reply.status in (409, 412) or reply.code == "ConditionalRequestConflict":
             return True
         if refuses_conditions(reply):
-            reply = self._requests.send("PUT", PROBED, headers=headers, body=_PROBE)
+            reply = self._requests.send("PUT", PROBED, headers=headers, body=PROBE)
         self._requests.expect(reply, action)
         if "etag" not in reply.answer.headers:
             raise self._requests.error(reply, action)
@@ -143,7 +137,7 @@ class S3Bucket(Bucket):
         self, key: str, archive: PackageArchive, attributes: Attributes, delivery: Delivery, *, ahead: bool
     ) -> Staged:
         """See :class:`Bucket`: an archive of less than 16 MiB is sent when it is published, unless *ahead*."""
-        return stage(self._requests, self._objects, key, archive, attributes, delivery, ahead=ahead)
+        return stage(self._requests, self._objects, self._multipart, key, archive, attributes, delivery, ahead=ahead)
 
     def list(self, prefix: str = "", *, folder: bool = False) -> Iterator[Stored]:
         """See :class:`Bucket`."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from keelback.channels.base import BucketOptions
 from keelback.channels.buckets.keycheck import CheckedBucketChannel
+from keelback.channels.target import refuse_part
 from keelback.credentials.kinds import S3Credentials
 from keelback.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keelback.channels.base import BucketOptions, Session
+    from keelback.channels.base import Session
     from keelback.channels.buckets.s3 import S3Bucket
     from keelback.channels.target import Target
     from keelback.credentials.kinds import Credential
@@ -29,6 +31,8 @@ class S3Channel(CheckedBucketChannel):
 
     kind: ClassVar[str] = "s3"
     title: ClassVar[str] = "an S3 bucket"
+    shape: ClassVar[str] = "s3://BUCKET/CHANNEL"
+    bucket_options: ClassVar[frozenset[str]] = frozenset(field.name for field in fields(BucketOptions))
     takes: ClassVar[tuple[type[Credential], ...]] = (S3Credentials,)
     variables: ClassVar[tuple[str, ...]] = ("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_SESSION_TOKEN")
     login_hint: ClassVar[str] = (
@@ -48,6 +52,7 @@ class S3Channel(CheckedBucketChannel):
         """``s3://BUCKET/CHANNEL``; ``s3+https://HOST/BUCKET/CHANNEL`` for a service of somebody else."""
         if target.kind != cls.kind:
             return None
+        refuse_part(target)
         if "+" not in target.text.partition(":")[0]:
             return cls(target.host, *target.segments)
         if not target.segments:

@@ -37,7 +37,7 @@ _FULL: Final = frozenset({"XMinioStorageFull", "QuotaExceeded", "InsufficientSto
 NO_BUCKET: Final = "NoSuchBucket"
 SKEWED: Final = _SKEWED
 WRONG_REGION: Final = _ELSEWHERE
-SLOWLY: Final = "Try again later, or with fewer at once: --jobs 2."
+SLOWLY: Final = "Try again later, or with fewer at once (--jobs, where the command has it)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,9 @@ def _forbidden(reply: Reply, action: Action, place: Place) -> KeelbackError:
 
 def _refused(reply: Reply, _action: Action, place: Place) -> KeelbackError:
     whose = "an anonymous request" if place.source is None else f"the keys from {place.source}"
-    hint = "Check the access key id and its secret: they may be of another account or service, or deleted."
+    hint = "Check both parts of the key: it may be of another account or service, or deleted."
     if reply.code == "SignatureDoesNotMatch":
-        hint = "The access key id is known, and the secret is not its own: give both anew."
+        hint = "The access key id is known, and the secret access key is not its own: give both anew."
     return CredentialRefused(f"{place.host} refused {whose}{_said(reply)}", hint=hint)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
 from keelback.channels.buckets.bucket import Stored
+from keelback.channels.buckets.listings import Pages, is_name
 from keelback.channels.buckets.s3errors import Action
 from keelback.channels.buckets.s3objects import quoted
 from keelback.channels.buckets.s3xml import NotXMLError, number, parse, unix_time
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 LARGEST_PAGE: Final = 16 << 20
 """Bytes; a page has at most 1000 keys of 1024 bytes, each of which may be percent-encoded."""
-MOST_PAGES: Final = 10_000
 
 
 class Page:
@@ -109,6 +109,8 @@ class Listing:
                 key = page.relative(row.get("Key", ""), prefix)
                 if key.endswith("/") or not key:  # what consoles show as a folder
                     continue
+                if folder and not is_name(key.removeprefix(prefix)):
+                    continue
                 size, version = number(row.get("Size")), quoted(row.get("ETag", ""))
                 if size is None or version is None:
                     raise useless(self._requests, "an object without size or ETag")
@@ -118,7 +120,7 @@ class Listing:
         """The names before the first slash in the keys."""
         pages = self._pages("", delimited=True)
         found = (page.relative(row.get("Prefix", "")) for page in pages for row in page.rows("CommonPrefixes"))
-        return [name.removesuffix("/") for name in found]
+        return [name for name in (name.removesuffix("/") for name in found) if is_name(name)]
 
     def _pages(self, prefix: str, *, delimited: bool) -> Iterator[Page]:
         """All pages about the keys that begin with *prefix* (``ListObjectsV2``)."""
@@ -126,18 +128,14 @@ class Listing:
         query = {"list-type": "2", "encoding-type": "url", "prefix": self._requests.full_key(prefix)}
         if delimited:
             query["delimiter"] = "/"
-        seen: set[str] = set()
-        while len(seen) < MOST_PAGES:
+        pages = Pages(lambda what: useless(self._requests, what))
+        while True:
             page = Page.get(self._requests, query, action, {"ListBucketResult"}, "Contents", "CommonPrefixes")
+            pages.add(len(page.rows("Contents")) + len(page.rows("CommonPrefixes")))
             yield page
             if page.is_last:
                 return
-            token = page.text("NextContinuationToken")
-            if not token or token in seen:
-                raise useless(self._requests, "the same page again and again")
-            seen.add(token)
-            query["continuation-token"] = token
-        raise useless(self._requests, "pages without end")
+            query["continuation-token"] = pages.go_on(page.text("NextContinuationToken"))
 
 
 def useless(requests: BucketRequests, what: str) -> ServerError:

@@ -140,7 +140,9 @@ class Objects:
         """What makes a write depend on *condition*; nothing for a service that does not honour it."""
         if condition is None or not self.conditional:
             return {}
-        return {"if-none-match": "*"} if condition is ABSENT else {"if-match": condition}
+        if condition is ABSENT:
+            return {"if-none-match": "*"}
+        return {"if-match": strong(condition, self._requests.place.host)}
 
     def _stored(self, key: str, size: int, reply: Reply) -> Stored:
         headers = reply.answer.headers
@@ -185,6 +187,23 @@ def quoted(etag: str) -> str | None:
     if not etag or not etag.isascii() or not etag.isprintable():
         return None
     return etag if etag.endswith('"') else f'"{etag}"'
+
+
+def strong(version: str, host: str) -> str:
+    """*version*, where it can be a condition: one that is weak never holds (RFC 9110, section 13.1.1).
+
+    Raises:
+        ServerError: it is weak, which those of object stores themselves never are.
+    """
+    if version.startswith("W/"):
+        raise ServerError(
+            f"{host} gives weak ETags, on which no write can depend: a proxy in front of the service weakens them",
+            status=200,
+            hint="Have the proxy leave answers as they are (no compression), or name the service itself as the "
+            "endpoint.",
+            code="weak-etag",
+        )
+    return version
 
 
 def _version(reply: Reply) -> str | None:

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from keelback.channels.buckets.listings import MOST_PAGES
 from keelback.channels.buckets.s3errors import Action
-from keelback.channels.buckets.s3listing import MOST_PAGES, Page
+from keelback.channels.buckets.s3listing import Page
 from keelback.channels.buckets.s3xml import unix_time
 from keelback.errors import KeelbackError
 

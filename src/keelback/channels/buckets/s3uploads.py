@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING, Final
 from keelback.channels.buckets.bucket import SHA256, Changed, Staged
 from keelback.channels.buckets.s3errors import Action
 from keelback.channels.buckets.s3objects import (
-    attribute_headers,
     is_changed,
-    quoted,
-    refuses_conditions,
     same_archive,
 )
-from keelback.channels.buckets.s3xml import NotXMLError, complete_upload, parse
-from keelback.credentials.sigv4 import CONTENT_SHA256
+from keelback.channels.buckets.s3xml import NotXMLError, parse
 from keelback.errors import Interrupted, KeelbackError, ServerError
 from keelback.transport import ArchiveBody, PartBody
 from keelback.transport.body import BLOCK
@@ -31,6 +27,7 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.base import Delivery
     from keelback.channels.buckets.bucket import Attributes, Condition
+    from keelback.channels.buckets.s3multipart import Multipart
     from keelback.channels.buckets.s3objects import Objects
     from keelback.channels.buckets.s3requests import BucketRequests, Reply
 
@@ -90,7 +87,7 @@ class MultipartUpload(Staged):
     (Amazon S3 User Guide, "Uploading and copying objects using multipart upload".)
 
     Args:
-        requests, objects: to the bucket.
+        requests, objects, multipart: to the bucket.
         key: where to.
         archive: what.
         attributes: kept with it.
@@ -101,6 +98,7 @@ class MultipartUpload(Staged):
         self,
         requests: BucketRequests,
         objects: Objects,
+        multipart: Multipart,
         key: str,
         archive: PackageArchive,
         attributes: Attributes,
@@ -108,6 +106,7 @@ class MultipartUpload(Staged):
     ) -> None:
         self._requests = requests
         self._objects = objects
+        self._multipart = multipart
         self._key = key
         self._archive = archive
         self._attributes = attributes
@@ -121,7 +120,7 @@ class MultipartUpload(Staged):
 
     def send(self) -> None:
         """Send all parts; nothing is left of them where that fails."""
-        self._create()
+        self._upload_id = self._multipart.begin(self._key, self._attributes)
         try:
             parts = self._from_one_pass() if self._archive.streams else self._side_by_side()
             self._etags = list(parts)
@@ -158,18 +157,6 @@ class MultipartUpload(Staged):
         except KeelbackError as error:
             _log.warning("what was sent of %s is left in the bucket, until a later run: %s", self._key, error)
 
-    def _create(self) -> None:
-        """Begin the upload (``CreateMultipartUpload``)."""
-        headers = attribute_headers(self._attributes)
-        reply = self._requests.send("POST", self._key, query={"uploads": ""}, headers=headers)
-        self._requests.expect(reply, self._write)
-        try:
-            self._upload_id = parse(reply.answer.content).texts.get("UploadId", "").strip()
-        except NotXMLError:
-            self._upload_id = ""
-        if not self._upload_id:
-            raise self._requests.error(reply, self._write)
-
     def _side_by_side(self) -> Iterator[str]:
         """Send the parts, four at once, and give their ETags in order."""
         size = part_size(self._archive.size)
@@ -201,14 +188,9 @@ class MultipartUpload(Staged):
             self._progress(len(content))
 
     def _send_part(self, number: int, body: bytes | PartBody, sha256: str) -> str:
-        """Send part *number*, and return its ETag (``UploadPart``)."""
-        query = {"partNumber": str(number), "uploadId": self._upload_id}
-        reply = self._requests.send("PUT", self._key, query=query, headers={CONTENT_SHA256: sha256}, body=body)
-        self._requests.expect(reply, self._write)
-        etag = quoted(reply.answer.headers.get("etag", ""))
-        if etag is None:
-            raise self._requests.error(reply, self._write)
-        self._attempts = max(self._attempts, reply.answer.attempts)
+        """Send part *number*, and return its ETag."""
+        etag, attempts = self._multipart.send_part(self._key, self._upload_id, number, body, sha256)
+        self._attempts = max(self._attempts, attempts)
         return etag
 
     def _progress(self, count: int) -> None:
@@ -218,27 +200,19 @@ class MultipartUpload(Staged):
             self._delivery.sent(count)
 
     def _complete(self, condition: Condition) -> None:
-        """Have the service make an object of the parts, if *condition* holds.
-
-        Some services honour conditions where an object is put at once, and not here, so that it is looked first.
-        """
-        if not self._objects.holds(self._key, condition):
-            raise Changed(self._attempts)
-        reply = self._completed(self._objects.condition_headers(condition))
-        if condition is not None and refuses_conditions(reply):
-            reply = self._completed({})
+        """Have the service make an object of the parts, if *condition* holds."""
+        try:
+            reply = self._multipart.complete(self._key, self._upload_id, self._etags, condition)
+        except Changed:
+            raise Changed(self._attempts) from None
         if reply.ok and _is_completed(reply):
             return
+        if is_changed(reply, condition) and not reply.answer.uncertain:
+            raise Changed(self._attempts)
         if is_changed(reply, condition) or reply.code == "NoSuchUpload" or reply.ok:
             self._require_arrived(reply, condition)
             return
         raise self._requests.error(reply, self._write)
-
-    def _completed(self, headers: dict[str, str]) -> Reply:
-        query = {"uploadId": self._upload_id}
-        body = complete_upload(self._etags)
-        headers = {**headers, "content-type": "application/xml"}
-        return self._requests.send("POST", self._key, query=query, headers=headers, body=body, late=True)
 
     def _require_arrived(self, reply: Reply, condition: Condition) -> None:
         """Look whether the object is there in spite of what *reply* says, because an earlier answer was lost."""
@@ -282,6 +256,7 @@ def _is_completed(reply: Reply) -> bool:
 def stage(
     requests: BucketRequests,
     objects: Objects,
+    multipart: Multipart,
     key: str,
     archive: PackageArchive,
     attributes: Attributes,
@@ -292,6 +267,6 @@ def stage(
     """See :meth:`keelback.channels.buckets.bucket.Bucket.stage`."""
     if archive.size < SMALLEST_PART and not ahead:
         return Whole(objects, key, archive, attributes, delivery)
-    upload = MultipartUpload(requests, objects, key, archive, attributes, delivery)
+    upload = MultipartUpload(requests, objects, multipart, key, archive, attributes, delivery)
     upload.send()
     return upload

@@ -46,7 +46,11 @@ class StreamedArchive(PackageArchive):
         """The same archive with what *copy*, which is here, says of it; meanwhile, its bytes are read from there.
 
         Whoever keeps it longer, to write an index, still has it all; only its bytes come from the channel again.
+
+        Raises:
+            SourceChanged: its MD5 is not the one that is passed on.
         """
+        self._streamed.verify_copy(copy)
         self._streamed.copy = copy
         try:
             yield replace(
@@ -66,6 +70,8 @@ def streamed(
     archive: IndexedArchive,
     record: Record,
     retried: Callable[[float, str], None] | None = None,
+    *,
+    needs_md5: bool = True,
 ) -> StreamedArchive:
     """The *archive* of the channel of *reader*.
 
@@ -74,10 +80,12 @@ def streamed(
         archive: with a size and a SHA-256.
         record: what the index says of it.
         retried: told the wait in seconds and the reason whenever its bytes are asked for again.
+        needs_md5: whether its MD5 is passed on, so that the one in the index has to be right, too.
     """
     assert archive.size is not None  # noqa: S101 - see the arguments
     assert archive.sha256 is not None  # noqa: S101 - likewise
-    source = _StreamedSource(reader, archive.url, archive.filename, archive.size, archive.sha256, retried)
+    md5_in_index = archive.md5 if needs_md5 else None
+    source = _StreamedSource(reader, archive.url, archive.filename, archive.size, archive.sha256, md5_in_index, retried)
     md5 = LazyDigest(source, "md5") if archive.md5 is None else _KnownDigest(archive.md5)
     return StreamedArchive(
         path=Path(archive.subdir) / archive.filename,
@@ -124,6 +132,7 @@ class _StreamedSource(Source):
         filename: str,
         size: int,
         sha256: str,
+        md5: str | None,
         retried: Callable[[float, str], None] | None,
     ) -> None:
         self.path = Path(filename)
@@ -132,6 +141,7 @@ class _StreamedSource(Source):
         self._reader = reader
         self._url = url
         self._sha256 = sha256.lower()
+        self._md5 = None if md5 is None else md5.lower()
         self._retried = retried
         self._begun: tuple[ArchiveStream, memoryview] | None = None
         self._lock = threading.Lock()
@@ -156,8 +166,8 @@ class _StreamedSource(Source):
     def blocks(self, size: int = BLOCK_SIZE, start: int = 0, length: int | None = None) -> Iterator[memoryview]:
         """All of it, in blocks of *size* bytes; a part of it only while there is a copy here.
 
-        The last block is handed out when the hash of all bytes is the one that the index has, so that nobody completes
-        a body with other bytes.
+        The last block is handed out when the hashes of all bytes are those that the index has, so that nobody completes
+        a body with other bytes, or passes on a hash that is not theirs.
 
         Raises:
             SourceChanged: it is not what the index names.
@@ -169,7 +179,8 @@ class _StreamedSource(Source):
         if size < 1 or start or length not in (None, self.stamp.size):
             raise ValueError("these bytes come from the first to the last, in blocks of one byte at least")
         stream, ready = self._take_begun() or (self._stream(), memoryview(b""))
-        digest = hashlib.sha256()
+        sha256 = hashlib.sha256()
+        md5 = None if self._md5 is None else hashlib.md5(usedforsecurity=False)
         left = self.stamp.size
         with contextlib.closing(stream):
             while left:
@@ -179,9 +190,12 @@ class _StreamedSource(Source):
                 else:
                     block = self._block(stream, wanted, left)
                 left -= len(block)
-                digest.update(block)
+                sha256.update(block)
+                if md5 is not None:
+                    md5.update(block)
                 if not left:
-                    self._verify(digest.hexdigest())
+                    self._verify("SHA-256", sha256.hexdigest(), self._sha256)
+                    self._verify("MD5", None if md5 is None else md5.hexdigest(), self._md5)
                 yield block
 
     def _block(self, stream: ArchiveStream, size: int, left: int) -> memoryview:
@@ -193,9 +207,14 @@ class _StreamedSource(Source):
             stream.end()
         return block
 
-    def _verify(self, found: str) -> None:
-        if found != self._sha256:
-            raise changed(self._url, f"its SHA-256 is {found}, and not {self._sha256}")
+    def verify_copy(self, copy: PackageArchive) -> None:
+        """See that *copy*, whose SHA-256 is the one that the index has, has its MD5, too, where that is passed on."""
+        if self._md5 is not None:
+            self._verify("MD5", copy.md5, self._md5)
+
+    def _verify(self, name: str, found: str | None, expected: str | None) -> None:
+        if found != expected:
+            raise changed(self._url, f"its {name} is {found}, and not {expected}")
 
     def _stream(self) -> ArchiveStream:
         return ArchiveStream(self._reader, self._url, self.stamp.size, self._retried)

@@ -6,19 +6,24 @@ import itertools
 import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import msgspec
 
 from keelback.archive.fields import check_filename, check_identity, check_index
 from keelback.archive.findings import Findings
+from keelback.channels.patches import FROM_PACKAGES, INSTRUCTIONS, NONE, sources_of
 from keelback.channels.subdirindex import SubdirIndex
 from keelback.errors import ArchiveError, ChannelError
-from keelback.repodata import same_file
+from keelback.listing import REPODATA_LIMIT
+from keelback.repodata import REPODATA, same_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from keelback.channels.indexfiles import IndexFiles
+    from keelback.channels.patches import Instructions
     from keelback.channels.reader import Reader
     from keelback.indexed import IndexedArchive
     from keelback.repodata import Record
@@ -47,6 +52,55 @@ def read_records(
         for filename, archive in wanted.items():
             found[archive.relative_path] = _usable(records.get(filename), archive)
     return found
+
+
+def unpatched(
+    reader: Reader,
+    archives: Sequence[IndexedArchive],
+    records: Mapping[str, Record | ChannelError],
+    files: IndexFiles,
+) -> tuple[dict[str, Record | ChannelError], dict[str, Instructions]]:
+    """*records* as they were before the channel patched them, and what it changes about them, by subdir.
+
+    For channels in folders and in buckets, which keep both beside their index; a record that no file there explains
+    stays as it is.
+
+    Args:
+        reader: of the channel.
+        archives: those that the records are of.
+        records: what the index says of each of *archives*, by relative path.
+        files: where indexes are kept between runs.
+
+    Raises:
+        CredentialError, ChannelError, TransportError: these files cannot be read, or are malformed.
+    """
+    before, patches = dict(records), {}
+    for subdir, group in itertools.groupby(sorted(archives, key=_subdir), key=_subdir):
+        instructions = _content(reader, files, f"{subdir}/{INSTRUCTIONS}")
+        if instructions is None:
+            continue
+        wanted = {archive.filename: archive for archive in group}
+        repodata, from_packages = (_content(reader, files, f"{subdir}/{name}") for name in (REPODATA, FROM_PACKAGES))
+        sources = sources_of(repodata, from_packages, instructions)
+        patch = sources.instructions.only(wanted)
+        for filename in {*patch.members, *patch.revoke}:
+            archive = wanted[filename]
+            raw = sources.raw.records.get(filename)
+            if raw is not None and not isinstance(records[archive.relative_path], ChannelError):
+                before[archive.relative_path] = _usable(raw, archive)
+        if patch != NONE:
+            patches[subdir] = patch
+    return before, patches
+
+
+def _content(reader: Reader, files: IndexFiles, path: str) -> bytes | None:
+    """What is at *path* below the channel's URL."""
+    url = f"{reader.url}/{path}"
+    if reader.is_folder:
+        file: Path | None = Path(url2pathname(urlsplit(url).path))
+    else:
+        file = files.get(reader, url, limit=REPODATA_LIMIT)
+    return None if file is None or not file.is_file() else file.read_bytes()
 
 
 def _subdir(archive: IndexedArchive) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from keelback.credentials.aws.keys import KeySource
 from keelback.credentials.aws.profiles import Profiles
-from keelback.credentials.aws.variables import aws_variables, given_keys
+from keelback.credentials.aws.settings import Wanted, s3_settings
+from keelback.credentials.aws.variables import GivenKeys, aws_variables, given_keys
 from keelback.credentials.kinds import S3Credentials
 from keelback.credentials.lookup import find, require
 from keelback.credentials.oidc.roles import ROLE, Role
@@ -21,9 +22,9 @@ from keelback.credentials.oidc.trusted import Mode
 from keelback.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
+    from typing import Any
 
-    from keelback.credentials.aws.variables import GivenKeys
     from keelback.credentials.oidc.providers import IdentitySource
     from keelback.credentials.oidc.trusted import TrustedPublishing
     from keelback.credentials.stores import Store
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["KeySource", "Run", "find_keys"]
 
 _SERVER: Final = "S3"
+_AMAZON: Final = ("amazonaws.com", "amazonaws.com.cn")
 
 _log = logging.getLogger("keelback.credentials")
 
@@ -59,8 +61,16 @@ class Run(Protocol):
     def identities(self) -> IdentitySource:
         """Gives the identities."""
 
+    @property
+    def kept(self) -> MutableMapping[Hashable, Any]:
+        """What was found out once for the whole run, by what it depends on."""
 
-def find_keys(run: Run, url: str, options: GivenKeys, profiles: Profiles | None = None) -> KeySource | None:
+
+class BucketOptions(GivenKeys, Wanted, Protocol):
+    """What the user said of a bucket and of its keys."""
+
+
+def find_keys(run: Run, url: str, options: BucketOptions, profiles: Profiles | None = None) -> KeySource | None:
     """The keys for the bucket *url*, the first that are there.
 
     1. *options*, completed by ``S3_ACCESS_KEY_ID``, ``S3_SECRET_ACCESS_KEY`` and ``S3_SESSION_TOKEN``;
@@ -72,7 +82,8 @@ def find_keys(run: Run, url: str, options: GivenKeys, profiles: Profiles | None 
     6. the role of the container;
     7. the role of the machine.
 
-    What is there and cannot be used is an error; nothing that comes later is used in its place.
+    What is there and cannot be used is an error; nothing that comes later is used in its place. Options and variables
+    have the keys of one service: in one run, they go to one. Roles and profiles are asked once in a run.
 
     Args:
         run: what to look with.
@@ -85,12 +96,12 @@ def find_keys(run: Run, url: str, options: GivenKeys, profiles: Profiles | None 
         bucket without any can do so.
 
     Raises:
-        UsageError: what was given does not go together.
+        UsageError: what was given does not go together, or would go to two services.
         CredentialError: there are keys, or there should be, and they cannot be used.
     """
     profiles = Profiles(run.environ) if profiles is None else profiles
     if run.trusted.insists:
-        keys: KeySource | None = _insisted(run, url, options)
+        keys = _insisted(run, url, options)
     else:
         keys = next(filter(None, (look() for look in _places(run, url, options, profiles))), None)
     if keys is not None:
@@ -98,20 +109,48 @@ def find_keys(run: Run, url: str, options: GivenKeys, profiles: Profiles | None 
     return keys
 
 
-def _places(run: Run, url: str, options: GivenKeys, profiles: Profiles) -> Sequence[Callable[[], KeySource | None]]:
+def _places(run: Run, url: str, options: BucketOptions, profiles: Profiles) -> Sequence[Callable[[], KeySource | None]]:
     """Where keys may be, in order."""
+
+    def bound(keys: KeySource | None) -> KeySource | None:
+        return None if keys is None else _bound(run, keys, s3_settings(options, run.environ, profiles).endpoint)
+
     return (
-        lambda: given_keys(options, run.environ),
+        lambda: bound(given_keys(options, run.environ)),
         lambda: _stored(url, run.stores),
-        lambda: aws_variables(run.environ),
+        lambda: bound(aws_variables(run.environ)),
         lambda: _offered_role(run),
         lambda: _of_profile(run, profiles),
-        lambda: _of_container(run.environ),
-        lambda: _of_instance(run.environ),
+        lambda: _once(run, "container", lambda: _of_container(run.environ)),
+        lambda: _once(run, "instance", lambda: _of_instance(run.environ)),
     )
 
 
-def _insisted(run: Run, url: str, options: GivenKeys) -> KeySource:
+def _bound(run: Run, keys: KeySource, endpoint: str) -> KeySource:
+    """*keys*, which were given for one service, where *endpoint* is that of the service that they went to before.
+
+    Amazon has an endpoint for each region, and they all are one service.
+    """
+    service = next((f"https://{domain}" for domain in _AMAZON if endpoint.endswith(f".{domain}")), endpoint)
+    first = run.kept.setdefault(("s3 keys", keys.source), service)
+    if first != service:
+        raise UsageError(
+            f"{keys.source} would go to {first} and to {service}",
+            hint="Keep the keys of several services in the auth file: keelback auth login s3://BUCKET.",
+        )
+    return keys
+
+
+def _once(run: Run, what: Hashable, get: Callable[[], KeySource | None]) -> KeySource | None:
+    """The keys that *get* gives, which is called once in a run for *what* it depends on."""
+    key = ("s3 keys of", what)
+    if key not in run.kept:
+        run.kept[key] = get()
+    found: KeySource | None = run.kept[key]
+    return found
+
+
+def _insisted(run: Run, url: str, options: BucketOptions) -> KeySource | None:
     """The keys of the role that an identity is exchanged for, since nothing else will do."""
     by_option = run.trusted.by_option
     if options.access_key_id or options.secret_access_key or options.session_token:
@@ -148,14 +187,18 @@ def _offered_role(run: Run) -> KeySource | None:
     return _by_identity(run, role)
 
 
-def _by_identity(run: Run, role: Role) -> KeySource:
+def _by_identity(run: Run, role: Role) -> KeySource | None:
     from keelback.credentials.oidc.webidentity import exchange  # noqa: PLC0415 - few have a role
 
     whose = run.identities.offered_by if role.token_file is None else f"the file in {role.named_by}"
-    return KeySource.renewed(
-        f"the role {role.arn} (with the identity from {whose})",
-        lambda: exchange(run.client, role, lambda: role.identity(run.identities.identity)),
-    )
+    source = f"the role {role.arn} (with the identity from {whose})"
+
+    def get() -> KeySource:
+        return KeySource.renewed(
+            source, lambda: exchange(run.client, role, lambda: role.identity(run.identities.identity))
+        )
+
+    return _once(run, (role, run.trusted.id_token is None), get)
 
 
 def _of_profile(run: Run, profiles: Profiles) -> KeySource | None:
@@ -164,7 +207,8 @@ def _of_profile(run: Run, profiles: Profiles) -> KeySource | None:
         return None
     from keelback.credentials.aws.profilekeys import ProfileKeys  # noqa: PLC0415 - who has no profile need not pay
 
-    return ProfileKeys(run.client, run.environ, profiles).of(profile)
+    # a profile is what the files say at this moment, wherever they are
+    return _once(run, profile.where(), lambda: ProfileKeys(run.client, run.environ, profiles).of(profile))
 
 
 def _of_container(environ: Mapping[str, str]) -> KeySource | None:

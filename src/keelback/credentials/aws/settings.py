@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 from keelback.credentials.aws.profiles import Profiles
 from keelback.credentials.oidc.roles import checked_endpoint
 from keelback.errors import UsageError
-from keelback.hosts import host_of, is_address
+from keelback.hosts import host_of
 from keelback.secret import redact
-from keelback.transport import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +28,22 @@ _REGION_IN_HOST: Final = re.compile(
 )
 """``s3.REGION.amazonaws.com``, and the hosts of others who name theirs alike."""
 _R2: Final = ".r2.cloudflarestorage.com"
+_WITH_BUCKETS_IN_HOSTS: Final = (
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    _R2,
+    ".storage.googleapis.com",
+    ".digitaloceanspaces.com",
+    ".wasabisys.com",
+    ".backblazeb2.com",
+    ".linodeobjects.com",
+    ".scw.cloud",
+    ".aliyuncs.com",
+    ".myqcloud.com",
+    ".storage.tigris.dev",
+    ".t3.storage.dev",
+)
+"""Ends of the hosts of clouds where each bucket has a host of its own; some of them take nothing else."""
 _STYLES: Final = {"virtual-host": False, "path": True}
 _YES_AND_NO: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -76,7 +91,9 @@ def s3_settings(options: Wanted, environ: Mapping[str, str], profiles: Profiles 
 
     For each of the three, what comes first in this list counts: the option; ``S3_ENDPOINT_URL``, ``S3_REGION`` and
     ``S3_ADDRESSING_STYLE``; the variables of the AWS SDKs; the profile; and then Amazon S3 in ``us-east-1``. An
-    endpoint that names its region in its host is believed before the variables of the SDKs are.
+    endpoint that names its region in its host is believed before the variables of the SDKs are. Where nobody says how
+    buckets are addressed, they are in the host at Amazon and at other clouds that are known to have them there, and in
+    the path everywhere else: MinIO, Ceph and their like have no such hosts unless somebody set up DNS for them.
 
     Args:
         options: what the user said.
@@ -92,7 +109,7 @@ def s3_settings(options: Wanted, environ: Mapping[str, str], profiles: Profiles 
     region = _region(options, environ, profiles, endpoint)
     style = _style(options, environ, profiles)
     if style is None:
-        style = endpoint is not None and _has_no_room_for_a_bucket(endpoint)
+        style = endpoint is not None and not _has_buckets_in_hosts(endpoint)
     return S3Settings(endpoint or aws_endpoint(region), region, style)
 
 
@@ -205,7 +222,6 @@ def _styles_said(options: Wanted, environ: Mapping[str, str]) -> Iterator[tuple[
         yield environ["S3_ADDRESSING_STYLE"].strip(), "S3_ADDRESSING_STYLE"
 
 
-def _has_no_room_for_a_bucket(endpoint: str) -> bool:
-    """Whether no label can be put before the host of *endpoint*, or most likely nobody answers there."""
-    host = host_of(endpoint)
-    return is_address(host) or is_loopback(host) or urlsplit(endpoint).port is not None
+def _has_buckets_in_hosts(endpoint: str) -> bool:
+    """Whether *endpoint* is that of a cloud where each bucket has a host of its own."""
+    return urlsplit(endpoint).port is None and f".{host_of(endpoint)}".endswith(_WITH_BUCKETS_IN_HOSTS)

@@ -339,6 +339,22 @@ def test_other_bytes_than_the_index_names_never_arrive(
     assert report.exit_status == ExitStatus.FAILED
 
 
+@pytest.mark.parametrize("kind", ["anaconda", "folder"])
+def test_an_md5_that_is_not_that_of_the_bytes_is_not_passed_on(
+    kind: str, source: SourceServer, token: str, tmp_path: Path
+) -> None:
+    """Not to a server that is told it, nor into an index that is written here, though the SHA-256 is right."""
+    source.index(md5="0" * 32)
+    if kind == "folder":
+        report = attempt(source.channel_url, tmp_path / "to", room=tmp_path)
+        assert_complete(tmp_path / "to", [])
+    else:
+        with SERVERS[kind](token) as target:
+            report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token)
+        assert target.files == {}
+    assert (error_of(report).code, "its MD5 is" in error_of(report).message) == ("source-changed", True)
+
+
 @pytest.mark.parametrize("start", [0, 1, 1_500_000, LARGE])
 @pytest.mark.parametrize("server", ["knows-ranges", "knows-none"])
 def test_a_transfer_that_breaks_off_goes_on(

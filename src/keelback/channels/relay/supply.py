@@ -83,7 +83,7 @@ class Supply:
         if None in (indexed.size, indexed.sha256) or (self._needs_md5 and indexed.md5 is None):
             indexed = _learned(self.reader, indexed, retried)
         self._indexed[indexed.relative_path] = indexed
-        return streamed(self.reader, indexed, record, retried)
+        return streamed(self.reader, indexed, record, retried, needs_md5=self._needs_md5)
 
     def indexed(self, archive: PackageArchive) -> IndexedArchive:
         """What the index says of *archive*, and what was found by reading it."""

@@ -1,0 +1,339 @@
+"""``keelback index`` of a bucket: what it reads may be hostile, out of reach, or changed by others meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
+
+import pytest
+
+import leaks
+from keelback.errors import ExitStatus
+from making import make_conda
+from servers.scripted.faults import Fault
+from servers.scripted.s3 import S3Server
+from servers.test_copy import BOAT, HULL
+from servers.test_copy_buckets import KEY_ID, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from servers.scripted.exchange import Exchange, Recorded
+    from servers.scripted.s3 import Object
+    from servers.scripted.wire import Answer
+
+ONCE = ("--retries", "0")
+
+
+class WatchedServer(S3Server):
+    """An object store that tells a test of each request for an object, while nobody else is served.
+
+    Attributes:
+        before, after: called with the method and the key, before it is carried out and when it has been.
+    """
+
+    def __init__(self, keys: dict[str, str]) -> None:
+        super().__init__(keys)
+        self.before: Callable[[str, str], None] = lambda _method, _key: None
+        self.after: Callable[[str, str], None] = lambda _method, _key: None
+
+    def _get(self, exchange: Exchange, key: str) -> Answer:
+        return self._watched(super()._get, exchange, key)
+
+    _head = _get
+
+    def _delete(self, exchange: Exchange, key: str) -> Answer:
+        return self._watched(super()._delete, exchange, key)
+
+    def _watched(self, handle: Callable[[Exchange, str], Answer], exchange: Exchange, key: str) -> Answer:
+        self.before(exchange.recorded.method, key)
+        answer = handle(exchange, key)
+        self.after(exchange.recorded.method, key)
+        return answer
+
+
+@pytest.fixture(scope="module")
+def secret() -> str:
+    """What the server knows."""
+    return leaks.new_secret("s3")
+
+
+@pytest.fixture(scope="module")
+def store(secret: str) -> Iterator[WatchedServer]:
+    """One bucket."""
+    with WatchedServer({KEY_ID: secret}) as running:
+        yield running
+    running.assert_clean()
+
+
+@pytest.fixture
+def server(store: WatchedServer) -> Iterator[WatchedServer]:
+    """The same for one test, which may have it misbehave."""
+    yield store
+    store.behave()
+    store.before = store.after = lambda _method, _key: None
+    store.tamper = lambda _step, body: body
+
+
+@pytest.fixture
+def place(server: WatchedServer, secret: str, tmp_path: Path) -> Place:
+    """A channel with two packages."""
+    found = Place(server, secret, tmp_path)
+    found.run(
+        "publish", "--to", found.url, make_conda(tmp_path / "dist", "hull"), make_conda(tmp_path / "dist", "boat")
+    )
+    return found
+
+
+class Moment:
+    """Has what others do in the channel of *place* happen between two requests of the run that is watched.
+
+    Args:
+        place: the channel, as it is before.
+        others: publish or remove something; done at once, and taken back until the moment has come.
+    """
+
+    def __init__(self, place: Place, others: Callable[[], object]) -> None:
+        self._place = place
+        before = self._objects()
+        others()
+        self._later = self._objects()
+        self._replace(before)
+        self.has_come = False
+
+    def come(self) -> None:
+        """Let it happen, once."""
+        if not self.has_come:
+            self.has_come = True
+            self._replace(self._later)
+
+    def _objects(self) -> dict[str, Object]:
+        return {key: self._place.server.objects[key] for key in self._place.keys()}
+
+    def _replace(self, objects: dict[str, Object]) -> None:
+        for key in self._place.keys():
+            del self._place.server.objects[key]
+        self._place.server.objects.update(objects)
+
+
+def hull_key(place: Place) -> str:
+    """Under which the archive is."""
+    return f"{place.prefix}/noarch/{HULL}"
+
+
+def index_key(place: Place) -> str:
+    """Under which the index of noarch is."""
+    return f"{place.prefix}/noarch/repodata.json"
+
+
+def content(place: Place, name: str) -> bytes:
+    """The bytes under *name* in noarch."""
+    return place.server.objects[f"{place.prefix}/noarch/{name}"].content
+
+
+def agrees(place: Place, name: str) -> bool:
+    """Whether the index names the bytes that are there."""
+    return bool(place.records()[name]["sha256"] == hashlib.sha256(content(place, name)).hexdigest())
+
+
+def new_hull(place: Place) -> Path:
+    """Other bytes under the same name."""
+    return make_conda(place.folder / "new", "hull", payload=9999)
+
+
+def names_no_temporary_folder(text: str) -> bool:
+    """Whether *text* says nothing of where keelback has an archive while it reads it."""
+    return re.search(r"keelback-\w{6,}", text) is None
+
+
+# --- what the service says --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["{folder}/mine-1.0-0.conda", "../../../mine-1.0-0.conda", "a/mine-1.0-0.conda"])
+def test_a_key_never_leads_to_a_file_elsewhere(
+    place: Place, server: WatchedServer, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Whatever a listing names: only what has an archive's name, directly in the subdir, is read at all."""
+    mine = place.folder / "mine-1.0-0.conda"
+    mine.write_bytes(b"mine")
+    key = f"{place.prefix}/noarch/{where.format(folder=place.folder)}"
+    there = server.put_object(key, b"theirs")
+    known = f"<LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>{there.etag}</ETag><Size>6</Size>"
+    entry = f"<Contents><Key>{quote_plus(key)}</Key>{known}</Contents></ListBucketResult>".encode()
+    server.tamper = lambda step, body: (
+        body.replace(b"</ListBucketResult>", entry) if step == "list" and b"noarch%2Fhull" in body else body
+    )
+    monkeypatch.setattr("keelback.channels.buckets.s3listing.is_name", lambda _text: True)  # as if that did not look
+    before = len(server.requests)
+    place.run("index", place.url)
+    assert mine.read_bytes() == b"mine"
+    assert not [request.path for request in server.requests[before:] if "mine" in request.path]
+    assert place.records().keys() == {BOAT, HULL}
+
+
+def test_names_with_signs_are_read_as_they_are_called(place: Place, server: WatchedServer) -> None:
+    """``+`` is no space, and an epoch's ``!`` no part of a URL."""
+    archive = make_conda(place.folder / "signs", "hull", "1!2.0+local")
+    server.put_object(f"{place.prefix}/noarch/{archive.name}", archive.read_bytes())
+    place.run("index", place.url)
+    assert agrees(place, archive.name)
+
+
+# --- what cannot be read ----------------------------------------------------------------------------------------------
+
+
+def reads_boat(request: Recorded) -> bool:
+    """Whether it gets the archive."""
+    return request.method == "GET" and request.path.endswith(BOAT)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Fault("status", when=reads_boat, status=403, times=None), f"may not read {{url}}/noarch/{BOAT} (403)"),
+        (Fault("status", when=reads_boat, status=500, times=None), "500"),
+        (Fault("reset", when=reads_boat, times=None), "127.0.0.1"),
+        (Fault("status", when=reads_boat, status=404, times=None), "404"),
+    ],
+    ids=["forbidden", "broken", "silent", "contradictory"],
+)
+def test_what_cannot_be_read_stays_listed(place: Place, server: WatchedServer, fault: Fault, says: str) -> None:
+    """It may well be a package: the run says which it is, goes on with the others, and exits with 1."""
+    server.plan(fault)
+    other = make_conda(place.folder / "dist", "sail")
+    server.put_object(f"{place.prefix}/noarch/{other.name}", other.read_bytes())
+    done = place.run("index", place.url, "--rebuild", *ONCE, status=1)
+    assert f"error: {place.url}/noarch/{BOAT}: " in done.stderr
+    assert says.format(url=place.url) in done.stderr
+    assert names_no_temporary_folder(done.stderr)
+    assert place.records().keys() == {BOAT, HULL, other.name}
+    finding = place.run("index", place.url, "--rebuild", "--json", *ONCE, status=1).json()["findings"][0]
+    assert finding["file"] == f"{place.url}/noarch/{BOAT}"
+
+
+def test_what_is_no_package_is_not_listed(place: Place, server: WatchedServer) -> None:
+    """Its bytes say so; it is named as a person knows it."""
+    server.put_object(f"{place.prefix}/noarch/{BOAT}", b"junk")
+    done = place.run("index", place.url, status=1)
+    assert f"error: {place.url}/noarch/{BOAT}: is not a .conda" in done.stderr
+    assert names_no_temporary_folder(done.stderr)
+    assert place.records().keys() == {HULL}
+
+
+def test_a_refused_credential_ends_the_run(place: Place, server: WatchedServer) -> None:
+    """Before anything of the index is written."""
+    server.plan(Fault("status", when=reads_boat, status=401, times=None))
+    server.put_object(f"{place.prefix}/noarch/junk-1.0-0.conda", b"junk")
+    before = place.server.objects[index_key(place)]
+    place.run("index", place.url, "--rebuild", *ONCE, status=ExitStatus.CREDENTIAL)
+    assert place.server.objects[index_key(place)] is before
+
+
+def test_a_full_disk_ends_the_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read of the others is no whole picture: nothing is written, and the message says what to do."""
+
+    def full(_file: int, _block: memoryview) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place.run("index", place.url, "--remove", "hull")
+    monkeypatch.setattr("keelback.transport.partial._write", full)
+    before = place.server.objects[index_key(place)]
+    done = place.run("index", place.url, "--rebuild", "--restore", "hull", status=1)
+    assert re.search(
+        rf"{place.url}/noarch/\S+ cannot be read: there is no room .*: No space left on device", done.stderr
+    )
+    assert "TMPDIR" in done.stderr
+    assert names_no_temporary_folder(done.stderr)
+    assert place.server.objects[index_key(place)] is before
+
+
+# --- what others do meanwhile -----------------------------------------------------------------------------------------
+
+
+def test_a_record_of_what_somebody_has_replaced_meanwhile_stays(place: Place, server: WatchedServer) -> None:
+    """The archive was read before it was replaced: what that said is of other bytes."""
+    new = new_hull(place)
+    moment = Moment(place, lambda: place.run("publish", "--force", "--to", place.url, new))
+    server.after = lambda method, key: moment.come() if (method, key) == ("GET", hull_key(place)) else None
+    place.run("index", place.url, "--rebuild")
+    assert moment.has_come
+    assert content(place, HULL) == new.read_bytes()
+    assert agrees(place, HULL)
+
+
+def test_an_archive_that_is_replaced_while_it_is_read_is_read_again(place: Place, server: WatchedServer) -> None:
+    """Rather than taken for one that cannot be read."""
+    new = new_hull(place)
+    moment = Moment(place, lambda: server.put_object(hull_key(place), new.read_bytes()))
+    server.before = lambda method, key: moment.come() if (method, key) == ("GET", hull_key(place)) else None
+    place.run("index", place.url, "--rebuild")
+    assert moment.has_come
+    assert agrees(place, HULL)
+
+
+def test_an_archive_that_is_deleted_while_it_is_read_is_gone(place: Place, server: WatchedServer) -> None:
+    """As if it had been gone before."""
+    moment = Moment(place, lambda: server.objects.pop(hull_key(place)))
+    server.before = lambda method, key: moment.come() if (method, key) == ("GET", hull_key(place)) else None
+    assert f"missing  noarch/{HULL}" in place.run("index", place.url, "--rebuild").stdout
+    assert place.records().keys() == {BOAT}
+
+
+@pytest.mark.parametrize("others", ["publish", "restore", "put"])
+def test_what_is_published_meanwhile_is_not_deleted(place: Place, server: WatchedServer, others: str) -> None:
+    """Neither a new archive, nor one that is listed again; the run says which it left alone."""
+    steps: dict[str, Callable[[], Any]] = {
+        "publish": lambda: place.run("publish", "--force", "--to", place.url, new_hull(place)),
+        "restore": lambda: place.run("index", place.url, "--restore", "hull"),
+        "put": lambda: server.put_object(hull_key(place), new_hull(place).read_bytes()),
+    }
+    place.run("index", place.url, "--remove", "hull")
+    moment = Moment(place, steps[others])
+    # when the index does not list it any more, which is looked at again before it is deleted
+    server.before = lambda method, key: moment.come() if (method, key) == ("HEAD", index_key(place)) else None
+    done = place.run("index", place.url, "--remove", "hull", "--delete-files", "--json")
+    assert done.json()["subdirs"][0]["deleted"] == []
+    assert f"{place.url}/noarch/{HULL} was not deleted" in done.stderr
+    assert hull_key(place) in server.objects
+
+
+# --- what else is there -----------------------------------------------------------------------------------------------
+
+
+def test_shards_that_are_gone_come_back(place: Place, server: WatchedServer) -> None:
+    """A reader of the shards would not get the package otherwise; what is not needed is noted for later."""
+    shards = [key for key in place.keys() if "/shards/" in key]
+    assert len(shards) == 2
+    del server.objects[shards[0]]
+    stray = "0" * 64
+    server.put_object(f"{place.prefix}/noarch/shards/{stray}.msgpack.zst", b"old")
+    place.run("index", place.url)
+    assert shards[0] in server.objects
+    unused = server.objects[f"{place.prefix}/.keelback/unused/noarch.json"].content
+    assert json.loads(unused).keys() == {stray}
+
+
+def test_an_unchanged_channel_takes_few_requests(place: Place, server: WatchedServer) -> None:
+    """The index is read once to see what it says, and once more on the condition that it is written by."""
+    before = len(server.requests)
+    place.run("index", place.url)
+    asked = [f"{request.method} {request.path}" for request in server.requests[before:]]
+    assert asked.count(f"GET /packages/{index_key(place)}") == 2
+    assert len(asked) <= 22, asked
+
+
+def test_what_another_tool_has_removed_can_be_restored(place: Place, server: WatchedServer) -> None:
+    """Its record is not in the index any more, and is made anew from the archive."""
+    document = json.loads(server.objects[index_key(place)].content)
+    del document["packages.conda"][HULL]
+    document["removed"] = [HULL]
+    server.put_object(index_key(place), json.dumps(document).encode())
+    place.run("index", place.url)
+    assert place.records().keys() == {BOAT}
+    place.run("index", place.url, "--restore", HULL)
+    assert agrees(place, HULL)

@@ -16,6 +16,7 @@ from keelback.credentials.opening import default_stores
 from keelback.errors import ExitStatus, Interrupted, UsageError
 from keelback.indexed import package_name
 from keelback.report import JSON_VERSION, finding_to_json
+from keelback.secret import redact
 from keelback.selecting import Wanted, match_spec
 from keelback.transport import Client
 from keelback.workers import Workers
@@ -48,8 +49,13 @@ class IndexReport:
 
     @property
     def findings(self) -> list[Finding]:
-        """What is wrong with the files that cannot be listed."""
+        """What is wrong with files that are no packages, or that could not be read; the index has these as it had."""
         return [finding for change in self.subdirs for finding in change.findings]
+
+    def place_of(self, finding: Finding) -> str:
+        """Where the file of *finding* is: its path, or in a bucket ``s3://bucket/channel/noarch/foo-1.0-0.conda``."""
+        file = finding.file
+        return str(file) if file.is_absolute() else redact(f"{self.channel}/{file.as_posix()}")
 
     @property
     def ok(self) -> bool:
@@ -68,7 +74,7 @@ class IndexReport:
             "dry_run": self.dry_run,
             "channel": self.channel,
             "subdirs": [change.to_json() for change in self.subdirs],
-            "findings": [finding_to_json(finding) for finding in self.findings],
+            "findings": [{**finding_to_json(finding), "file": self.place_of(finding)} for finding in self.findings],
             "error": None,
         }
 

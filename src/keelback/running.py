@@ -249,8 +249,9 @@ class Run:
             self._mark(archive, visible=False)
 
     def _is_awaited(self, archive: PackageArchive) -> bool:
-        has_arrived = self._has_status(archive, _SENT | {Status.IDENTICAL})
-        return has_arrived and not self._outcomes[archive.relative_path].visible
+        if not self._has_status(archive, _SENT | {Status.IDENTICAL}) or self._channel.leaves_out(archive):
+            return False
+        return not self._outcomes[archive.relative_path].visible
 
     def _has_status(self, archive: PackageArchive, statuses: frozenset[Status]) -> bool:
         outcome = self._outcomes.get(archive.relative_path)

@@ -285,7 +285,8 @@ def test_every_member_of_the_documents_is_documented() -> None:
         file=Path("a.conda"), name="a", version="1", build="0", subdir="noarch", size=1, sha256="0",
         status=Status.FAILED, error=problem, visible=False, attested_by="somebody", source="file:///b/a.conda",
     )  # fmt: skip
-    report = Report([ChannelReport("file:///a", [outcome], problem)], error=problem, findings=[finding], notes=["a note"])
+    channels = [ChannelReport("file:///a", [outcome], problem)]
+    report = Report(channels, error=problem, findings=[finding], notes=["a note"])
     document: dict[str, Any] = report.to_json()
     (channel,) = document["channels"]
     sections = sections_of(REFERENCE / "json.md")

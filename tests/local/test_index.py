@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -157,6 +158,27 @@ def test_what_is_no_package_is_said_and_left_out(channel, index):
     assert "osx-64" in done.stderr
     assert records(channel).keys() == files(channel, "noarch") - {"broken-1.0-0.conda"}
     assert records(channel, "linux-64").keys() == {"boat-1.0-h0_0.conda"}
+
+
+@pytest.mark.parametrize("moment", ["opened", "hashed"])
+def test_what_could_not_be_read_stays_listed(channel, index, monkeypatch, moment):
+    """It may well be a package: only bytes that are none leave the index."""
+    index(channel)
+    make_conda(channel / "noarch", "new")
+    real = Path.open
+
+    def failing(path, *args, **options):
+        if path.name == "hull-1.0-h0_0.conda" and ("buffering" in options) == (moment == "hashed"):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", failing)
+        done = index(channel, "--rebuild", status=1)
+    assert f"error: {channel / 'noarch' / 'hull-1.0-h0_0.conda'}: " in done.stderr
+    assert "Input/output error" in done.stderr
+    assert records(channel).keys() == files(channel, "noarch")
+    assert_complete(channel)
 
 
 def test_a_dry_run_says_what_would_be_and_writes_nothing(channel, tmp_path, index):

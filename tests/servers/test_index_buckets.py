@@ -7,14 +7,16 @@ import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 import leaks
+from in_process import run_here
 from keelback.errors import ExitStatus
 from making import make_conda
 from servers.scripted.faults import Fault
+from servers.scripted.gcs import GCSServer
 from servers.scripted.s3 import S3Server
 from servers.test_copy import BOAT, HULL
 from servers.test_copy_buckets import KEY_ID, Place
@@ -113,10 +115,11 @@ class Moment:
             self._replace(self._later)
 
     def _objects(self) -> dict[str, Object]:
-        return {key: self._place.server.objects[key] for key in self._place.keys()}
+        start = f"{self._place.prefix}/"
+        return {key: there for key, there in self._place.server.objects.items() if key.startswith(start)}
 
     def _replace(self, objects: dict[str, Object]) -> None:
-        for key in self._place.keys():
+        for key in self._objects():
             del self._place.server.objects[key]
         self._place.server.objects.update(objects)
 
@@ -176,12 +179,17 @@ def test_a_key_never_leads_to_a_file_elsewhere(
     assert place.records().keys() == {BOAT, HULL}
 
 
-def test_names_with_signs_are_read_as_they_are_called(place: Place, server: WatchedServer) -> None:
-    """``+`` is no space, and an epoch's ``!`` no part of a URL."""
-    archive = make_conda(place.folder / "signs", "hull", "1!2.0+local")
-    server.put_object(f"{place.prefix}/noarch/{archive.name}", archive.read_bytes())
-    place.run("index", place.url)
-    assert agrees(place, archive.name)
+def test_names_with_signs_are_asked_for_as_they_are_called(token: str, tmp_path: Path) -> None:
+    """A ``+`` is no space, and an epoch's ``!`` is part of a name."""
+    archive = make_conda(tmp_path / "signs", "hull", "1!2.0+local")
+    with GCSServer(token) as service:
+        place = ["gs://acme/chan", "--endpoint-url", service.url]
+        env = {"GOOGLE_OAUTH_ACCESS_TOKEN": token}
+        run_here(["publish", archive, "--to", *place], env=env, home=tmp_path)
+        before = len(service.requests)
+        assert run_here(["index", *place, "--rebuild"], env=env, home=tmp_path).returncode == 0
+        asked = [request.path for request in service.requests[before:] if request.method == "GET"]
+    assert f"/acme/chan/noarch/{quote(archive.name)}" in asked
 
 
 # --- what cannot be read ----------------------------------------------------------------------------------------------
@@ -307,7 +315,7 @@ def test_what_is_published_meanwhile_is_not_deleted(place: Place, server: Watche
 
 def test_shards_that_are_gone_come_back(place: Place, server: WatchedServer) -> None:
     """A reader of the shards would not get the package otherwise; what is not needed is noted for later."""
-    shards = [key for key in place.keys() if "/shards/" in key]
+    shards = [key for key in server.objects if key.startswith(place.prefix) and "/shards/" in key]
     assert len(shards) == 2
     del server.objects[shards[0]]
     stray = "0" * 64

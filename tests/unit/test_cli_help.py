@@ -97,8 +97,8 @@ RATTLER_BUILD = {
     "|S3_ADDRESSING_STYLE",
     "cloudsmith": "-o, --owner|-r, --repo|-a, --api-key|-u, --url"
     "|CLOUDSMITH_OWNER|CLOUDSMITH_REPO|CLOUDSMITH_API_KEY|CLOUDSMITH_API_URL",
-    "conda-forge": "--staging-token|--feedstock|--feedstock-token|--staging-channel|--anaconda-url|--validation-endpoint"
-    "|--provider|--dry-run|STAGING_BINSTAR_TOKEN|FEEDSTOCK_NAME|FEEDSTOCK_TOKEN|STAGING_CHANNEL|ANACONDA_SERVER_URL"
+    "conda-forge": "--staging-token|--feedstock|--feedstock-token|--staging-channel|--anaconda-url"
+    "|--validation-endpoint|--provider|--dry-run|STAGING_BINSTAR_TOKEN|FEEDSTOCK_NAME|FEEDSTOCK_TOKEN|STAGING_CHANNEL|ANACONDA_SERVER_URL"
     "|VALIDATION_ENDPOINT|CI|DRY_RUN",
     "artifactory": "-u, --url|-c, --channel|--username|--password|-t, --token"
     "|ARTIFACTORY_SERVER_URL|ARTIFACTORY_CHANNEL|ARTIFACTORY_USERNAME|ARTIFACTORY_PASSWORD|ARTIFACTORY_TOKEN",

@@ -80,7 +80,8 @@ class SubdirChange:
         patched: what it lists otherwise than the archive has it.
         deleted: the files that were deleted.
         total: how many it lists.
-        findings: what is wrong with the files that it cannot list.
+        findings: what is wrong with the files that are no packages, and with those that could not be read. The files of
+            a bucket have a relative path: ``SUBDIR/FILE``.
     """
 
     subdir: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from keelback.archive import inspect
-from keelback.errors import ArchiveError, KeelbackError
+from keelback.errors import ArchiveError, KeelbackError, SourceChanged
 from keelback.findings import Finding, Severity
 from keelback.repodata import REPODATA, record_of, same_file
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from keelback.repodata import Record
 
 _ARCHIVES: Final = (".conda", ".tar.bz2")
+_NOT_READ: Final = frozenset({"unreadable", "no-such-file", "not-a-file"})
+"""Codes of an archive's errors that say nothing of its bytes."""
 
 
 def archives_in(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -45,8 +48,10 @@ def bring_up(sources: Sources, folder: Path, unsure: Collection[str], *, rebuild
         unsure: the names of files of which the records may be of other bytes.
         rebuild: whether all archives are read, and their records taken as they are, whoever has changed them.
 
+    A file of which the bytes are no package leaves the index; one that could not be read stays as the index has it.
+
     Returns:
-        What is wrong with the archives that cannot be listed.
+        What is wrong with the files that are no packages, and with those that could not be read.
     """
     raw = sources.raw
     made = _modified(folder / REPODATA)
@@ -59,9 +64,10 @@ def bring_up(sources: Sources, folder: Path, unsure: Collection[str], *, rebuild
     ]
     findings = []
     for entry, read in zip(stale, _read_all([Path(entry.path) for entry in stale]), strict=True):
-        if isinstance(read, Finding):
-            findings.append(read)
-            del standing[entry.name]
+        if isinstance(read, KeelbackError):
+            findings.append(finding_of(read, Path(entry.path)))
+            if is_no_package(read):
+                del standing[entry.name]
         else:
             raw.records[entry.name] = read if rebuild else merged(raw.records.get(entry.name), read)
     for name in raw.records.keys() - standing.keys() - sources.instructions.remove:
@@ -72,6 +78,18 @@ def bring_up(sources: Sources, folder: Path, unsure: Collection[str], *, rebuild
 def merged(before: Record | None, now: Record) -> Record:
     """The record *before*, which may have been patched, where it is still of the same bytes; else the one of *now*."""
     return before if before is not None and same_file(before, now) else now
+
+
+def is_no_package(error: KeelbackError) -> bool:
+    """Whether *error*, from reading an archive, is about its bytes; otherwise they may well be those of a package."""
+    return isinstance(error, ArchiveError) and error.code not in _NOT_READ
+
+
+def finding_of(error: KeelbackError, file: Path) -> Finding:
+    """What *error*, from reading an archive, says is wrong with *file*."""
+    if isinstance(error, ArchiveError):
+        return replace(error.findings[0], file=file)
+    return Finding(Severity.ERROR, error.code, file, "", error.message, error.hint)
 
 
 def _is_of(record: Record | None, entry: os.DirEntry[str], made: int) -> bool:
@@ -89,8 +107,8 @@ def _modified(path: Path) -> int:
         return 0
 
 
-def _read_all(paths: Sequence[Path]) -> list[Record | Finding]:
-    """The record of each of *paths*, or what is wrong with it; Ctrl-C waits only for those under way."""
+def _read_all(paths: Sequence[Path]) -> list[Record | KeelbackError]:
+    """The record of each of *paths*, or why there is none; Ctrl-C waits only for those under way."""
     pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="index")
     try:
         return list(pool.map(_read, paths))
@@ -98,10 +116,8 @@ def _read_all(paths: Sequence[Path]) -> list[Record | Finding]:
         pool.shutdown(cancel_futures=True)
 
 
-def _read(path: Path) -> Record | Finding:
+def _read(path: Path) -> Record | KeelbackError:
     try:
         return record_of(inspect(path, subdir=path.parent.name))
-    except ArchiveError as error:
-        return error.findings[0]
-    except KeelbackError as error:
-        return Finding(Severity.ERROR, error.code, path, "", error.message, error.hint)
+    except (ArchiveError, SourceChanged) as error:
+        return error

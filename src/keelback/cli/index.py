@@ -86,7 +86,7 @@ def command(channel: str, *, as_json: bool, quiet: bool, verbose: int, **options
       keelback index s3://my-bucket/my-channel --remove 'demo <1.2' --dry-run
       keelback index ./my-channel --patch patch_instructions.json --subdir linux-64
 
-    Exit status: 0 all well, 1 some files cannot be listed, or it failed, 2 wrong usage, 3 no or refused credential.
+    Exit status: 0 all well, 1 a file cannot be read or listed, or it failed, 2 wrong usage, 3 no or refused credential.
     """
     from keelback.channels.bucketoptions import refuse_unused  # noqa: PLC0415 - not for --help
     from keelback.cli.console import Console  # noqa: PLC0415 - likewise
@@ -127,10 +127,11 @@ def _document_of(error: KeelbackError, *, dry_run: bool) -> dict[str, Any]:
 
 def _show(report: IndexReport, *, quiet: bool) -> None:
     """A line for each file that changed, for each file that cannot be listed, and for each subdir."""
-    from keelback.cli.console import show_finding  # noqa: PLC0415 - not for --help
-
     for finding in report.findings:
-        show_finding(finding)
+        where = f"{printable(report.place_of(finding))}: " + (f"{finding.field}: " if finding.field else "")
+        click.echo(f"{click.style('error:', fg='red')} {redact(where + finding.message)}", err=True)
+        if finding.hint:
+            click.echo(f"  {click.style('hint:', fg='cyan')} {redact(finding.hint)}", err=True)
     would = "(dry run) " if report.dry_run else ""
     for change in report.subdirs:
         for what, colour in _COLOURS.items() if not quiet else ():

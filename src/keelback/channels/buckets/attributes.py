@@ -18,7 +18,8 @@ INDEX: Final = "public, max-age=300"
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 """For what is named by its own content."""
 ARCHIVE: Final = "public, max-age=3600"
-"""An archive changes only where it is replaced with force: for an hour, a cache on the way to readers need not ask."""
+"""An archive changes only where it is replaced with force. For an hour, a cache on the way to readers need not ask, and
+may serve the old one beside the new index."""
 
 _TYPES: Final = {
     ".json": "application/json",

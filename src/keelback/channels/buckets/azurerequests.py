@@ -139,7 +139,7 @@ class ContainerRequests:
             self.version(answer, READ.format(key)),
             timestamp(headers.get("last-modified", "")),
             digest(headers.get(_META + _own_name(SHA256)), _SHA256),
-            digest(headers.get(_META + _own_name(MD5)), _MD5) or hexadecimal(headers.get("content-md5")),
+            hexadecimal(headers.get("content-md5")) or digest(headers.get(_META + _own_name(MD5)), _MD5),
         )
 
     def version(self, answer: Answer, action: str) -> str:

@@ -9,7 +9,6 @@ the next one mends the index. Caches on the way may serve the old archive for up
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from abc import abstractmethod
@@ -23,6 +22,7 @@ from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.buckets.attributes import archive_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
 from keelback.channels.buckets.entries import put_records
+from keelback.channels.buckets.hashing import read_hash
 from keelback.channels.buckets.index import SubdirIndexWriter
 from keelback.channels.buckets.leftovers import Leftovers, leftovers, without_replaced
 from keelback.channels.buckets.replacing import Replacements
@@ -35,7 +35,6 @@ from keelback.channels.target import refuse_part
 from keelback.errors import CredentialError, Interrupted, KeelbackError, UsageError
 from keelback.listing import Listed
 from keelback.secret import redact
-from keelback.transport import Request
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -46,13 +45,11 @@ if TYPE_CHECKING:
     from keelback.channels.indexable import IndexChanges, SubdirChange
     from keelback.channels.patches import Instructions, Sources
     from keelback.channels.target import Target
-    from keelback.repodata import Record
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 8
 """How many archives are made visible at once."""
-_UNCHANGED: Final = {"accept-encoding": "identity"}
 
 
 class BucketChannel(ServerChannel):
@@ -194,21 +191,8 @@ class BucketChannel(ServerChannel):
         sha256 = found.sha256
         is_doubtful = sha256 is None or (sha256 == archive.sha256 and found.md5 not in {None, archive.md5})
         if is_doubtful and found.size == archive.size:  # put there by a program that keeps no hashes, or wrong ones
-            sha256 = self._digest(archive)
+            sha256 = read_hash(self._client, self.url_of(archive), self._auth, archive.size)
         return Listed(sha256=sha256, size=found.size)
-
-    def _digest(self, archive: PackageArchive) -> str | None:
-        digest, left = hashlib.sha256(), archive.size
-        url = f"{self._bucket.reading_url}/{archive.relative_path}"
-        with self._client.stream(Request("GET", url, auth=self._auth, headers=_UNCHANGED)) as (status, _, pieces):
-            if status != 200:
-                return None
-            for piece in pieces:
-                left -= len(piece)
-                if left < 0:
-                    return None
-                digest.update(piece)
-        return digest.hexdigest()
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
         """Stage it, and publish it under the condition that there is nothing, unless it replaces something."""
@@ -222,8 +206,9 @@ class BucketChannel(ServerChannel):
                 return self._send_new(archive, delivery)
             except Refusal:
                 there = self._bucket.stat(archive.relative_path) if overwrite else None
-                if there is None:
+                if there is None or there.sha256 == archive.sha256:
                     raise
+                delivery.retried(0.0, "somebody else has published it meanwhile, and it is to replace theirs")
         staged = self._stage(archive, delivery, ahead=True)
         condition = there.version if self._bucket.conditional else None
         with self._lock:
@@ -235,7 +220,7 @@ class BucketChannel(ServerChannel):
         staged = self._stage(archive, delivery, ahead=False)
         try:
             if delivery.attestation is not None:
-                self._attested[archive.relative_path] = self._sidecars.pin(archive, delivery.attestation)
+                self._sidecars.pin(archive, delivery.attestation)
             attempts = staged.publish(ABSENT if self._bucket.conditional else None)
         except Changed as changed:
             if not changed.uncertain or not self._arrived(archive):
@@ -245,7 +230,8 @@ class BucketChannel(ServerChannel):
             staged.discard()
             raise
         if delivery.attestation is not None:
-            self._sidecars.add(archive.relative_path, archive.sha256, delivery.attestation)
+            pin = self._sidecars.add(archive.relative_path, archive.sha256, delivery.attestation)
+            self._attested[archive.relative_path] = pin
         self._standing[archive.relative_path] = archive
         return attempts
 
@@ -293,7 +279,8 @@ class BucketChannel(ServerChannel):
 
     def _update(self, subdir: str) -> None:
         standing = [archive for archive in self._standing.values() if archive.subdir == subdir]
-        records = {archive.filename: self._record(archive) for archive in standing}
+        pins = self._attested
+        records = {each.filename: attested_record(each, pins.get(each.relative_path)) for each in standing}
         kept = {archive.filename for archive in standing if archive.relative_path in self._kept}
         left_out = set[str]()
 
@@ -308,7 +295,7 @@ class BucketChannel(ServerChannel):
             self._left_out |= {f"{subdir}/{filename}" for filename in left_out}
 
     def _mend_others(self, done: Collection[str]) -> None:
-        """Mend what dead runs left, in the subdirs that this run has nothing for, too; that is no failure of its own."""
+        """Mend what dead runs left in other subdirs than those that are *done*; that it fails is no failure of this."""
         try:
             for subdir in sorted(self._left.subdirs - {*done}):
                 self._update(subdir)
@@ -322,9 +309,6 @@ class BucketChannel(ServerChannel):
     def rejected(self) -> Mapping[str, KeelbackError]:
         """See :class:`Channel`: what could not replace what is there."""
         return self._replacements.rejected
-
-    def _record(self, archive: PackageArchive) -> Record:
-        return attested_record(archive, self._attested.get(archive.relative_path))
 
     def close(self) -> None:
         """Have the service forget what was staged and not published."""

@@ -69,10 +69,11 @@ _AT_ONCE: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """The content of an object, if there is one, and the condition that it is still that."""
+    """The content of an object, if there is one, the condition that it is still that, and when it was written."""
 
     content: bytes | None
     condition: Condition
+    modified: float | None = None
 
 
 class SubdirIndexWriter:
@@ -95,7 +96,20 @@ class SubdirIndexWriter:
         Raises:
             ChannelError: it is malformed, or says what keelback cannot write again.
         """
-        return self._sources(self._read())
+        return self.look()[0]
+
+    def look(self) -> tuple[Sources, float]:
+        """What the index is made from now, and when it was written: Unix seconds, 0 where nobody knows.
+
+        Raises:
+            ChannelError: as :meth:`read`.
+        """
+        read = self._read()
+        made = read[REPODATA].modified
+        if made is None and read[REPODATA].content is not None:  # not every service says so beside the content
+            there = self._stat(REPODATA)
+            made = None if there is None else there.modified
+        return self._sources(read), made or 0.0
 
     def names(self) -> frozenset[str]:
         """The archives that the index names now; raises as :meth:`read`."""
@@ -103,18 +117,16 @@ class SubdirIndexWriter:
         with self._named():
             return frozenset(decode_repodata(content or b"").records)
 
-    def shards(self) -> dict[str, str]:
-        """The hashes of the shards that the index has now, by package; worked out from ``repodata.json``."""
-        index = self.read().index()
-        return {name: digest for name, (digest, _) in encode_shards(index.records, index.removed).items()}
-
-    def update(self, change: Callable[[Sources], object], there: Collection[str] | None = None) -> None:
+    def update(self, change: Callable[[Sources], object], there: Collection[str] | None = None) -> set[str]:
         """Have *change* in the index, in all its forms.
 
         Args:
             change: changes what it is given, and does the same to the same; called again where others have written.
             there: the hashes of the shards that are there, for whoever has looked; those that the index names are
                 otherwise taken to be.
+
+        Returns:
+            The hashes of the shards that the index names now.
 
         Raises:
             ChannelError: the index is malformed; or others have written it again and again (code ``contended``).
@@ -123,8 +135,9 @@ class SubdirIndexWriter:
             before = self._read()
             sources = self._sources(before)
             change(sources)
-            if self._write(before, sources, there):
-                return
+            named = self._write(before, sources, there)
+            if named is not None:
+                return named
             if attempt == _TOLD:
                 logger.warning("others write the index of %s/%s, too; still trying", self._bucket.url, self._subdir)
             self._pause(attempt)
@@ -142,7 +155,7 @@ class SubdirIndexWriter:
 
     def _read_one(self, name: str) -> _Read:
         found = self._bucket.read(self._key(name), limit=REPODATA_LIMIT)
-        return _Read(None, ABSENT) if found is None else _Read(found[0], found[1].version)
+        return _Read(None, ABSENT) if found is None else _Read(found[0], found[1].version, found[1].modified)
 
     def _sources(self, read: Mapping[str, _Read]) -> Sources:
         with self._named():
@@ -158,8 +171,8 @@ class SubdirIndexWriter:
                 f"{self._bucket.url}/{self._subdir}: {error}", hint=error.hint, code=error.code
             ) from error
 
-    def _write(self, before: Mapping[str, _Read], sources: Sources, there: Collection[str] | None) -> bool:
-        """Write what differs from *before*, ``repodata.json`` last; false where somebody else was faster."""
+    def _write(self, before: Mapping[str, _Read], sources: Sources, there: Collection[str] | None) -> set[str] | None:
+        """Write what differs from *before*, ``repodata.json`` last; ``None`` where somebody else was faster."""
         contents = {}
         if sources.instructions or before[INSTRUCTIONS].content is not None:
             contents[INSTRUCTIONS] = encode_instructions(sources.instructions)
@@ -175,7 +188,7 @@ class SubdirIndexWriter:
             old = before[name]
             version = old.condition if content == old.content else self._put(name, content, old.condition)
             if version is None:
-                return False
+                return None
         return self._follow(index, contents[REPODATA], str(version), there)
 
     def _remove_outdated(self) -> None:
@@ -188,24 +201,31 @@ class SubdirIndexWriter:
 
     # --- the forms that follow --------------------------------------------------------------------------------------
 
-    def _follow(self, repodata: Repodata, content: bytes, version: str, there: Collection[str] | None) -> bool:
-        """Have the other forms say what ``repodata.json`` of that *version* says; false where it has changed."""
+    def _follow(
+        self, repodata: Repodata, content: bytes, version: str, there: Collection[str] | None
+    ) -> set[str] | None:
+        """Have the other forms say what ``repodata.json`` of that *version* says; ``None`` where it has changed.
+
+        Returns:
+            The hashes of the shards that they name.
+        """
         shards = encode_shards(repodata.records, repodata.removed)
         hashes = {name: digest for name, (digest, _) in shards.items()}
+        named = set(hashes.values())
         forms = {SHARD_INDEX: encode_shard_index(self._subdir, hashes), REPODATA_ZST: compress_repodata(content)}
         found = dict(zip(forms, _side_by_side(self._stat, list(forms)), strict=True))
         missing = [name for name, form in forms.items() if not _has(found[name], form)]
         dropped = set[str]()
-        if SHARD_INDEX in missing or not (there is None or set(hashes.values()) <= {*there}):
+        if SHARD_INDEX in missing or not (there is None or named <= {*there}):
             dropped = self._write_shards(dict(shards.values()), there)
         if not missing:
-            return True
+            return named
         done = _side_by_side(lambda name: self._replace(name, forms[name], found[name], version), missing)
         if not all(done) or not self._is_master(version):
-            return False
+            return None
         if dropped:
-            UnusedShards(self._bucket, self._subdir).drop(dropped, hashes.values())
-        return True
+            UnusedShards(self._bucket, self._subdir).drop(dropped, named)
+        return named
 
     def _write_shards(self, shards: Mapping[str, bytes], there: Collection[str] | None) -> set[str]:
         """Write those of *shards*, from hash to content, that are not *there*; what the index has named besides."""

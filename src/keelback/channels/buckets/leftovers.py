@@ -149,7 +149,7 @@ def without_replaced(bucket: Bucket, subdir: str, sources: Sources, records: Map
 
 
 def _hashes(bucket: Bucket, paths: Iterable[str]) -> dict[str, str | None]:
-    """The SHA-256 that each archive has; ``None`` where the service does not say, an empty one where it is not there."""
+    """The SHA-256 that each archive has: ``None`` where the service does not say, empty where there is nothing."""
 
     def look(path: str) -> tuple[str, str | None]:
         there = bucket.stat(path)

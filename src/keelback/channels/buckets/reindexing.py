@@ -1,47 +1,42 @@
 """The index of a channel in a bucket, brought up to the archives that are there.
 
 What the index says already, and what the service says of an archive, saves reading it: only one of which no record is
-there, or that is newer than the index, is fetched, one at a time for each thread, and inspected.
+there, or that is newer than the index, is fetched, one at a time for each thread, and inspected. What an archive says
+comes into the index only where that still says what it said before: others may have published meanwhile.
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
-import time
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import httpx2
-
-from keelback.archive import SUBDIRS, inspect
+from keelback.archive import SUBDIRS
 from keelback.attestationfiles import CURRENT
-from keelback.channels.answers import expect
-from keelback.channels.buckets.attributes import index_attributes
+from keelback.channels.buckets.archiverecords import ArchiveRecords
 from keelback.channels.buckets.index import SubdirIndexWriter
-from keelback.channels.buckets.sidecarobjects import MEMBER, SidecarObjects
+from keelback.channels.buckets.unusedshards import UnusedShards
 from keelback.channels.indexable import change_of, deletable, patch_and_remove, require_found, restore, unmatched
-from keelback.channels.indexing import GRACE_SECONDS
-from keelback.channels.scanning import merged
-from keelback.errors import ArchiveError, ChannelError
-from keelback.findings import Finding, Severity
+from keelback.channels.scanning import finding_of, is_no_package, merged
+from keelback.errors import KeelbackError
 from keelback.indexed import is_filename
-from keelback.repodata import REPODATA, SHARDS_FOLDER, Repodata, record_of
-from keelback.transport import Downloaded, Expected, Request, download
+from keelback.repodata import REPODATA, Repodata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from keelback.channels.buckets.bucket import Bucket, Stored
     from keelback.channels.indexable import IndexChanges, SubdirChange
     from keelback.channels.patches import Sources
+    from keelback.findings import Finding
     from keelback.repodata import Record
     from keelback.transport import Client
 
+logger = logging.getLogger(__name__)
+
 _AT_ONCE: Final = 8
-_UNUSED_LIMIT: Final = 16 << 20
 
 
 @dataclass(slots=True)
@@ -49,16 +44,24 @@ class _Found:
     """What is in a subdir.
 
     Attributes:
-        names: the names of its archives.
-        records: of those of which the index has none that is known to be right.
-        findings: what is wrong with those that have none.
-        gone: the names that the index has, as it has them, without archives.
+        subdir: its name.
+        sources: what its index is made from; changed to what it is to be made from.
+        before: what its index said.
+        meant: the texts of the changes that restore something here.
+        archives: what is there, by file name.
+        records: those that were read from archives, by file name: as the index had each, and as it is to have it.
+        gone: the records that the index has of what is not there, or is no package.
+        findings: what is wrong with the archives that are no packages, or that could not be read.
     """
 
-    names: set[str]
-    records: dict[str, Record] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    subdir: str
+    sources: Sources
+    before: Repodata
+    meant: set[str]
+    archives: dict[str, Stored]
+    records: dict[str, tuple[Record | None, Record]] = field(default_factory=dict)
     gone: dict[str, Record] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
 
 
 class Reindexing:
@@ -74,10 +77,10 @@ class Reindexing:
         self._bucket = bucket
         self._client = client
         self._changes = changes
-        self._sidecars = SidecarObjects(bucket)
+        self._archives = ArchiveRecords(bucket, client, write=not changes.dry_run)
 
     def carry_out(self) -> list[SubdirChange]:
-        """Index it; what changed in each subdir.
+        """Index it; what changed in each subdir. Nothing is written before everything has been read.
 
         Raises:
             UsageError: something is to be removed or restored that the channel does not have.
@@ -85,139 +88,144 @@ class Reindexing:
         """
         there = [name for name in self._bucket.prefixes() if name in SUBDIRS]
         subdirs = sorted({*(self._changes.subdirs or there), "noarch"})
-        found = {subdir: self._look(subdir) for subdir in subdirs}
-        planned = {subdir: self._writer(subdir).read() for subdir in subdirs}
-        before = {subdir: _copied(sources) for subdir, sources in planned.items()}
+        found = [self._look(subdir) for subdir in subdirs]
         meant = set[str]()
-        for subdir, sources in planned.items():
-            meant |= self._bring_up(subdir, sources, found[subdir])
+        for each in found:
+            meant |= each.meant | self._bring_up(each, each.sources)
         require_found(self._changes, meant)
-        result = []
-        for subdir, sources in planned.items():
-            deleted = sorted(deletable(self._changes, subdir, sources) & found[subdir].names)
-            missed = unmatched(self._changes, subdir, sources)
-            findings = found[subdir].findings
-            change = change_of(subdir, before[subdir], sources, deleted=deleted, unmatched=missed, findings=findings)
-            if not self._changes.dry_run:
-                self._write(subdir, found[subdir], deleted)
-            result.append(change)
-        return result
+        return [self._index(each) for each in found]
 
-    def _bring_up(self, subdir: str, sources: Sources, found: _Found) -> set[str]:
-        """Have *sources* say what is there, with the changes; the texts of those that mean something here."""
-        meant = restore(self._changes, subdir, sources, found.names)
-        raw = sources.raw
-        for filename, record in found.records.items():
-            if filename in raw.records or filename not in raw.removed:
-                rebuild = self._changes.rebuild
-                raw.records[filename] = record if rebuild else merged(raw.records.get(filename), record)
-        for filename, record in found.gone.items():
-            if raw.records.get(filename) == record and filename not in sources.instructions.remove:
-                del raw.records[filename]
-        return meant | patch_and_remove(self._changes, subdir, sources)
-
-    def _write(self, subdir: str, found: _Found, deleted: list[str]) -> None:
-        writer = self._writer(subdir)
-        writer.update(lambda sources: self._bring_up(subdir, sources, found))
-        for filename in deleted:
-            self._bucket.delete(f"{subdir}/{filename}")
-            for stored in list(self._bucket.list(f"{subdir}/{filename}{CURRENT}", folder=True)):
-                self._bucket.delete(stored.key)
-        self._sweep_shards(subdir, writer.shards())
-
-    def _writer(self, subdir: str) -> SubdirIndexWriter:
-        return SubdirIndexWriter(self._bucket, subdir, self._client.wait)
+    def _index(self, found: _Found) -> SubdirChange:
+        subdir, sources = found.subdir, found.sources
+        deleted: Sequence[str] = sorted(deletable(self._changes, subdir, sources) & found.archives.keys())
+        if not self._changes.dry_run:
+            self._write(found)
+            deleted = self._delete(found, deleted)
+        missed = unmatched(self._changes, subdir, sources)
+        return change_of(subdir, found.before, sources, deleted=deleted, unmatched=missed, findings=found.findings)
 
     # --- what is there ----------------------------------------------------------------------------------------------
 
     def _look(self, subdir: str) -> _Found:
         """What is in *subdir*. The index is read before the archives are listed: what comes meanwhile is not gone."""
-        raw = self._writer(subdir).read().raw
-        made = self._bucket.stat(f"{subdir}/{REPODATA}")
-        stored = {each.key.rpartition("/")[2]: each for each in self._bucket.list(f"{subdir}/", folder=True)}
-        archives = {name: each for name, each in stored.items() if is_filename(name)}
-        found = _Found(set(archives))
-        since = 0.0 if made is None or made.modified is None else made.modified
-        stale = [
-            each
-            for name, each in archives.items()
-            if (name in raw.records or name not in raw.removed)
-            and (self._changes.rebuild or not _is_of(raw.records.get(name), each, since))
-        ]
-        with tempfile.TemporaryDirectory(prefix="keelback-") as room:
-            pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="index")
-            try:
-                for each, read in zip(
-                    stale, pool.map(lambda each: self._read(each, raw, Path(room)), stale), strict=True
-                ):
-                    name = each.key.rpartition("/")[2]
-                    if isinstance(read, Finding):
-                        found.findings.append(read)
-                        archives.pop(name)
-                    elif read is not None:
-                        found.records[name] = read
-            finally:
-                pool.shutdown(cancel_futures=True)
-        found.gone = {name: record for name, record in raw.records.items() if name not in archives}
+        sources, made = self._writer(subdir).look()
+        before = _copied(sources)
+        listed = {each.key: each for each in self._bucket.list(f"{subdir}/", folder=True)}
+        # a key is somebody else's word: what has no archive's name, such as a way to another folder, is left alone
+        archives = {
+            key.removeprefix(f"{subdir}/"): each for key, each in listed.items() if key.startswith(f"{subdir}/")
+        }
+        archives = {name: each for name, each in archives.items() if is_filename(name)}
+        found = _Found(subdir, sources, before, restore(self._changes, subdir, sources, archives), archives)
+        raw = sources.raw
+        found.gone = {name: record for name, record in raw.records.items() if f"{subdir}/{name}" not in listed}
+        self._read(
+            found,
+            [
+                name
+                for name, stored in archives.items()
+                if (name in raw.records or name not in raw.removed)
+                and (self._changes.rebuild or not _is_of(raw.records.get(name), stored, made))
+            ],
+        )
         return found
 
-    def _read(self, stored: Stored, raw: Repodata, room: Path) -> Record | Finding | None:
-        """The record of an archive, or what is wrong with it; ``None`` where the index has the one of its bytes."""
-        subdir, _, filename = stored.key.partition("/")
-        before = raw.records.get(filename)
-        if before is not None and not self._changes.rebuild:
-            now = self._bucket.stat(stored.key)
-            if now is not None and now.sha256 is not None and now.sha256 == before.get("sha256"):
-                return None
-        target = room / subdir / filename
-        target.parent.mkdir(exist_ok=True)
+    def _read(self, found: _Found, stale: Sequence[str]) -> None:
+        """Read the archives called *stale*, of which the index has no record, or maybe one of other bytes."""
+
+        def read(name: str) -> Record | KeelbackError | None:
+            return self._archives.read(found.archives[name], None if self._changes.rebuild else known.get(name))
+
+        known = found.sources.raw.records
+        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="index")
         try:
-            self._fetch(stored, target)
-            archive = inspect(target, subdir=subdir)
-            attested = self._sidecars.of(archive, write=not self._changes.dry_run)
-            return record_of(archive) if attested is None else {**record_of(archive), MEMBER: attested}
-        except ArchiveError as error:
-            return error.findings[0]
-        except ChannelError as error:
-            return Finding(Severity.ERROR, error.code, target, "", error.message, error.hint)
+            for name, record in zip(stale, pool.map(read, stale), strict=True):
+                self._take(found, name, record)
         finally:
-            target.unlink(missing_ok=True)
+            pool.shutdown(cancel_futures=True)
 
-    def _fetch(self, stored: Stored, target: Path) -> None:
-        access = self._bucket.access()
-        auth = access.credential if access is not None and isinstance(access.credential, httpx2.Auth) else None
-        request = Request("GET", f"{self._bucket.reading_url}/{stored.key}", auth=auth)
-        answer = download(self._client, request, target, expected=Expected(size=stored.size), told=lambda _count: None)
-        if not isinstance(answer, Downloaded):
-            expect(answer, source=None if access is None else access.source)
+    def _take(self, found: _Found, name: str, record: Record | KeelbackError | None) -> None:
+        """Note what came of reading the archive *name*. The record of one that could not be read stays as it is."""
+        known = found.sources.raw.records.get(name)
+        if isinstance(record, KeelbackError):
+            found.findings.append(finding_of(record, Path(found.subdir, name)))
+        elif record is not None:
+            found.records[name] = known, record
+            return
+        else:
+            del found.archives[name]
+        if known is not None and (record is None or is_no_package(record)):
+            found.gone[name] = known
 
-    # --- shards that nobody needs any more --------------------------------------------------------------------------
+    # --- what the index is to say -----------------------------------------------------------------------------------
 
-    def _is_old(self, key: str, now: float) -> bool:
-        """Whether it was not written a moment ago, by somebody whose index is about to name it again."""
-        found = self._bucket.stat(key)
-        return found is not None and found.modified is not None and now - found.modified > GRACE_SECONDS
+    def _bring_up(self, found: _Found, sources: Sources) -> set[str]:
+        """Have *sources* say what is there, with the changes; the texts of those that mean something here.
 
-    def _sweep_shards(self, subdir: str, named: Mapping[str, str]) -> None:
-        """Remove the shards that no index has named for a day: until then, a reader may have an index that did.
-
-        Since when that is so is kept in the bucket: the service knows only when a shard was written.
+        A record that is not what it was when the archives were looked at is somebody else's, and newer: it stays.
         """
-        key = f".keelback/unused/{subdir}.json"
-        kept = self._bucket.read(key, limit=_UNUSED_LIMIT)
-        since = _times(b"{}" if kept is None else kept[0])
-        now = time.time()
-        unused = {}
-        for stored in self._bucket.list(f"{subdir}/{SHARDS_FOLDER}/", folder=True):
-            digest = stored.key.rpartition("/")[2].partition(".")[0]
-            if digest in named.values():
+        raw = sources.raw
+        for name, (known, record) in found.records.items():
+            if raw.records.get(name) == known and (known is not None or name not in raw.removed):
+                raw.records[name] = record if self._changes.rebuild else merged(known, record)
+        for name, record in found.gone.items():
+            if raw.records.get(name) == record and name not in sources.instructions.remove:
+                del raw.records[name]
+        return patch_and_remove(self._changes, found.subdir, sources)
+
+    def _write(self, found: _Found) -> None:
+        """Write the index, and take away the shards that nobody has needed for long."""
+
+        def change(sources: Sources) -> None:
+            restore(self._changes, found.subdir, sources, found.archives)
+            self._bring_up(found, sources)
+
+        unused = UnusedShards(self._bucket, found.subdir)
+        there = unused.there()
+        named = self._writer(found.subdir).update(change, there)
+        unused.drop(there - named, named)
+
+    def _writer(self, subdir: str) -> SubdirIndexWriter:
+        return SubdirIndexWriter(self._bucket, subdir, self._client.wait)
+
+    # --- files that are to go ---------------------------------------------------------------------------------------
+
+    def _delete(self, found: _Found, filenames: Sequence[str]) -> list[str]:
+        """Delete those of *filenames* that are still what was found, and that no index names; which these were."""
+        listed = _Listed(self._bucket, self._writer(found.subdir), found.subdir)
+        deleted = []
+        for filename in filenames:
+            key = f"{found.subdir}/{filename}"
+            is_listed = filename in listed.names()
+            there = self._bucket.stat(key)
+            if is_listed or (there is not None and there.version != found.archives[filename].version):
+                logger.warning("%s/%s was not deleted: somebody has published it meanwhile", self._bucket.url, key)
                 continue
-            if now - since.get(digest, now) > GRACE_SECONDS and self._is_old(stored.key, now):
+            self._bucket.delete(key)
+            for stored in list(self._bucket.list(f"{key}{CURRENT}", folder=True)):
                 self._bucket.delete(stored.key)
-            else:
-                unused[digest] = since.get(digest, now)
-        if unused != since:
-            self._bucket.write(key, json.dumps(unused).encode(), index_attributes(key))
+            deleted.append(filename)
+        return deleted
+
+
+class _Listed:
+    """What an index names at any moment; read again only when it was written since."""
+
+    def __init__(self, bucket: Bucket, writer: SubdirIndexWriter, subdir: str) -> None:
+        self._bucket = bucket
+        self._writer = writer
+        self._key = f"{subdir}/{REPODATA}"
+        self._version: str | None = None
+        self._names = frozenset[str]()
+
+    def names(self) -> frozenset[str]:
+        """The names of the archives."""
+        there = self._bucket.stat(self._key)
+        version = None if there is None else there.version
+        if version is None or version != self._version:
+            self._names = self._writer.names()
+            self._version = version
+        return self._names
 
 
 def _is_of(record: Record | None, stored: Stored, made: float) -> bool:
@@ -225,13 +233,6 @@ def _is_of(record: Record | None, stored: Stored, made: float) -> bool:
     if record is None or stored.modified is None:
         return False
     return record.get("size") in (None, stored.size) and stored.modified <= made
-
-
-def _times(content: bytes) -> dict[str, float]:
-    try:
-        return {str(digest): float(since) for digest, since in json.loads(content).items()}
-    except (ValueError, TypeError, AttributeError):  # whoever wrote that: the day begins anew
-        return {}
 
 
 def _copied(sources: Sources) -> Repodata:

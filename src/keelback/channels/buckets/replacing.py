@@ -1,8 +1,8 @@
 """Archives that replace others in a bucket, and what the next run does about those of a run that died meanwhile.
 
 No service changes an archive and the index of its subdir at once. So before the first archive is replaced, the records
-of all that are going to be are put into ``.keelback/replacing/RUN.json``. That goes when the index has them. What becomes
-of one that stays, :mod:`keelback.channels.buckets.leftovers` says.
+of all that are going to be are put into ``.keelback/replacing/RUN.json``. That goes when the index has them. What
+becomes of one that stays, :mod:`keelback.channels.buckets.leftovers` says.
 """
 
 from __future__ import annotations

@@ -151,7 +151,8 @@ class Objects:
             raise self._requests.error(reply, Action(f"look at {key}", "s3:GetObject"))
         hashes = {name: _hash(headers.get(f"{_META}{name}"), name) for name in _HEX}
         encryption = {headers.get(name) for name in _ENCRYPTED} - {None, "AES256"}
-        md5 = hashes[MD5] or (_hash(version.strip('"'), MD5) if not encryption else None)
+        known = _hash(version.strip('"'), MD5) if not encryption else None  # to the service, of what came in one part
+        md5 = known or hashes[MD5]
         modified = headers.get("last-modified")
         return Stored(key, size, version, modified=http_time(modified), sha256=hashes[SHA256], md5=md5)
 

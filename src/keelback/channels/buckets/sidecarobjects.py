@@ -1,8 +1,8 @@
 """The attestations of the archives in a bucket, each beside its archive, as CEP 50 has them.
 
 As in a folder (:mod:`keelback.channels.sidecarfiles`): those of ``FILE`` are in ``FILE.sigs.HASH``, which never
-changes, and in ``FILE.sigs``, which is the latest of these; the record has the hash. They are written in that order, and
-the latest once the archive is there.
+changes, and in ``FILE.sigs``, which is the latest of these; the record has the hash. They are written in that order,
+the latest not before the archive is there.
 """
 
 from __future__ import annotations
@@ -124,9 +124,7 @@ class SidecarObjects:
             return digest
         prefix = archive.relative_path + pinned("")
         for stored in itertools.islice(self._bucket.list(prefix, folder=True), _MOST_PINS):
-            pins = self._bucket.read(
-                archive.relative_path + pinned(stored.key.rpartition(".")[2]), limit=LARGEST_SIDECAR
-            )
+            pins = self._bucket.read(stored.key, limit=LARGEST_SIDECAR)
             if pins is not None and is_about(pins[0], archive.sha256):
                 return self.add(archive.relative_path, archive.sha256, pins[0])
         return None

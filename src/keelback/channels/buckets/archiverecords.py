@@ -102,16 +102,8 @@ class ArchiveRecords:
         if not isinstance(answer, Downloaded):
             source = None if access is None else access.source
             if answer.status == 403:
-                raise self._forbidden(stored.key, answer, source)
+                raise _forbidden(answer, source)
             expect(answer, source=source)
-
-    def _forbidden(self, key: str, answer: Answer, source: str | None) -> Forbidden:
-        words = servers_words(answer)
-        return Forbidden(
-            f"the credential{f' from {source}' if source else ''} may not read {self._bucket.url}/{key} "
-            f"(403){f': {words}' if words else ''}",
-            hint="Allow it to read every package in the channel: what is listed has to be read first.",
-        )
 
     @contextlib.contextmanager
     def _room(self, key: str) -> Iterator[Path]:
@@ -130,6 +122,14 @@ class ArchiveRecords:
             hint="Make room in the folder for temporary files, or name another one in TMPDIR.",
             code=_DISK,
         )
+
+
+def _forbidden(answer: Answer, source: str | None) -> Forbidden:
+    words = servers_words(answer)
+    return Forbidden(
+        f"the credential{f' from {source}' if source else ''} may not read it (403){f': {words}' if words else ''}",
+        hint="Allow it to read every package in the channel: what is listed has to be read first.",
+    )
 
 
 def _of_one_archive(error: KeelbackError) -> KeelbackError:

@@ -17,20 +17,21 @@ from keelback.archive import SUBDIRS
 from keelback.attestationfiles import CURRENT
 from keelback.channels.buckets.archiverecords import ArchiveRecords
 from keelback.channels.buckets.index import SubdirIndexWriter
+from keelback.channels.buckets.leftovers import Leftovers, leftovers
 from keelback.channels.buckets.unusedshards import UnusedShards
 from keelback.channels.indexable import change_of, deletable, patch_and_remove, require_found, restore, unmatched
 from keelback.channels.scanning import finding_of, is_no_package, merged
 from keelback.errors import KeelbackError
+from keelback.findings import Finding, Severity
 from keelback.indexed import is_filename
 from keelback.repodata import REPODATA, Repodata
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from keelback.channels.buckets.bucket import Bucket, Stored
     from keelback.channels.indexable import IndexChanges, SubdirChange
     from keelback.channels.patches import Sources
-    from keelback.findings import Finding
     from keelback.repodata import Record
     from keelback.transport import Client
 
@@ -77,6 +78,7 @@ class Reindexing:
         self._bucket = bucket
         self._client = client
         self._changes = changes
+        self._left = Leftovers(bucket)
         self._archives = ArchiveRecords(bucket, client, write=not changes.dry_run)
 
     def carry_out(self) -> list[SubdirChange]:
@@ -88,12 +90,16 @@ class Reindexing:
         """
         there = [name for name in self._bucket.prefixes() if name in SUBDIRS]
         subdirs = sorted({*(self._changes.subdirs or there), "noarch"})
+        self._left = leftovers(self._bucket)
         found = [self._look(subdir) for subdir in subdirs]
         meant = set[str]()
         for each in found:
             meant |= each.meant | self._bring_up(each, each.sources)
         require_found(self._changes, meant)
-        return [self._index(each) for each in found]
+        result = [self._index(each) for each in found]
+        if not self._changes.dry_run and self._left.subdirs <= {*subdirs}:
+            self._left.forget()
+        return result
 
     def _index(self, found: _Found) -> SubdirChange:
         subdir, sources = found.subdir, found.sources
@@ -110,6 +116,7 @@ class Reindexing:
         """What is in *subdir*. The index is read before the archives are listed: what comes meanwhile is not gone."""
         sources, made = self._writer(subdir).look()
         before = _copied(sources)
+        self._left.mend(subdir, sources)
         listed = {each.key: each for each in self._bucket.list(f"{subdir}/", folder=True)}
         # a key is somebody else's word: what has no archive's name, such as a way to another folder, is left alone
         archives = {
@@ -177,6 +184,7 @@ class Reindexing:
         """Write the index, and take away the shards that nobody has needed for long."""
 
         def change(sources: Sources) -> None:
+            self._left.mend(found.subdir, sources)
             restore(self._changes, found.subdir, sources, found.archives)
             self._bring_up(found, sources)
 
@@ -205,7 +213,24 @@ class Reindexing:
             for stored in list(self._bucket.list(f"{key}{CURRENT}", folder=True)):
                 self._bucket.delete(stored.key)
             deleted.append(filename)
+        self._unlist_lost(found, set(deleted) & listed.names() if deleted else set())
         return deleted
+
+    def _unlist_lost(self, found: _Found, filenames: Collection[str]) -> None:
+        """See that no index names what was deleted in the moment in which somebody published *filenames*."""
+        lost = [name for name in sorted(filenames) if self._bucket.stat(f"{found.subdir}/{name}") is None]
+        if not lost:
+            return
+
+        def unlist(sources: Sources) -> None:
+            for name in lost:
+                sources.raw.records.pop(name, None)
+
+        self._writer(found.subdir).update(unlist)
+        for name in lost:
+            message = "was deleted in the moment in which somebody published it"
+            file = Path(found.subdir, name)
+            found.findings.append(Finding(Severity.ERROR, "contended", file, "", message, "Publish it again."))
 
 
 class _Listed:

@@ -89,11 +89,10 @@ class SubdirIndex:
         if self.reader.is_folder:
             file = Path(url2pathname(urlsplit(self._folder + REPODATA).path))
             return file if file.is_file() else None
-        shard_index = self._shard_index
         refusals: list[KeelbackError] = []
         plain = self._form(REPODATA_ZST, [], _REPODATA_PACKED, REPODATA_LIMIT)
         plain = plain or self._form(REPODATA, refusals, REPODATA_LIMIT)
-        if plain is None and shard_index is not None:  # a channel with nothing but shards
+        if plain is None and (shard_index := self._shard_index) is not None:  # a channel with nothing but shards
             return self.of(shard_index.digests)
         return self._unless_absent(refusals[0]) if refusals else plain
 

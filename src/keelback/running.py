@@ -227,7 +227,10 @@ class Run:
         if lost and "again" not in problem.hint:
             problem = replace(problem, hint=f"{problem.hint} {_AGAIN}".lstrip())
         for outcome in lost:
-            self._settle(replace(outcome, status=Status.FAILED, error=problem))
+            failed = replace(outcome, status=Status.FAILED, error=problem)
+            self._outcomes[failed.relative_path] = failed
+            if not self.stopped:  # whoever stopped it knows why, and waits for the end
+                self._reporter.finished(failed)
         return problem
 
     def _verify(self) -> None:

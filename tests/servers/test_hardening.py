@@ -21,7 +21,7 @@ import zstandard
 import leaks
 from cli_runner import run_keelback, start_keelback
 from keelback import ExitStatus, KeelbackError, Outcome, Problem, Report, Retry, Secret, Status, publish
-from keelback.channels import artifactory
+from keelback.channels import fileserver
 from keelback.channels.anaconda import AnacondaChannel
 from keelback.channels.registry import channel_for
 from keelback.credentials.kinds import BearerToken
@@ -497,7 +497,7 @@ def test_a_file_that_came_since_it_was_asked_for_is_not_overwritten(
     token: str, demo: Path, other: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A PUT replaces without a word: an answer that is some time old is not relied on, and the question repeated."""
-    monkeypatch.setattr(artifactory, "_GOOD_FOR_SECONDS", -1.0)  # every answer is old
+    monkeypatch.setattr(fileserver, "_GOOD_FOR_SECONDS", -1.0)  # every answer is old
     with Crowded(token, other) as server:
         report = attempt(server, token, demo)
     assert (statuses(report), outcome_of(report).error.code) == (["failed"], "conflict")

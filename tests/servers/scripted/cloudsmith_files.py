@@ -90,6 +90,8 @@ class CloudsmithFiles(ChannelServer):
         if slot is None or slot.method != "put_parts" or not re.fullmatch("[1-9][0-9]*", number):
             return self.refusal(404, "No such upload, or no such part")
         with self.lock:
+            if slot.aborted:  # this request had come already, and was answered by nobody until now
+                return self.refusal(404, "No such upload")
             slot.parts[int(number)] = body
         return json_answer(200, {})
 
@@ -104,8 +106,9 @@ class CloudsmithFiles(ChannelServer):
 
         def forget(_sent: dict[str, Any]) -> Answer:
             slot = self.slots[identifier]
-            slot.aborted = True
-            slot.parts.clear()
+            with self.lock:
+                slot.aborted = True
+                slot.parts.clear()
             return Answer(204)
 
         return self.api(exchange, owner, repo, forget)

@@ -131,9 +131,7 @@ class LeakCheck:
         self._patch = pytest.MonkeyPatch()
 
     def pytest_configure(self) -> None:
-        """Have every record of the watched loggers made, and every captured text looked at when a test takes it."""
-        for name in WATCHED_LOGGERS:
-            logging.getLogger(name).setLevel(logging.DEBUG)
+        """Have every captured text looked at when a test takes it."""
         take = pytest.CaptureFixture.readouterr
 
         def take_and_check(fixture: pytest.CaptureFixture) -> object:
@@ -143,6 +141,14 @@ class LeakCheck:
             return taken
 
         self._patch.setattr(pytest.CaptureFixture, "readouterr", take_and_check)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Have every record of the watched loggers made, whatever the test before this one has set."""
+        for name in WATCHED_LOGGERS:
+            logger = logging.getLogger(name)
+            logger.propagate = True
+            logger.setLevel(logging.DEBUG)
 
     def pytest_unconfigure(self) -> None:
         """Leave pytest as it was."""

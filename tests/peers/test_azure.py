@@ -113,8 +113,10 @@ def test_what_a_channel_needs_works_with_every_credential(
     for key, content in ((KEY, b"{3"), (odd, b"x")):
         request = Request("GET", f"{place.reading_url}/{key}", auth=access.credential, headers={"range": "bytes=0-1"})
         assert client.get(request).content == content
+    with pytest.raises(Changed):
+        place.delete(odd, second)
     place.delete(odd)
-    place.delete(odd)
+    place.delete(odd, second)
     assert place.stat(odd) is None
     with pytest.raises(Changed):
         place.write(odd, b"x", index_attributes(odd), second)

@@ -146,7 +146,7 @@ def test_conditions_are_honoured_or_known_not_to_be(place: Place, client: Client
     second = bucket.write(NOTES, b"2", ATTRIBUTES, first)
     assert second != first
     assert bucket.read(NOTES, limit=1)[0] == b"2"
-    bucket.delete(NOTES)
+    bucket.delete(NOTES, second)
     with pytest.raises(Changed):
         bucket.write(NOTES, b"3", ATTRIBUTES, second)
 

@@ -322,7 +322,10 @@ def test_what_is_gone_is_no_longer_what_it_was(server: AzureBlobServer, client: 
     """A version that has to be there is not; deleting what is not there is a success."""
     bucket = container(client, server)
     version = write(bucket, b"{}")
-    bucket.delete(KEY)
+    with pytest.raises(Changed):
+        bucket.delete(KEY, '"0x0"')
+    bucket.delete(KEY, version)
+    bucket.delete(KEY, version)
     bucket.delete(KEY)
     assert bucket.read(KEY, limit=10) is None
     with pytest.raises(Changed):

@@ -177,7 +177,10 @@ def test_what_is_written_is_read_as_it_is(bucket: GCSBucket, server: GCSServer) 
     kept = server.objects[f"chan/{key}"].resource
     assert (kept["contentType"], kept["cacheControl"]) == (JSON.content_type, JSON.cache_control)
     assert bucket.stat(key).version == version
-    bucket.delete(key)
+    with pytest.raises(Changed):
+        bucket.delete(key, "1")
+    bucket.delete(key, version)
+    bucket.delete(key, version)
     bucket.delete(key)
     assert bucket.stat(key) is None
     assert bucket.read(key, limit=10) is None

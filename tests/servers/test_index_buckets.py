@@ -78,6 +78,7 @@ def server(store: WatchedServer) -> Iterator[WatchedServer]:
     """The same for one test, which may have it misbehave."""
     yield store
     store.behave()
+    store.conditional_deletes = "honoured"
     store.before = store.after = lambda _method, _key: None
     store.tamper = lambda _step, body: body
 
@@ -310,12 +311,19 @@ def test_what_is_published_meanwhile_is_not_deleted(place: Place, server: Watche
     assert hull_key(place) in server.objects
 
 
-def test_what_is_published_at_the_moment_of_its_deletion_is_not_listed(place: Place, server: WatchedServer) -> None:
-    """A deletion depends on nothing, so that it may win: no index names what is gone, and the run says so."""
+@pytest.mark.parametrize("conditional", ["honoured", "ignored", "refused"])
+def test_what_is_published_at_the_moment_of_its_deletion(place: Place, server: WatchedServer, conditional: str) -> None:
+    """It stays; where deletions depend on nothing, no index names what is gone, and the run says so."""
+    server.conditional_deletes = conditional
     place.run("index", place.url, "--remove", "hull")
     moment = Moment(place, lambda: place.run("publish", "--force", "--to", place.url, new_hull(place)))
     server.before = lambda method, key: moment.come() if (method, key) == ("DELETE", hull_key(place)) else None
-    done = place.run("index", place.url, "--remove", "hull", "--delete-files", status=1)
+    done = place.run("index", place.url, "--remove", "hull", "--delete-files", status=int(conditional != "honoured"))
+    if conditional == "honoured":
+        assert f"{place.url}/noarch/{HULL} was not deleted: somebody has published it meanwhile" in done.stderr
+        assert hull_key(place) in server.objects
+        assert place.records().keys() == {BOAT, HULL}
+        return
     assert f"error: {place.url}/noarch/{HULL}: was deleted in the moment in which somebody published it" in done.stderr
     assert hull_key(place) not in server.objects
     assert place.records().keys() == {BOAT}

@@ -229,7 +229,10 @@ def test_what_is_written_is_there(server: S3Server, bucket: S3Bucket) -> None:
     assert bucket.stat(NOTES) == stored
     kept = server.objects[f"chan/{NOTES}"].headers
     assert kept == {"content-type": "application/json", "cache-control": "public, max-age=300"}
-    bucket.delete(NOTES)
+    with pytest.raises(Changed):
+        bucket.delete(NOTES, '"0123456789abcdef0123456789abcdef"')
+    bucket.delete(NOTES, version)
+    bucket.delete(NOTES, version)
     bucket.delete(NOTES)
     assert bucket.stat(NOTES) is None
     assert bucket.read(NOTES, limit=10) is None

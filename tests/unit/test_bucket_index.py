@@ -98,9 +98,11 @@ class MemoryBucket(Bucket):
         """See :class:`Bucket`."""
         return sorted({key.partition("/")[0] for key in self.objects})
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, version: str | None = None) -> None:
         """See :class:`Bucket`."""
         self._step("delete", key)
+        if key in self.objects and version not in {None, self.objects[key][0]}:
+            raise Changed
         self.objects.pop(key, None)
 
     def _stored(self, key: str) -> Stored:

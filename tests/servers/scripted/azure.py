@@ -186,8 +186,15 @@ class AzureBlobServer(ScriptedServer):
         refused = self._refused(exchange, container)
         if refused:
             return refused
+        version = exchange.recorded.header("if-match")
         with self.lock:
-            return Answer(202) if self.blobs.pop(name, None) else self.error(404, "BlobNotFound")
+            there = self.blobs.get(name)
+            if there is None:
+                return self.error(404, "BlobNotFound")
+            if version not in {None, there.etag}:
+                return self.error(412, "ConditionNotMet")
+            del self.blobs[name]
+            return Answer(202)
 
     # --- who asks --------------------------------------------------------------------------------------------------
 

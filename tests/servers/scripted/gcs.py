@@ -196,6 +196,8 @@ class GCSServer(ScriptedServer):
         if found is None:
             return self.refusal(404, f"No such object: {bucket}/{name}", "notFound")
         if exchange.recorded.method == "DELETE":
+            if dict(exchange.recorded.query).get("ifGenerationMatch") not in {None, str(found.generation)}:
+                return self.refusal(412, "At least one of the pre-conditions did not hold", "conditionNotMet")
             del self.objects[name]
             return Answer(204)
         if dict(exchange.recorded.query).get("alt") != "media":

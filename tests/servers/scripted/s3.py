@@ -78,6 +78,7 @@ class S3Server(ScriptedServer):
         clock_offset: by how many seconds its clock is ahead.
         conditions: ``honoured``; ``ignored`` as by old services; ``refused`` with 501; ``put-only``, where completing
             an upload ignores them; ``refused-late``, where it refuses them.
+        conditional_deletes: ``honoured``, ``ignored`` or ``refused``.
         page: how many keys are listed at a time.
         keeps: whether the content is kept; without it, only sizes and hashes are.
         options: what :class:`ScriptedServer` takes.
@@ -92,6 +93,7 @@ class S3Server(ScriptedServer):
         readers: Iterable[str] = (),
         clock_offset: float = 0.0,
         conditions: str = "honoured",
+        conditional_deletes: str = "honoured",
         page: int = 1000,
         keeps: bool = True,
         **options: Any,
@@ -106,6 +108,7 @@ class S3Server(ScriptedServer):
         self.bucket = bucket
         self.clock_offset = clock_offset
         self.conditions = conditions
+        self.conditional_deletes = conditional_deletes
         self._keys = keys
         self._region = region
         self._readers = frozenset(readers)
@@ -248,7 +251,15 @@ class S3Server(ScriptedServer):
 
     _head = _get
 
-    def _delete(self, exchange: Exchange, key: str) -> Answer:  # noqa: ARG002 - as all of them
+    def _delete(self, exchange: Exchange, key: str) -> Answer:
+        version, there = exchange.recorded.header("if-match"), self.objects.get(key)
+        if version and self.conditional_deletes == "refused":
+            return self.error("NotImplemented", "A header you provided implies functionality that is not implemented")
+        if version and self.conditional_deletes == "honoured":
+            if there is None:
+                return self.error("NoSuchKey", "The specified key does not exist.")
+            if version != there.etag:
+                return self.error("PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
         self.objects.pop(key, None)
         return Answer(204)
 

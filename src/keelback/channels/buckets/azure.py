@@ -24,7 +24,7 @@ from keelback.channels.buckets.azurerequests import (
     timestamp,
 )
 from keelback.channels.buckets.azurexml import page_in
-from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Attributes, Bucket, Stored
+from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Attributes, Bucket, Changed, Stored
 from keelback.channels.buckets.listings import Pages, is_name
 from keelback.credentials.oidc.xmltexts import NotXMLError
 from keelback.errors import ServerError
@@ -162,11 +162,14 @@ class AzureContainer(Bucket):
         found = (name.removeprefix(start).rstrip("/") for name in names if name.startswith(start))
         return [name for name in found if is_name(name)]
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, version: str | None = None) -> None:
         """See :class:`Bucket`."""
-        answer = self._requests.send("DELETE", key)
-        if answer.status != 202 and not is_missing(answer):
-            raise self._requests.error(answer, DELETE.format(key))
+        answer = self._requests.send("DELETE", key, headers=condition_headers(version))
+        if answer.status == 202 or is_missing(answer):
+            return
+        if is_unmet(answer, version):
+            raise Changed(answer.attempts, uncertain=answer.uncertain)
+        raise self._requests.error(answer, DELETE.format(key))
 
     # --- listings ------------------------------------------------------------------------------------------------
 

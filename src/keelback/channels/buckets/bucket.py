@@ -182,8 +182,17 @@ class Bucket(ABC):
         """The names before the first slash in the keys: the subdirs, and what else looks like one."""
 
     @abstractmethod
-    def delete(self, key: str) -> None:
-        """Have nothing under *key*; a success where there was nothing."""
+    def delete(self, key: str, version: str | None = None) -> None:
+        """Have nothing under *key*; a success where there was nothing.
+
+        Args:
+            key: of the object.
+            version: only if it is still this one, as far as the service honours conditions for that; otherwise
+                whatever is there.
+
+        Raises:
+            Changed: another version is there.
+        """
 
     def sweep(self) -> int:
         """Have the service forget what runs that are dead had begun to send; returns how many uploads.

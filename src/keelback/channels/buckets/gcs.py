@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Attributes, Bucket, Changed, Stored
-from keelback.channels.buckets.gcsapi import FIELDS, Api, hash_in, hash_of, stored
+from keelback.channels.buckets.gcsapi import FIELDS, Api, condition_query, hash_in, hash_of, stored
 from keelback.channels.buckets.gcserrors import CREATE, DELETE, LIST, READ, damaged
 from keelback.channels.buckets.gcsuploads import (
     QUANTUM,
@@ -189,9 +189,11 @@ class GCSBucket(Bucket):
                 names.add(found.removeprefix(self._prefix).rstrip("/"))
         return sorted(filter(is_name, names))
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, version: str | None = None) -> None:
         """See :class:`Bucket`."""
-        answer = self._api.send("DELETE", self._api.object(self._prefix + key))
+        answer = self._api.send("DELETE", self._api.object(self._prefix + key, **condition_query(version)))
+        if answer.status == 412:
+            raise Changed(answer.attempts, uncertain=answer.uncertain)
         if not answer.ok:
             self._api.found(answer, DELETE)
 

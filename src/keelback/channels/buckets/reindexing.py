@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from keelback.archive import SUBDIRS
 from keelback.attestationfiles import CURRENT
 from keelback.channels.buckets.archiverecords import ArchiveRecords
+from keelback.channels.buckets.bucket import Changed
 from keelback.channels.buckets.index import SubdirIndexWriter
 from keelback.channels.buckets.leftovers import Leftovers, leftovers
 from keelback.channels.buckets.unusedshards import UnusedShards
@@ -204,17 +205,25 @@ class Reindexing:
         deleted = []
         for filename in filenames:
             key = f"{found.subdir}/{filename}"
-            is_listed = filename in listed.names()
-            there = self._bucket.stat(key)
-            if is_listed or (there is not None and there.version != found.archives[filename].version):
+            if filename in listed.names() or not self._delete_version(key, found.archives[filename].version):
                 logger.warning("%s/%s was not deleted: somebody has published it meanwhile", self._bucket.url, key)
                 continue
-            self._bucket.delete(key)
             for stored in list(self._bucket.list(f"{key}{CURRENT}", folder=True)):
                 self._bucket.delete(stored.key)
             deleted.append(filename)
         self._unlist_lost(found, set(deleted) & listed.names() if deleted else set())
         return deleted
+
+    def _delete_version(self, key: str, version: str) -> bool:
+        """Delete *version* of what is under *key*; whether no other was there."""
+        there = self._bucket.stat(key)  # not every service takes a condition for a deletion
+        if there is not None and there.version != version:
+            return False
+        try:
+            self._bucket.delete(key, version)
+        except Changed:
+            return False
+        return True
 
     def _unlist_lost(self, found: _Found, filenames: Collection[str]) -> None:
         """See that no index names what was deleted in the moment in which somebody published *filenames*."""

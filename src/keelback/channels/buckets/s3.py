@@ -147,9 +147,9 @@ class S3Bucket(Bucket):
         """See :class:`Bucket`."""
         return self._listing.folders()
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, version: str | None = None) -> None:
         """See :class:`Bucket`."""
-        self._objects.delete(key)
+        self._objects.delete(key, version)
 
     def sweep(self) -> int:
         """See :class:`Bucket`."""

@@ -123,11 +123,25 @@ class Objects:
             raise self._requests.error(reply, action)
         return Written(version, attempts)
 
-    def delete(self, key: str) -> None:
-        """Have nothing under *key* (``DeleteObject``)."""
-        reply = self._requests.send("DELETE", key)
-        if reply.status != 404 or reply.code == NO_BUCKET:
-            self._requests.expect(reply, Action(f"delete {key}", "s3:DeleteObject"))
+    def delete(self, key: str, version: str | None = None) -> None:
+        """Have nothing under *key* (``DeleteObject``); with *version*, only if that is there.
+
+        Services that take conditional writes but no conditional deletes ignore the condition, or refuse it: then it is
+        deleted without ("How to perform conditional deletes").
+
+        Raises:
+            Changed: another version is there.
+        """
+        reply = self._requests.send("DELETE", key, headers=self.condition_headers(version))
+        if version is not None and refuses_conditions(reply):
+            reply = self._requests.send("DELETE", key)
+        if reply.status == 404 and reply.code != NO_BUCKET:
+            return
+        if is_changed(reply, version):
+            if reply.answer.uncertain and self.stat(key) is None:  # it was the request itself whose answer got lost
+                return
+            raise Changed(reply.answer.attempts, uncertain=reply.answer.uncertain)
+        self._requests.expect(reply, Action(f"delete {key}", "s3:DeleteObject"))
 
     def holds(self, key: str, condition: Condition) -> bool:
         """Whether *condition* holds for *key* at this moment."""

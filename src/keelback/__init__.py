@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from keelback.archive import PackageArchive, discover, inspect
-    from keelback.channels.base import BucketOptions, Channel
+    from keelback.channels.base import Channel
+    from keelback.channels.session import BucketOptions
     from keelback.checking import Checked, check
     from keelback.copying import copy
     from keelback.credentials.auth import StoredAuth
@@ -55,7 +56,7 @@ _HOMES = {
     "Attested": "provenance.packages",
     "BasicHTTP": "credentials.kinds",
     "BearerToken": "credentials.kinds",
-    "BucketOptions": "channels.base",
+    "BucketOptions": "channels.session",
     "Channel": "channels.base",
     "ChannelError": "errors",
     "ChannelReport": "report",

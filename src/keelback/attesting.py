@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from keelback.archive import PackageArchive
-    from keelback.channels.base import Channel, Session
+    from keelback.channels.base import Channel
+    from keelback.channels.session import Session
     from keelback.credentials.oidc.idtoken import IdToken
     from keelback.transport import Retry
 

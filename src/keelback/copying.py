@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from keelback.channels.base import BucketOptions, Channel, Given, Session
+from keelback.channels.base import Channel
 from keelback.channels.indexable import Indexable
 from keelback.channels.indexfiles import IndexFiles
 from keelback.channels.naming import is_same_channel
@@ -19,6 +19,7 @@ from keelback.channels.relay.records import read_records, unpatched
 from keelback.channels.relay.sides import buckets_of, check_endpoint, known_channel, sides_for
 from keelback.channels.relay.supply import Supply
 from keelback.channels.relay.way import Relay
+from keelback.channels.session import BucketOptions, Given, Session
 from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.credentials.opening import default_stores
 from keelback.credentials.paths import cache_folder

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from keelback.channels.base import Delivery, Refusal
+from keelback.channels.delivery import Delivery, Refusal
 from keelback.errors import ConflictError, CredentialRefused, ExchangeError, IdentityError, Interrupted, KeelbackError
 from keelback.listing import Listed
 from keelback.report import Outcome, Problem, Status

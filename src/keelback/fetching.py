@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from keelback.channels.base import BucketOptions, Given, Session
 from keelback.channels.indexfiles import IndexFiles
 from keelback.channels.reader import reader_at, reader_for
+from keelback.channels.session import BucketOptions, Given, Session
 from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.credentials.opening import default_stores
 from keelback.credentials.paths import cache_folder

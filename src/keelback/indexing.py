@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelback.archive import SUBDIRS
-from keelback.channels.base import Channel, Session
+from keelback.channels.base import Channel
 from keelback.channels.indexable import Indexable, IndexChanges
 from keelback.channels.patchfiles import merged_patches, read_patches
 from keelback.channels.registry import channel_for
+from keelback.channels.session import Session
 from keelback.credentials.opening import default_stores
 from keelback.errors import ExitStatus, Interrupted, UsageError
 from keelback.indexed import package_name
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     import rattler
 
-    from keelback.channels.base import BucketOptions
     from keelback.channels.indexable import SubdirChange
+    from keelback.channels.session import BucketOptions
     from keelback.findings import Finding
     from keelback.repodata import Record
     from keelback.transport import Retry

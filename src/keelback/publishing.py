@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelback.attesting import Attesting
-from keelback.channels.base import BucketOptions, Channel, Given, Session
+from keelback.channels.base import Channel
 from keelback.channels.registry import channel_for
+from keelback.channels.session import BucketOptions, Given, Session
 from keelback.checking import Checked, Hasher, check
 from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.credentials.opening import default_stores

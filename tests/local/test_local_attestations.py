@@ -12,7 +12,7 @@ import pytest
 import keelback
 from keelback.attestationfiles import LARGEST_SIDECAR, MOST, sidecar_bundles
 from keelback.channels import folder, indexing, sidecarfiles
-from keelback.channels.base import Delivery
+from keelback.channels.delivery import Delivery
 from keelback.channels.local import LocalChannel
 from keelback.channels.sidecars import with_bundle
 from keelback.durable import rename

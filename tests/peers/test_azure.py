@@ -10,10 +10,11 @@ import pytest
 import leaks
 from keelback import Retry, Status, fetch, publish
 from keelback.archive import inspect
-from keelback.channels.base import BucketOptions, Delivery, Session
 from keelback.channels.buckets.attributes import archive_attributes, index_attributes
 from keelback.channels.buckets.azure import AzureContainer
 from keelback.channels.buckets.bucket import ABSENT, Changed
+from keelback.channels.delivery import Delivery
+from keelback.channels.session import BucketOptions, Session
 from keelback.errors import CredentialRefused, Forbidden, KeelbackError, ServerError
 from keelback.report import Reporter
 from keelback.transport import Client, Request

@@ -10,10 +10,10 @@ import pytest
 import leaks
 from keelback import fetch, publish
 from keelback.archive import inspect
-from keelback.channels.base import Delivery
 from keelback.channels.buckets.attributes import archive_attributes, index_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
 from keelback.channels.buckets.gcs import GCSBucket
+from keelback.channels.delivery import Delivery
 from keelback.errors import ServerError
 from keelback.report import Reporter
 from keelback.transport import Client, Retry

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import keelback
-from keelback.channels.base import Delivery
+from keelback.channels.delivery import Delivery
 from keelback.channels.local import LocalChannel
 from keelback.credentials.oidc.idtoken import IdToken
 from keelback.provenance.signing import Attester

@@ -10,10 +10,10 @@ import pytest
 import leaks
 from keelback import Retry
 from keelback.archive import inspect
-from keelback.channels.base import Delivery
 from keelback.channels.buckets.attributes import archive_attributes, index_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
 from keelback.channels.buckets.s3 import S3Bucket
+from keelback.channels.delivery import Delivery
 from keelback.credentials.aws.settings import S3Settings
 from keelback.credentials.kinds import S3Credentials
 from keelback.errors import CredentialRefused, Forbidden, Interrupted, ServerError

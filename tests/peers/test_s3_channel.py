@@ -18,8 +18,8 @@ import leaks
 import making
 from cli_runner import run_keelback, start_keelback
 from keelback import BucketOptions, Status
-from keelback.channels.base import Delivery
 from keelback.channels.buckets.s3 import S3Bucket
+from keelback.channels.delivery import Delivery
 from keelback.channels.local import LocalChannel
 from keelback.credentials.aws.settings import S3Settings
 from keelback.credentials.kinds import S3Credentials

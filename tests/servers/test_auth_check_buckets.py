@@ -9,7 +9,7 @@ import pytest
 
 import leaks
 from cli_runner import run_keelback
-from keelback.channels.base import BucketOptions
+from keelback.channels.session import BucketOptions
 from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.diagnosis.asking import AccountingClient
 from keelback.diagnosis.checkup import check_up

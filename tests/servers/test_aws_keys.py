@@ -15,9 +15,9 @@ import pytest
 
 import leaks
 from keelback import Retry
-from keelback.channels.base import BucketOptions, Session
 from keelback.channels.buckets.keycheck import check_keys
 from keelback.channels.buckets.s3 import S3Bucket
+from keelback.channels.session import BucketOptions, Session
 from keelback.credentials.authfile import FileStore
 from keelback.credentials.aws import container, metadata
 from keelback.credentials.aws.chain import KeySource, find_keys

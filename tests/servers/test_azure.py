@@ -11,7 +11,6 @@ import pytest
 import leaks
 from keelback import Retry
 from keelback.archive import inspect
-from keelback.channels.base import BucketOptions, Delivery, Session
 from keelback.channels.buckets import listings
 from keelback.channels.buckets.attributes import archive_attributes
 from keelback.channels.buckets.azure import AzureContainer
@@ -20,6 +19,8 @@ from keelback.channels.buckets.azurechannel import AzureChannel
 from keelback.channels.buckets.azureplace import Place
 from keelback.channels.buckets.azurerequests import quoted
 from keelback.channels.buckets.bucket import ABSENT, SHA256, Attributes, Changed
+from keelback.channels.delivery import Delivery
+from keelback.channels.session import BucketOptions, Session
 from keelback.credentials.oidc.trusted import Mode, TrustedPublishing
 from keelback.errors import (
     ChannelError,

@@ -13,8 +13,9 @@ import keelback
 import leaks
 from in_process import run_here
 from keelback.attestationfiles import CURRENT, pinned
-from keelback.channels.base import BucketOptions, Delivery, Refusal, Session
 from keelback.channels.buckets.s3channel import S3Channel
+from keelback.channels.delivery import Delivery, Refusal
+from keelback.channels.session import BucketOptions, Session
 from keelback.report import Reporter
 from keelback.transport import Client
 from making import make_conda

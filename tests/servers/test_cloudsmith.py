@@ -13,11 +13,12 @@ import leaks
 from cli_runner import run_keelback
 from in_process import run_here
 from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, inspect, publish
-from keelback.channels.base import Delivery, Session
 from keelback.channels.cloudsmith import CloudsmithChannel
 from keelback.channels.cloudsmith_api import Repository, auth_of, is_same_service
 from keelback.channels.cloudsmith_upload import upload
+from keelback.channels.delivery import Delivery
 from keelback.channels.service import Site
+from keelback.channels.session import Session
 from keelback.channels.target import parse_target
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken
 from keelback.errors import CredentialError, Interrupted, UsageError

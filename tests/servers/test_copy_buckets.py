@@ -10,7 +10,7 @@ import pytest
 import keelback
 import leaks
 from in_process import run_here
-from keelback.channels.base import BucketOptions
+from keelback.channels.session import BucketOptions
 from keelback.copying import copy
 from keelback.errors import ChannelError, ExitStatus, UsageError
 from keelback.fetching import fetch

@@ -16,7 +16,7 @@ import keelback
 import leaks
 from cli_runner import run_keelback
 from keelback import ExitStatus
-from keelback.channels.base import Delivery
+from keelback.channels.delivery import Delivery
 from keelback.channels.local import LocalChannel
 from keelback.channels.naming import is_same_channel
 from keelback.credentials.oidc.idtoken import IdToken

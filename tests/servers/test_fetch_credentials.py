@@ -11,8 +11,8 @@ import keelback
 import leaks
 from cli_runner import run_keelback
 from keelback import ExitStatus
-from keelback.channels.base import Session
 from keelback.channels.reader import Reader
+from keelback.channels.session import Session
 from keelback.credentials.codec import parse_credential
 from keelback.credentials.stores import Store
 from keelback.errors import CredentialError

@@ -13,11 +13,11 @@ import pytest
 import leaks
 from keelback.archive import inspect
 from keelback.channels.access import Access
-from keelback.channels.base import Delivery
 from keelback.channels.buckets import listings
 from keelback.channels.buckets.attributes import archive_attributes, index_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
 from keelback.channels.buckets.gcs import GCSBucket
+from keelback.channels.delivery import Delivery
 from keelback.credentials.kinds import BearerToken
 from keelback.credentials.oidc.exchanged import Exchanged, ExchangedToken
 from keelback.errors import (

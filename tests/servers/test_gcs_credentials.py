@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import leaks
-from keelback.channels.base import BucketOptions, Session
 from keelback.channels.buckets.attributes import index_attributes
 from keelback.channels.buckets.gcsaccess import endpoint_of, find_gcs, open_bucket
+from keelback.channels.session import BucketOptions, Session
 from keelback.credentials.gcloud.machine import Machine
 from keelback.credentials.gcloud.places import GOOGLE, Places
 from keelback.credentials.oidc.gitlab import variable_for

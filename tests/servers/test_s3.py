@@ -18,12 +18,12 @@ import pytest
 import leaks
 from keelback import Retry
 from keelback.archive import inspect
-from keelback.channels.base import Delivery
 from keelback.channels.buckets import listings, s3multipart
 from keelback.channels.buckets.attributes import archive_attributes, index_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
 from keelback.channels.buckets.s3 import S3Bucket
 from keelback.channels.buckets.s3uploads import part_size
+from keelback.channels.delivery import Delivery
 from keelback.credentials.aws.settings import S3Settings
 from keelback.credentials.kinds import S3Credentials
 from keelback.credentials.sigv4 import SigV4
@@ -593,7 +593,7 @@ _MEASURED = """
 import sys
 from pathlib import Path
 from keelback.archive import inspect
-from keelback.channels.base import Delivery
+from keelback.channels.delivery import Delivery
 from keelback.channels.buckets.attributes import archive_attributes
 from keelback.channels.buckets.bucket import ABSENT
 from keelback.channels.buckets.s3 import S3Bucket

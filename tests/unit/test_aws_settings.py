@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import leaks
-from keelback.channels.base import BucketOptions
+from keelback.channels.session import BucketOptions
 from keelback.credentials.aws.profiles import Profiles
 from keelback.credentials.aws.settings import S3Settings, s3_settings
 from keelback.errors import CredentialFileError, UsageError

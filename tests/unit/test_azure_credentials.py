@@ -11,9 +11,9 @@ import httpx2
 import pytest
 
 import leaks
-from keelback.channels.base import Given, Session
 from keelback.channels.buckets.azureaccess import find_azure
 from keelback.channels.buckets.azureplace import Place
+from keelback.channels.session import Given, Session
 from keelback.credentials.authfile import FileStore
 from keelback.credentials.azure.connection import Connection
 from keelback.credentials.azure.entra import authority_in

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keelback.channels.base import BucketOptions, Session
 from keelback.channels.buckets.s3channel import S3Channel
+from keelback.channels.session import BucketOptions, Session
 from keelback.errors import UsageError
 from keelback.transport import Client
 

@@ -16,8 +16,8 @@ from keelback.hosts import host_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from keelback.channels.base import Session
     from keelback.channels.exchange import Exchange
+    from keelback.channels.session import Session
     from keelback.secret import Secret
 
 _log = logging.getLogger("keelback.credentials")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
-from keelback.channels.base import Delivery, Refusal, Session
+from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
 from keelback.channels.server import ServerChannel
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keelback.channels.base import Channel
     from keelback.channels.relay.servercopy import ServerCopy
     from keelback.channels.service import Site
+    from keelback.channels.session import Session
     from keelback.credentials.kinds import Credential
     from keelback.transport import Answer, Client
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from keelback.channels.answers import expect
-from keelback.channels.base import Refusal
+from keelback.channels.delivery import Refusal
 from keelback.channels.relay.servercopy import CannotCopy, ServerCopy
 from keelback.errors import ServerError
 from keelback.transport import servers_words

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from keelback.channels.access import Access, given_pair, given_token
 from keelback.channels.answers import error_of, expect
-from keelback.channels.base import Delivery, Refusal, Session
+from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.exchange import Exchange
 from keelback.channels.fileserver import FileServerChannel
 from keelback.channels.service import Identity
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.service import Site
+    from keelback.channels.session import Session
     from keelback.channels.target import Target
     from keelback.credentials.kinds import Credential
     from keelback.listing import Listed

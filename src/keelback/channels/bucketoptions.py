@@ -12,7 +12,7 @@ from keelback.secret import redact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keelback.channels.base import BucketOptions
+    from keelback.channels.session import BucketOptions
 
 
 def refuse_unused(options: BucketOptions, places: Sequence[str]) -> None:

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from keelback.channels.access import Access, given_token, token_access
 from keelback.channels.answers import expect
-from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.cloudsmith_api import API, READING, Package, Repository, auth_of, is_cloudsmith, is_same_service
 from keelback.channels.cloudsmith_upload import PART_SIZE, upload
+from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.exchange import Exchange
 from keelback.channels.reading import IndexReader
 from keelback.channels.server import ServerChannel
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.service import Site
+    from keelback.channels.session import Session
     from keelback.channels.target import Target
     from keelback.credentials.kinds import Credential
     from keelback.credentials.oidc.exchanged import Exchanged

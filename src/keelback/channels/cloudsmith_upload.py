@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from keelback.archive import PackageArchive
-    from keelback.channels.base import Delivery
     from keelback.channels.cloudsmith_api import Repository
+    from keelback.channels.delivery import Delivery
     from keelback.transport import Answer
 
 _log = logging.getLogger(__name__)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from keelback.channels.access import Access, given_token, in_order
 from keelback.channels.anaconda import MAIN, SERVER, AnacondaChannel
-from keelback.channels.base import Channel, Delivery, Refusal, Session
+from keelback.channels.base import Channel
 from keelback.channels.condaforge_copying import PAUSES, Copier, Feedstock
 from keelback.channels.condaforge_targets import OWNER, label_of
+from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
 from keelback.channels.target import check_server
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from keelback.archive import PackageArchive
+    from keelback.channels.session import Session
     from keelback.channels.target import Target
     from keelback.credentials.kinds import Credential
     from keelback.errors import KeelbackError

@@ -17,7 +17,7 @@ from keelback.hosts import host_of, scheme_and_host
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keelback.channels.base import Session
+    from keelback.channels.session import Session
     from keelback.credentials.oidc.exchanged import Exchanged
     from keelback.credentials.oidc.idtoken import IdToken
     from keelback.errors import CredentialError

@@ -21,7 +21,7 @@ from keelback.transport import Request
 
 if TYPE_CHECKING:
     from keelback.archive import PackageArchive
-    from keelback.channels.base import Session
+    from keelback.channels.session import Session
     from keelback.credentials.kinds import Credential
     from keelback.transport import Answer
 

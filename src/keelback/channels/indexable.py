@@ -23,8 +23,8 @@ from keelback.secret import redact
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from keelback.channels.base import Session
     from keelback.channels.patches import Instructions, Sources
+    from keelback.channels.session import Session
     from keelback.findings import Finding
     from keelback.repodata import Record, Repodata
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from keelback.archive import SUBDIRS
 from keelback.archive.source import Stamp
-from keelback.channels.base import Channel, Delivery, Refusal, Session
+from keelback.channels.base import Channel
+from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.folder import Folder
 from keelback.channels.indexing import check_index, read_file
 from keelback.channels.memo import Memo
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.indexable import IndexChanges, SubdirChange
     from keelback.channels.patches import Instructions
+    from keelback.channels.session import Session
     from keelback.channels.target import Target
 
 _BLOCK: Final = 1 << 20

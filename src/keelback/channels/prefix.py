@@ -10,7 +10,7 @@ import httpx2
 
 from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
-from keelback.channels.base import Delivery, Refusal, Session
+from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.exchange import Exchange
 from keelback.channels.reading import IndexReader
 from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
     from keelback.channels.service import Site
+    from keelback.channels.session import Session
     from keelback.channels.target import Target
     from keelback.credentials.kinds import Credential
     from keelback.listing import Listed

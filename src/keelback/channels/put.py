@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from keelback.channels.access import Access, given_pair
 from keelback.channels.answers import error_of, expect
-from keelback.channels.base import Delivery, Refusal, Session
+from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.fileserver import UNCHANGED, FileServerChannel, size_in
 from keelback.channels.memo import Memo
 from keelback.channels.target import check_server
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from keelback.archive import PackageArchive
+    from keelback.channels.session import Session
     from keelback.channels.target import Target
     from keelback.credentials.kinds import Credential
     from keelback.errors import KeelbackError

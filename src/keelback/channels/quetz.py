@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
-from keelback.channels.base import Delivery, Refusal, Session
+from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
 from keelback.channels.service import Identity
 from keelback.channels.target import check_name, check_server
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
     from keelback.channels.service import Site
+    from keelback.channels.session import Session
     from keelback.channels.target import Target
     from keelback.credentials.kinds import Credential
     from keelback.transport import Client

@@ -13,12 +13,12 @@ import httpx2
 from keelback.archive import SUBDIRS
 from keelback.channels.access import Access, exchanged_access, given_pair
 from keelback.channels.answers import error_of
-from keelback.channels.base import Session
 from keelback.channels.bucketurls import bucket_form
 from keelback.channels.challenges import offered_schemes
 from keelback.channels.exchange import not_exchanged
 from keelback.channels.memo import Memo
 from keelback.channels.registry import recognise, target_of
+from keelback.channels.session import Session
 from keelback.credentials.keys import service_keys
 from keelback.credentials.kinds import BasicHTTP, BearerToken, OAuth, check_token
 from keelback.credentials.lookup import depends_on_keychain, find, login_name

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from keelback.archive import PackageArchive
-    from keelback.channels.base import Session
+    from keelback.channels.session import Session
     from keelback.listing import Listed
 
 ASK_FIRST_FROM: Final = 4 << 20

@@ -102,7 +102,7 @@ class Service(ABC):
         shape: how a channel of this kind is written, where that is not ``KIND+https://...``.
         takes: the kinds of credential that it takes, the usual one first; empty where that is not known.
         variables: those that hold a credential for it, and take precedence over all stores.
-        bucket_options: which of :class:`~keelback.channels.base.BucketOptions` count for it.
+        bucket_options: which of :class:`~keelback.channels.session.BucketOptions` count for it.
         login_hint: how to log in where there is nobody to ask, as a sentence.
     """
 

@@ -142,7 +142,7 @@ def bucket_options(command: F) -> F:
     )
     @wraps(command)
     def with_buckets(*args: Any, **kwargs: Any) -> Any:
-        from keelback.channels.base import BucketOptions  # noqa: PLC0415 - not for --help
+        from keelback.channels.session import BucketOptions  # noqa: PLC0415 - not for --help
 
         names = [field.name for field in fields(BucketOptions) if field.name in kwargs]
         return command(*args, buckets=BucketOptions(**{name: kwargs.pop(name) for name in names}), **kwargs)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from keelback.channels.access import Access
-    from keelback.channels.base import Session
     from keelback.channels.buckets.bucket import Bucket
     from keelback.channels.buckets.keycheck import CheckedBucketChannel
+    from keelback.channels.session import Session
     from keelback.diagnosis.stores import Opened
 
 

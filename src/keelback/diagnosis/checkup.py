@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from keelback.channels.base import BucketOptions, Session
 from keelback.channels.buckets.keycheck import CheckedBucketChannel
 from keelback.channels.identity import Identity, whoami
 from keelback.channels.reader import given_for_reading
 from keelback.channels.registry import target_of
+from keelback.channels.session import BucketOptions, Session
 from keelback.credentials.keys import keys_for
 from keelback.credentials.logins import served_by
 from keelback.credentials.lookup import find, login_name

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from keelback.channels.access import Access
-    from keelback.channels.base import Channel, Session
+    from keelback.channels.base import Channel
     from keelback.channels.exchange import Exchange
+    from keelback.channels.session import Session
     from keelback.credentials.oidc.exchanged import Exchanged
     from keelback.credentials.oidc.idtoken import IdToken
     from keelback.credentials.oidc.trusted import TrustedPublishing

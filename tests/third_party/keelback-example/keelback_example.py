@@ -19,7 +19,7 @@ import httpx2
 from keelback import BearerToken, UsageError
 from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
-from keelback.channels.base import Refusal
+from keelback.channels.delivery import Refusal
 from keelback.channels.server import ServerChannel
 from keelback.listing import Listed
 from keelback.transport import ArchiveBody, Request
@@ -27,7 +27,8 @@ from keelback.transport import ArchiveBody, Request
 if TYPE_CHECKING:
     from keelback import Credential, PackageArchive
     from keelback.channels.access import Access
-    from keelback.channels.base import Delivery, Session
+    from keelback.channels.delivery import Delivery
+    from keelback.channels.session import Session
     from keelback.channels.target import Target
 
 

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
-    from keelback.channels.base import Delivery, Session
     from keelback.channels.buckets.azurexml import Page
     from keelback.channels.buckets.bucket import Condition, Staged
+    from keelback.channels.delivery import Delivery
+    from keelback.channels.session import Session
     from keelback.transport import Answer, Client
 
 PROBE: Final = ".keelback/conditions"

@@ -25,8 +25,8 @@ from keelback.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keelback.channels.base import Session
     from keelback.channels.buckets.azureplace import Place
+    from keelback.channels.session import Session
     from keelback.credentials.kinds import Credential
     from keelback.credentials.oidc.exchanged import Exchanged
 

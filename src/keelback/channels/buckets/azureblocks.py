@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from keelback.archive import PackageArchive
-    from keelback.channels.base import Delivery
     from keelback.channels.buckets.azurerequests import ContainerRequests
     from keelback.channels.buckets.bucket import Attributes, Condition
+    from keelback.channels.delivery import Delivery
     from keelback.transport import Answer
 
 _log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from keelback.channels.base import Session
 from keelback.channels.buckets.keycheck import CheckedBucketChannel
 from keelback.channels.service import Identity
+from keelback.channels.session import Session
 from keelback.credentials.kinds import BasicHTTP, BearerToken
 from keelback.credentials.stores import Store
 from keelback.errors import CredentialError

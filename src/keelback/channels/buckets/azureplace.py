@@ -16,7 +16,7 @@ from keelback.transport import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keelback.channels.base import Session
+    from keelback.channels.session import Session
 
 ENDPOINT: Final = "AZURE_STORAGE_BLOB_ENDPOINT"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
-    from keelback.channels.base import Delivery
+    from keelback.channels.delivery import Delivery
 
 SHA256: Final = "package-sha256"
 MD5: Final = "package-md5"

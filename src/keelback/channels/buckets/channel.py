@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 import httpx2
 
 from keelback.archive import SUBDIRS
-from keelback.channels.base import Delivery, Refusal, Session
 from keelback.channels.buckets.attributes import archive_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
 from keelback.channels.buckets.entries import put_records
@@ -27,6 +26,7 @@ from keelback.channels.buckets.index import SubdirIndexWriter
 from keelback.channels.buckets.leftovers import Leftovers, leftovers, without_replaced
 from keelback.channels.buckets.replacing import Replacements
 from keelback.channels.buckets.sidecarobjects import SidecarObjects, attested_record
+from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.indexable import warn_of_removed
 from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from keelback.channels.buckets.bucket import Bucket, Staged, Stored
     from keelback.channels.indexable import IndexChanges, SubdirChange
     from keelback.channels.patches import Instructions, Sources
+    from keelback.channels.session import Session
     from keelback.channels.target import Target
 
 logger = logging.getLogger(__name__)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
-    from keelback.channels.base import Delivery
     from keelback.channels.buckets.bucket import Condition, Staged
+    from keelback.channels.delivery import Delivery
     from keelback.transport import Client
 
 ENDPOINT: Final = "https://storage.googleapis.com"

@@ -23,7 +23,7 @@ from keelback.hosts import host_of
 from keelback.secret import redact
 
 if TYPE_CHECKING:
-    from keelback.channels.base import Session
+    from keelback.channels.session import Session
     from keelback.credentials.gcloud.places import Places
 
 _log = logging.getLogger("keelback.credentials")

@@ -12,8 +12,8 @@ from keelback.credentials.kinds import BearerToken, OAuth
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keelback.channels.base import Session
     from keelback.channels.buckets.bucket import Bucket
+    from keelback.channels.session import Session
     from keelback.credentials.kinds import Credential
 
 

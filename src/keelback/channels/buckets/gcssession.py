@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keelback.archive import PackageArchive
-    from keelback.channels.base import Delivery
     from keelback.channels.buckets.gcsapi import Api
+    from keelback.channels.delivery import Delivery
     from keelback.secret import Secret
     from keelback.transport import Answer
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keelback.archive import PackageArchive
-    from keelback.channels.base import Delivery
     from keelback.channels.buckets.bucket import Attributes, Condition, Stored
     from keelback.channels.buckets.gcsapi import Api
+    from keelback.channels.delivery import Delivery
     from keelback.transport import Answer
 
 QUANTUM: Final = 256 << 10

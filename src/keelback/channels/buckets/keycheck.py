@@ -6,10 +6,10 @@ import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from keelback.channels.base import Session
 from keelback.channels.buckets.channel import BucketChannel
 from keelback.channels.registry import KINDS, channel_class, target_of
 from keelback.channels.service import Identity, Site
+from keelback.channels.session import Session
 from keelback.credentials.keys import keys_for
 from keelback.errors import ChannelError, CredentialError, CredentialRefused, Forbidden, UsageError
 from keelback.secret import redact

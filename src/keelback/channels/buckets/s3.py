@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from keelback.archive import PackageArchive
-    from keelback.channels.base import Delivery
     from keelback.channels.buckets.bucket import Attributes, Condition, Staged, Stored
+    from keelback.channels.delivery import Delivery
     from keelback.credentials.aws.settings import S3Settings
     from keelback.credentials.kinds import S3Credentials
     from keelback.transport import Client

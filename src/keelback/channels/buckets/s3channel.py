@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from keelback.channels.base import BucketOptions
 from keelback.channels.buckets.keycheck import CheckedBucketChannel
+from keelback.channels.session import BucketOptions
 from keelback.channels.target import refuse_part
 from keelback.credentials.kinds import S3Credentials
 from keelback.errors import UsageError
@@ -14,8 +14,8 @@ from keelback.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keelback.channels.base import Session
     from keelback.channels.buckets.s3 import S3Bucket
+    from keelback.channels.session import Session
     from keelback.channels.target import Target
     from keelback.credentials.kinds import Credential
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keelback.archive import PackageArchive
-    from keelback.channels.base import Delivery
     from keelback.channels.buckets.bucket import Attributes, Condition
     from keelback.channels.buckets.s3multipart import Multipart
     from keelback.channels.buckets.s3objects import Objects
     from keelback.channels.buckets.s3requests import BucketRequests, Reply
+    from keelback.channels.delivery import Delivery
 
 _log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from keelback.channels.base import BucketOptions, Given
 from keelback.channels.reader import reader_for
 from keelback.channels.registry import recognise, target_of
+from keelback.channels.session import BucketOptions, Given
 from keelback.credentials.oidc.providers import IdentitySource
 from keelback.credentials.oidc.trusted import Mode, TrustedPublishing
 from keelback.errors import UsageError
@@ -17,8 +17,9 @@ from keelback.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keelback.channels.base import Channel, Session
+    from keelback.channels.base import Channel
     from keelback.channels.reader import Reader
+    from keelback.channels.session import Session
 
 
 def known_channel(source: str) -> Channel | None:

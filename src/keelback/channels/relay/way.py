@@ -11,7 +11,8 @@ from keelback.channels.relay.servercopy import CannotCopy
 
 if TYPE_CHECKING:
     from keelback.archive import PackageArchive
-    from keelback.channels.base import Channel, Delivery
+    from keelback.channels.base import Channel
+    from keelback.channels.delivery import Delivery
     from keelback.channels.relay.servercopy import ServerCopy
     from keelback.channels.relay.supply import Supply
     from keelback.listing import Listed

@@ -15,7 +15,7 @@ from keelback.cli.options import bucket_options, json_text, trusted_options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keelback.channels.base import BucketOptions
+    from keelback.channels.session import BucketOptions
     from keelback.diagnosis.asking import Asked
     from keelback.diagnosis.result import Checkup
     from keelback.secret import Secret

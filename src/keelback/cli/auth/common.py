@@ -14,7 +14,7 @@ from keelback.secret import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from keelback.channels.base import BucketOptions
+    from keelback.channels.session import BucketOptions
     from keelback.credentials.stores import Store
     from keelback.transport import Client
 
@@ -92,8 +92,8 @@ def stored_for(place: str, buckets: BucketOptions | None = None) -> str:
     Raises:
         UsageError: it names a bucket or another channel, and no valid one.
     """
-    from keelback.channels.base import Session  # noqa: PLC0415 - not for --help
     from keelback.channels.buckets.keycheck import bucket_channel  # noqa: PLC0415 - not for --help
+    from keelback.channels.session import Session  # noqa: PLC0415 - not for --help
 
     channel = bucket_channel(place)
     if channel is None and _is_named_by_kind(place):

@@ -26,8 +26,8 @@ from keelback.secret import Secret, redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from keelback.channels.base import BucketOptions
     from keelback.channels.identity import Identity
+    from keelback.channels.session import BucketOptions
     from keelback.cli.auth.given import Given
     from keelback.credentials.kinds import Credential
     from keelback.credentials.stores import Store

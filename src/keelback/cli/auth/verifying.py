@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from keelback.channels.base import Session
 from keelback.channels.buckets.keycheck import bucket_channel
 from keelback.channels.identity import Identity, whoami
+from keelback.channels.session import Session
 from keelback.cli.auth.common import url_path
 from keelback.diagnosis.asking import read_channel
 from keelback.diagnosis.subject import SubjectKind, understood
@@ -16,7 +16,7 @@ from keelback.errors import CredentialRefused, KeelbackError
 from keelback.secret import redact
 
 if TYPE_CHECKING:
-    from keelback.channels.base import BucketOptions
+    from keelback.channels.session import BucketOptions
     from keelback.credentials.kinds import Credential
     from keelback.diagnosis.asking import Reading
     from keelback.transport import Client

@@ -10,7 +10,7 @@ from keelback.cli.options import bucket_options, files_argument, force_option, r
 from keelback.cli.runs import RunCommand, carry_out
 
 if TYPE_CHECKING:
-    from keelback.channels.base import BucketOptions
+    from keelback.channels.session import BucketOptions
 
 
 @click.command("s3", cls=RunCommand)

@@ -79,6 +79,7 @@ def server(store: WatchedServer) -> Iterator[WatchedServer]:
     yield store
     store.behave()
     store.conditional_deletes = "honoured"
+    store.unlisted = set()
     store.before = store.after = lambda _method, _key: None
     store.tamper = lambda _step, body: body
 
@@ -156,6 +157,18 @@ def names_no_temporary_folder(text: str) -> bool:
 
 
 # --- what the service says --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [(), ("--rebuild",)])
+def test_a_list_that_lags_behind_loses_nothing(place: Place, server: WatchedServer, how: tuple[str, ...]) -> None:
+    """What the index names is asked for by its name before it is taken for gone."""
+    server.unlisted = {hull_key(place)}
+    assert "missing" not in place.run("index", place.url, *how).stdout
+    assert place.records().keys() == {BOAT, HULL}
+    server.unlisted = set(place.keys())
+    third = make_conda(place.folder / "dist", "third")
+    place.run("publish", "--to", place.url, third)
+    assert place.records().keys() == {BOAT, HULL, third.name}
 
 
 @pytest.mark.parametrize("where", ["{folder}/mine-1.0-0.conda", "../../../mine-1.0-0.conda", "a/mine-1.0-0.conda"])

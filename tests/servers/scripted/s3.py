@@ -103,6 +103,8 @@ class S3Server(ScriptedServer):
         self.uploads: dict[str, Upload] = {}
         self.late_errors: list[str] = []
         """Codes with which the next completions fail, in a 200."""
+        self.unlisted: set[str] = set()
+        """Keys that its lists do not have yet."""
         self.tamper: Callable[[str, bytes], bytes] = lambda _step, body: body
         """Changes the XML with which a step is answered."""
         self.bucket = bucket
@@ -270,7 +272,9 @@ class S3Server(ScriptedServer):
         query = dict(exchange.recorded.query)
         self.expect(exchange, query.get("list-type") == "2", "not the second version of the list")
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-        entries = sorted({_entry(name, prefix, delimiter) for name in self.objects if name.startswith(prefix)})
+        entries = sorted(
+            {_entry(name, prefix, delimiter) for name in self.objects.keys() - self.unlisted if name.startswith(prefix)}
+        )
         start = int(query.get("continuation-token", "page-0").removeprefix("page-"))
         page, rest = entries[start : start + self._page], entries[start + self._page :]
         token = f"<NextContinuationToken>page-{start + self._page}</NextContinuationToken>" if rest else ""

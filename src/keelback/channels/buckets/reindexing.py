@@ -124,9 +124,16 @@ class Reindexing:
             key.removeprefix(f"{subdir}/"): each for key, each in listed.items() if key.startswith(f"{subdir}/")
         }
         archives = {name: each for name, each in archives.items() if is_filename(name)}
-        found = _Found(subdir, sources, before, restore(self._changes, subdir, sources, archives), archives)
         raw = sources.raw
-        found.gone = {name: record for name, record in raw.records.items() if f"{subdir}/{name}" not in listed}
+        archives |= self._unlisted(
+            subdir, [name for name in raw.records if is_filename(name) and f"{subdir}/{name}" not in listed]
+        )
+        found = _Found(subdir, sources, before, restore(self._changes, subdir, sources, archives), archives)
+        found.gone = {
+            name: record
+            for name, record in raw.records.items()
+            if name not in archives and f"{subdir}/{name}" not in listed
+        }
         self._read(
             found,
             [
@@ -137,6 +144,12 @@ class Reindexing:
             ],
         )
         return found
+
+    def _unlisted(self, subdir: str, filenames: Sequence[str]) -> dict[str, Stored]:
+        """Those of *filenames* that are there all the same: a service's list may lag behind what it has."""
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="index") as pool:
+            asked = pool.map(lambda name: self._bucket.stat(f"{subdir}/{name}"), filenames)
+            return {name: stored for name, stored in zip(filenames, asked, strict=True) if stored is not None}
 
     def _read(self, found: _Found, stale: Sequence[str]) -> None:
         """Read the archives called *stale*, of which the index has no record, or maybe one of other bytes."""

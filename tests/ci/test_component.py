@@ -59,7 +59,9 @@ def test_the_component_asks_for_both_identities() -> None:
     assert tokens == {"KEELBACK_PUBLISH_IDENTITY": {"aud": "prefix.dev"}, "SIGSTORE_ID_TOKEN": {"aud": "sigstore"}}
 
 
-@pytest.mark.parametrize("audience", ["prefix.dev", "conda.example.com", "9.example-host.com"])
+@pytest.mark.parametrize(
+    "audience", ["prefix.dev", "conda.example.com", "9.example-host.com", "api://AzureADTokenExchange"]
+)
 def test_the_identity_is_where_keelback_looks_for_it(workspace: Path, audience: str) -> None:
     """In the variable that is named after the audience, and in no other."""
     job = pipeline(COMPONENT, {"to": "./channel", "id-token-audience": audience, "attest": True})[JOB]

@@ -59,6 +59,13 @@ def check_components(document: Any) -> None:
             assert needed <= mapping["inputs"].keys() <= declared.keys(), f"inputs of the component: {mapping}"
 
 
+def id_tokens_in(document: Any) -> Iterator[tuple[str, str]]:
+    """The ID tokens that the jobs of GitLab in *document* declare: the variable of each, and for whom it is."""
+    for mapping in _mappings(document):
+        for variable, declared in mapping.get("id_tokens", {}).items():
+            yield variable, declared["aud"]
+
+
 def _mappings(document: Any) -> Iterator[dict[str, Any]]:
     if isinstance(document, dict):
         yield document

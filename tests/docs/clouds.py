@@ -11,10 +11,10 @@ import hmac
 from typing import TYPE_CHECKING, Any, Final
 
 from leaks import new_secret
-from servers.scripted import azure
+from servers.scripted import azure, issuers
 from servers.scripted.azure import AzureBlobServer
 from servers.scripted.azureidentity import EntraServer
-from servers.scripted.gcs_tokens import GoogleServer
+from servers.scripted.gcs_tokens import POOL, GoogleServer
 from servers.scripted.proxy import NamedServer
 from servers.scripted.s3 import S3Server
 from servers.scripted.token_exchanges import Gate, TokenService
@@ -42,12 +42,13 @@ class _S3(S3Server):
     Args:
         endpoints: the hosts of the service.
         secret: of :data:`KEY_ID`.
+        bucket: another bucket, in the path.
         options: what :class:`S3Server` takes.
     """
 
-    def __init__(self, *endpoints: str, secret: str, **options: Any) -> None:
+    def __init__(self, *endpoints: str, secret: str, bucket: str = BUCKET, **options: Any) -> None:
         self.secrets = {KEY_ID: secret}
-        super().__init__(self.secrets, bucket=BUCKET, **options)
+        super().__init__(self.secrets, bucket=bucket, **options)
         self.names = [f"{before}{host}" for host in endpoints for before in ("", f"{BUCKET}.")]
 
     def arrived(self, exchange: Exchange) -> None:
@@ -155,8 +156,7 @@ class Clouds:
     """All buckets that pages name.
 
     Args:
-        issuer: makes the identities of the jobs that get a credential.
-        repository: theirs: ``OWNER/NAME``.
+        repository: the jobs of which get a credential: ``OWNER/NAME``.
         tls: makes the certificate for names.
 
     Attributes:
@@ -166,24 +166,28 @@ class Clouds:
         google_login: the file that ``gcloud auth application-default login`` leaves.
     """
 
-    def __init__(self, issuer: Issuer, repository: str, tls: Callable[..., ssl.SSLContext]) -> None:
+    def __init__(self, repository: str, tls: Callable[..., ssl.SSLContext]) -> None:
         secret = new_secret("docs-s3")
         amazon = _S3(f"s3.{REGION}.amazonaws.com", "s3.us-east-1.amazonaws.com", secret=secret, region=REGION)
         r2 = _S3(f"{ACCOUNT}.r2.cloudflarestorage.com", secret=secret, region="auto")
         minio = _S3("minio.example.com", secret=secret)
         old = _S3("old-store.example.com", secret=secret, conditions="ignored")
+        own_secrets = {"MINIO_SECRET": new_secret("docs-minio"), "CEPH_SECRET": new_secret("docs-ceph")}
+        minio.secrets["minio-key-id"] = own_secrets["MINIO_SECRET"]
+        ceph = _S3("ceph.example.com", secret=own_secrets["CEPH_SECRET"], bucket="releases")
         gate = Gate(_AWS_AUDIENCE)
         sts = _TokenService(gate, amazon)
-        google = _Google(bucket=BUCKET)
-        for each in (gate, google.gate):
-            each.issuer, each.lets_in = issuer, repository
+        self._google = google = _Google(bucket=BUCKET)
+        self._gates = [gate, google.gate]
+        for each in self._gates:
+            each.lets_in = repository
         storage = _Azure()
-        entra = _Entra(storage)
-        entra.issuer = issuer
+        self._entra = entra = _Entra(storage)
         google_token = google.mint()
         self.secrets = {
             "AWS_SECRET_ACCESS_KEY": secret,
             "S3_SECRET_ACCESS_KEY": secret,
+            **own_secrets,
             "GOOGLE_OAUTH_ACCESS_TOKEN": google_token,
             "AZURE_STORAGE_KEY": storage.key,
             "AZURE_STORAGE_SAS_TOKEN": storage.sas,
@@ -194,10 +198,18 @@ class Clouds:
             "client_secret": google.client_secret,
             "refresh_token": google.refresh_token,
         }
-        named: dict[ScriptedServer, list[str]] = {each: each.names for each in (amazon, r2, minio, old)}
+        named: dict[ScriptedServer, list[str]] = {each: each.names for each in (amazon, r2, minio, old, ceph)}
         named |= {each: list(each.names) for each in (sts, google, storage, entra)}
         self.servers = list(named)
         self.hosts = {name: server for server, names in named.items() for name in names}
         context = tls(*self.hosts)
         for server in self.servers:
             server._tls = context
+
+    def know(self, issuer: Issuer) -> None:
+        """Give credentials to the jobs of the CI system *issuer*, and of no other."""
+        for gate in self._gates:
+            gate.issuer = issuer
+        self._entra.issuer = issuer
+        provider = "gitlab" if issuer.url == issuers.GITLAB else "github"
+        self._google.gate.audience = f"https://iam.googleapis.com/{POOL.rpartition('/')[0]}/{provider}"

@@ -45,9 +45,6 @@ SOURCES: Final = "my-repo"
 _NIGHTLY: Final = f"{OWNER}/{SOURCES}/.github/workflows/nightly.yml@refs/tags/v1"
 """A workflow that is no trusted publisher."""
 
-_DECLARED: Final = {"PREFIX_DEV": "prefix.dev", "SIGSTORE": "sigstore"}
-"""The ID tokens that a job on GitLab declares, by the first words of their variables, and for whom they are."""
-
 
 class _Named(ScriptedServer):
     """A server that goes by a name of its own, and not by its address."""
@@ -268,7 +265,7 @@ class Network:
             "conda-forge.herokuapp.com": anaconda,
             **{name: server for server in (cloudsmith, dav, nexus, gitea) for name in server.names},
         }
-        self.clouds = Clouds(self._github, f"{OWNER}/{SOURCES}", tls) if clouds else None
+        self.clouds = Clouds(f"{OWNER}/{SOURCES}", tls) if clouds else None
         if self.clouds is not None:
             self.secrets |= self.clouds.secrets
             self.servers += self.clouds.servers
@@ -302,10 +299,15 @@ class Network:
         Args:
             name: ``github``; ``nightly``, of a workflow there that prefix.dev does not know; ``gitlab``; or ``none``.
         """
+        if self.clouds is not None:
+            self.clouds.know(self._gitlab if name == "gitlab" else self._github)
         if name in self._jobs:
             return {"CI": "true", **self._jobs[name].environ}
         if name == "gitlab":
-            tokens = {f"{word}_ID_TOKEN": self._gitlab.token(audience) for word, audience in _DECLARED.items()}
-            return {"CI": "true", "GITLAB_CI": "true", **tokens}
+            return {"CI": "true", "GITLAB_CI": "true"}
         assert name == "none", f"there is no such job: {name}"
         return {}
+
+    def id_token(self, audience: str) -> str:
+        """The ID token that a job on GitLab gets for *audience*, where it declares one."""
+        return self._gitlab.token(audience)

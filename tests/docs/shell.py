@@ -50,7 +50,7 @@ PRINTS_SECRETS: Final = (["auth", "token"], ["auth", "helper"])
 """Commands that print a credential, as they are meant to."""
 
 _RUNNERS: Final = ("console", "sh")
-_STEP: Final = re.compile(r"\s*(?:- )?(?:run: )?(?P<command>keelback .*)")
+_STEP: Final = re.compile(r"\s*(?:- )?(?:run: )?(?P<command>(?:printf %s \"\$[A-Z_]+\" \| )?keelback .*)")
 _VARIABLE: Final = re.compile(r"\s*(?P<name>[A-Z][A-Z_]+): (?P<value>.*)")
 _PLAIN_VALUE: Final = re.compile(r"[\w./:@-]+")
 _SIZE: Final = re.compile(r"\b\d+(?:\.\d)? (?:bytes|kB|MB|GB)\b")
@@ -171,7 +171,7 @@ class Shell:
         return f"{words[1]}\n"
 
     def _expanded(self, word: str) -> str:
-        known = self.stage.secrets | self._variables
+        known = self.stage.secrets | self._job | self._variables
         return re.sub(r"\$([A-Z][A-Z_]*)", lambda name: known[name[1]], word)
 
     def _run_steps(self, block: Block) -> None:
@@ -180,6 +180,8 @@ class Shell:
         for line in block.lines:
             if variable := _VARIABLE.match(line):
                 self._set_of_service(variable["name"], variable["value"])
+        for name, audience in ci.id_tokens_in(document):
+            self._job[name] = self.stage.network.id_token(audience)
         for step in ci.steps_in(document):
             self._use(step)
         ci.check_components(document)

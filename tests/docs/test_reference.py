@@ -45,10 +45,10 @@ SHARED = {
 """Sections about options that several commands have, and the first words of these commands."""
 
 STANDARD_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_DIR", "GITHUB_TOKEN"} | {
-    "AWS_ENDPOINT_URL_S3"
+    *("AWS_ENDPOINT_URL_S3", "XDG_CONFIG_HOME", "APPDATA")
 }
-"""Variables that Python's own modules read for keelback; the one of GitHub's that a user may have to set; and one whose
-name is put together."""
+"""Variables that Python's own modules read for keelback; the one of GitHub's that a user may have to set; one whose
+name is put together; and where a system's configurations are."""
 
 
 def commands() -> dict[str, click.Command]:
@@ -124,6 +124,8 @@ def error_codes() -> set[str]:
             found |= {text_of(word.value) or "" for word in call.keywords if word.arg == "code"} - {""}
             if name == "Problem" and "archive" not in path.parts and call.args:
                 found |= {text_of(call.args[0]) or ""} - {""}
+            if name == "Meaning":  # of a service's refusal: words, hint, code
+                found |= {text_of(code) or "" for code in call.args[2:3]} - {""}
         for node in ast.walk(tree):
             if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "EXPIRED":
                 found |= {text_of(node.value) or ""} - {""}
@@ -340,7 +342,7 @@ def test_every_member_of_what_verify_prints_is_documented(tmp_path: Path) -> Non
 
 def test_every_member_of_what_attest_prints_is_documented() -> None:
     """``json.md`` has every member, and no other; outside of CI, they are read from the source."""
-    expected = [keys_in("attestations.py", "document_of"), keys_in("attest.py", "_entry")]
+    expected = [keys_in("attestations.py", "finish"), keys_in("attest.py", "_entry")]
     assert members_in("The document of attest") == expected
 
 

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _COMMANDS: Final = {
-    "publish": ("keelback.cli.publish", "Put packages into a channel, or several; the channel is named by its URL."),
-    "upload": ("keelback.cli.upload", "Put packages into a channel; with the options and variables of rattler-build."),
-    "fetch": ("keelback.cli.fetch", "Get packages out of a channel, with their dependencies if asked."),
+    "publish": ("keelback.cli.publish", "Publish packages to one or more channels, named by URL."),
+    "upload": ("keelback.cli.upload", "Publish packages, with the options of rattler-build upload."),
+    "fetch": ("keelback.cli.fetch", "Download packages from a channel, with dependencies if wanted."),
     "copy": ("keelback.cli.copy", "Copy packages from one channel to another."),
-    "index": ("keelback.cli.index", "Bring the index of a channel up to its files; remove packages from it."),
-    "attest": ("keelback.cli.attest", "Sign, for packages, who publishes them."),
-    "verify": ("keelback.cli.verify", "See whether packages are attested by whom you expect."),
-    "auth": ("keelback.cli.auth", "Log in to servers, and say which credential is used for what."),
-    "check": ("keelback.cli.check", "Say what is wrong with packages, without sending anything."),
-    "completion": ("keelback.cli.completion", "Print the completion script of a shell."),
+    "index": ("keelback.cli.index", "Update the index of a channel; remove or patch packages."),
+    "attest": ("keelback.cli.attest", "Sign attestations of packages, in a CI job."),
+    "verify": ("keelback.cli.verify", "Verify that packages are attested by whom you expect."),
+    "auth": ("keelback.cli.auth", "Log in to servers; show which credential is used."),
+    "check": ("keelback.cli.check", "Check packages without sending anything."),
+    "completion": ("keelback.cli.completion", "Print the completion script for a shell."),
 }
 
 
@@ -58,7 +58,7 @@ _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 
 @click.group(cls=LazyGroup, table=_COMMANDS, elsewhere=_ELSEWHERE, context_settings=_SETTINGS)
 @click.version_option(__version__, "-V", "--version", message="keelback %(version)s")
 def keelback() -> None:
-    """Conda packages into channels and out of them, with the right credentials, from any machine.
+    """Publish, fetch, copy and index conda packages, with the right credentials, on any machine.
 
     \b
     Examples:

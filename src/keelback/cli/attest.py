@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from keelback.cli.attestations import document_of, members_of, problem
-from keelback.cli.options import TRUST_CONFIG, json_text, secret_options
+from keelback.cli.attestations import finish, members_of, problem
+from keelback.cli.collecting import secret_options
+from keelback.cli.options import json_option, trust_config_option
 from keelback.errors import KeelbackError
 from keelback.findings import printable
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 @click.option(
     "--attestation-dir",
     metavar="FOLDER",
-    help="Write to this folder, as FILENAME.sigstore.json, not to standard output.",
+    help="Write to this folder, as FILE.sigstore.json, instead of to standard output.",
 )
-@secret_options("oidc-token", what="ID token to sign with, made for 'sigstore', instead of the CI system's own")
-@TRUST_CONFIG
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
+@secret_options("oidc-token", what="ID token to sign with, made for 'sigstore'")
+@trust_config_option
+@json_option
 def command(
     files: tuple[str, ...],
     channel: str | None,
@@ -40,19 +40,19 @@ def command(
     *,
     as_json: bool,
 ) -> None:
-    """Sign, for packages, who publishes them: an attestation (CEP 27) in the name of this CI job.
+    """Sign attestations (CEP 27) of packages, with the identity of this CI job.
 
     FILES are packages (.conda, .tar.bz2), folders with packages in them, or patterns. Attestations are Sigstore
-    bundles, printed one a line.
-
-    'keelback publish --attest' does the same, and sends them along.
+    bundles, printed one per line. 'keelback publish --attest' signs them too, and sends them with the packages.
 
     \b
     Examples:
       keelback attest --channel https://prefix.dev/my-channel --attestation-dir attestations/ dist/
       keelback attest dist/ | keelback verify dist/ --policy repo:my-org/my-repo
 
-    Exit status: 0 all are attested, 1 some could not be, 2 wrong usage, 3 no identity to sign with.
+    \b
+    Exit status: 0 all are attested, 1 some could not be, 2 wrong usage,
+    3 no identity to sign with.
     """
     from keelback.provenance.packages import attest  # noqa: PLC0415 - not for --help
 
@@ -71,12 +71,7 @@ def command(
         if not as_json:
             raise
         failure = error
-    ok = all(one.ok for one in attested)
-    if as_json:
-        click.echo(json_text(document_of([_entry(one) for one in attested], failure, ok=ok)))
-    if failure is not None:
-        sys.exit(int(failure.exit_status))
-    sys.exit(0 if ok else 1)
+    finish([_entry(one) for one in attested], failure, ok=all(one.ok for one in attested), as_json=as_json)
 
 
 def _show(one: Attested) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keelback.cli.options import json_text
+from keelback.cli.jsontext import json_text
+from keelback.cli.options import json_option
 
 if TYPE_CHECKING:
     from keelback.checking import Checked
@@ -16,17 +17,18 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
 @click.option("--subdir", metavar="SUBDIR", help="Subdir for packages that do not declare one.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
+@json_option
 def command(paths: tuple[str, ...], subdir: str | None, *, as_json: bool) -> None:
-    """Say what is wrong with packages, without sending anything.
+    """Check packages without sending anything.
 
     PATHS are packages (.conda, .tar.bz2), folders with packages in them, or patterns. Errors would stop 'keelback
-    publish'; warnings would not.
+    publish', warnings would not.
 
     \b
     Example:
       keelback check dist/
 
+    \b
     Exit status: 0 all can be published, 1 some cannot, 2 wrong usage.
     """
     from keelback.checking import check  # noqa: PLC0415 - not for --help

@@ -201,10 +201,10 @@ class Console(Reporter):
         return click.style(f"{status:{_WIDTH}}", fg=_COLOURS[status])
 
 
-def show_finding(finding: Finding) -> None:
-    """A finding for a person, on standard error."""
+def show_finding(finding: Finding, place: str = "") -> None:
+    """A finding for a person, on standard error; *place* is where the file is, if that is not its path."""
     colour = "red" if finding.severity is Severity.ERROR else "yellow"
-    where = f"{printable(str(finding.file))}: " + (f"{finding.field}: " if finding.field else "")
+    where = f"{printable(place or str(finding.file))}: " + (f"{finding.field}: " if finding.field else "")
     click.echo(f"{click.style(f'{finding.severity}:', fg=colour)} {redact(where + finding.message)}", err=True)
     if finding.hint:
         click.echo(f"  {click.style('hint:', fg='cyan')} {redact(finding.hint)}", err=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from keelback.cli.options import (
-    TRUST_CONFIG,
-    attestation_option,
-    fetch_options,
+    credential_options,
     force_option,
-    secret_options,
-    username_option,
+    requiring_options,
+    solving_options,
+    subdirs_option,
+    transfer_options,
 )
 from keelback.cli.runs import RunCommand, show_run
 from keelback.errors import UsageError
@@ -32,71 +32,38 @@ _ASKED: Final = ("subdirs", "with_deps", "all_versions", "channels", "virtual_pa
 @click.option(
     "-o", "--output", default=".", show_default=True, metavar="FOLDER", help="Folder to write to, as SUBDIR/FILE."
 )
-@click.option(
-    "-p",
-    "--subdir",
-    "--platform",
-    "subdirs",
-    multiple=True,
-    metavar="SUBDIR",
-    help="Platform to fetch for, besides noarch; may be given more than once.  [default: this machine's]",
+@subdirs_option("Subdir to fetch for, besides noarch", default="this machine's")
+@click.option("--all", "all_versions", is_flag=True, help="Fetch every match, not only the best for each spec.")
+@solving_options(
+    with_deps="Also fetch all dependencies (solved for each --subdir).",
+    channel="Another channel for packages that the first does not have",
 )
-@click.option("--with-deps", is_flag=True, help="Also fetch all dependencies (solved for each --subdir).")
-@click.option("--all", "all_versions", is_flag=True, help="Every archive that matches, not the best for each spec.")
-@click.option(
-    "-c",
-    "--channel",
-    "channels",
-    multiple=True,
-    metavar="URL",
-    help="Another channel, for packages that the first does not have; may be given more than once.",
-)
-@click.option(
-    "--virtual-package",
-    "virtual_packages",
-    multiple=True,
-    metavar="NAME=VERSION",
-    help="Virtual package of the target machine, as in __cuda=12.4; may be given more than once.",
-)
-@click.option("--lock", metavar="FILE", help="Write URLs and hashes of what was fetched (@EXPLICIT).")
+@click.option("--lock", metavar="FILE", help="Write the URLs and hashes of what was fetched (@EXPLICIT).")
 @click.option("--locked", metavar="FILE", help="Fetch exactly what a lock file lists.")
-@attestation_option(
-    "--require-attestation",
-    metavar="POLICY",
-    help="Fetch only what has an attestation by whom POLICY names, as in repo:OWNER/NAME.",
-)
-@attestation_option(
-    "--attestation",
-    "attestations",
-    multiple=True,
-    metavar="FILE",
-    help="Look for attestations here first: a file, or a folder with FILE.sigstore.json in it; may be given more than "
-    "once.",
-)
-@TRUST_CONFIG
+@requiring_options("Fetch")
 @force_option()
-@username_option("The user, with a password.")
-@secret_options("password", what="password")
-@secret_options("api-key", "-a", what="token")
-@fetch_options
+@credential_options()
+@transfer_options(50, "Downloads at once.")
 def command(
     channel: str | None, specs: tuple[str, ...], *, output: str, lock: str | None, locked: str | None, **options: Any
 ) -> None:
-    """Get packages out of a channel, private ones included.
+    """Download packages from a public or private channel.
 
-    SPECS are MatchSpecs, or names of files; for each spec, the best package is fetched. Without SPECS, everything in
-    --subdir is fetched. Everything is verified against the hashes in the channel's index before it gets its name.
-    What is there already is left alone: running the same command again does only what is left.
+    SPECS are MatchSpecs or file names; for each, the best match is fetched. Without SPECS, everything in --subdir is.
+    Each file is verified against the hashes in the channel's index before it gets its name. Files that are there
+    already are left alone, so running the same command again continues where the last run stopped.
 
     \b
-    CHANNEL is a folder, a URL as for keelback publish, or any URL under which conda reads a channel:
+    CHANNEL is a folder, a URL as for keelback publish, or any URL from which conda
+    reads a channel:
       https://prefix.dev/CHANNEL              https://repo.prefix.dev/CHANNEL
       https://anaconda.org/OWNER[/LABEL]      https://conda.anaconda.org/conda-forge
       https://HOST/artifactory/REPOSITORY     https://HOST/get/CHANNEL
       s3://BUCKET/CHANNEL, gs://BUCKET/CHANNEL, az://ACCOUNT/CONTAINER/CHANNEL
-    It may be left out where there is a --channel, and may be the URL of a package.
+      s3+https://HOST/BUCKET/CHANNEL          MinIO, R2, Ceph
+    It can be left out if there is a --channel, and can be the URL of a package.
 
-    Credentials are found as keelback auth check CHANNEL says; log in with keelback auth login.
+    'keelback auth check CHANNEL' shows which credential is used; 'keelback auth login' stores one.
 
     \b
     Examples:
@@ -108,10 +75,9 @@ def command(
       keelback fetch https://prefix.dev/my-channel my-tool --require-attestation repo:my-org/my-repo
 
     \b
-    Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 no or refused
-    credential, 130 stopped.
+    Exit status: 0 success, 1 something failed, 2 wrong usage, 3 no credential, or
+    a refused one, 130 stopped.
     """
-    from keelback.channels.bucketoptions import refuse_unused  # noqa: PLC0415 - not for --help
     from keelback.fetching import fetch, fetch_locked  # noqa: PLC0415 - not for --help
 
     asked = {name: options.pop(name) for name in _ASKED}
@@ -125,7 +91,6 @@ def command(
             f"{redact(place)!r} was taken for the channel, and no spec is left",
             hint=f"Write keelback fetch CHANNEL {redact(place)}.",
         )
-    refuse_unused(options["buckets"], [place, *asked["channels"]])
     show_run(partial(fetch, place, wanted, to=output, lock=lock, **asked), **options)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from keelback.cli.command import SectionCommand, SectionOption
-from keelback.cli.options import index_options, json_text
+from keelback.cli.command import SectionCommand
+from keelback.cli.jsontext import json_text
+from keelback.cli.options import index_options, subdirs_option
 from keelback.errors import KeelbackError
 from keelback.findings import printable
 from keelback.secret import redact
@@ -17,8 +17,6 @@ from keelback.secret import redact
 if TYPE_CHECKING:
     from keelback.channels.indexable import SubdirChange
     from keelback.indexing import IndexReport
-
-_output: Final = partial(click.option, cls=SectionOption, section="Output")
 
 _COLOURS: Final = {
     "added": "green",
@@ -32,53 +30,43 @@ _COLOURS: Final = {
 
 @click.command("index", cls=SectionCommand)
 @click.argument("channel")
-@click.option("--rebuild", is_flag=True, help="Read every package anew, not only what is new or has changed.")
+@click.option("--rebuild", is_flag=True, help="Read every package again, not only new and changed ones.")
 @click.option(
     "--remove",
     multiple=True,
     metavar="SPEC",
-    help="Do not list this any more: a file, or all that a spec matches; may be given more than once.",
+    help="Remove packages from the index: a file name, or all that a spec matches; may be given more than once.",
 )
-@click.option("--delete-files", is_flag=True, help="Delete the files of what --remove names, too.")
+@click.option("--delete-files", is_flag=True, help="Also delete the files of what --remove names.")
 @click.option(
-    "--restore", multiple=True, metavar="SPEC", help="List again what was removed; may be given more than once."
+    "--restore", multiple=True, metavar="SPEC", help="List removed packages again; may be given more than once."
 )
 @click.option(
     "--patch",
     "patches",
     multiple=True,
     metavar="FILE",
-    help="Change records as patch_instructions.json says: that file, or a folder or a package with one in each SUBDIR; "
-    "may be given more than once.",
+    help="Patch records with a patch_instructions.json, or with a folder or package that has one for each subdir; may "
+    "be given more than once.",
 )
-@click.option(
-    "-p",
-    "--subdir",
-    "--platform",
-    "subdirs",
-    multiple=True,
-    metavar="SUBDIR",
-    help="Subdir to look at, besides noarch; may be given more than once.  [default: all]",
-)
-@click.option("-n", "--dry-run", is_flag=True, help="Show what would change, and write nothing.")
+@subdirs_option("Subdir to look at, besides noarch", default="all")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would change, without doing it.")
 @index_options
-@_output("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
-@_output("-q", "--quiet", is_flag=True, help="Only the summary, and what went wrong.")
-@_output("-v", "--verbose", count=True, help="Say which credential is used; twice: every request.")
 def command(channel: str, *, as_json: bool, quiet: bool, verbose: int, **options: Any) -> None:
-    """Bring the index of a channel in a folder or a bucket up to its files, and patch it.
+    """Update the index of a channel in a folder or a bucket; remove or patch packages.
 
-    Only what is new or has changed is read; what is gone leaves the index. A folder with packages in SUBDIR/ becomes a
-    channel. What keelback publishes to it is in its index already.
+    Only new and changed packages are read, and packages whose files are gone leave the index. A folder with packages in
+    SUBDIR/ becomes a channel. There is no need to index what keelback publishes: publish does that.
 
-    What --remove names stays where it is, for those who have its URL, but no client finds it in the index any more. Its
-    record is kept, and --restore brings it back; publishing the same file again does not. A file such as
-    demo-1.0-0.tar.bz2 is that file alone, and a spec all that it matches, in both formats.
+    --remove takes a package out of the index, so that clients no longer find it; its file stays where it is. The record
+    is kept, and --restore brings it back; publishing the same file again does not. A file name such as
+    demo-1.0-0.tar.bz2 stands for that file alone, a spec for all that it matches, in both formats.
 
     \b
-    CHANNEL is a folder, or a bucket:
+    CHANNEL is a folder or a bucket:
       ./my-channel
-      s3://BUCKET/CHANNEL     gs://BUCKET/CHANNEL     az://ACCOUNT/CONTAINER/CHANNEL
+      s3://BUCKET/CHANNEL, gs://BUCKET/CHANNEL, az://ACCOUNT/CONTAINER/CHANNEL
+      s3+https://HOST/BUCKET/CHANNEL: MinIO, R2, Ceph
 
     \b
     Examples:
@@ -86,19 +74,17 @@ def command(channel: str, *, as_json: bool, quiet: bool, verbose: int, **options
       keelback index s3://my-bucket/my-channel --remove 'demo <1.2' --dry-run
       keelback index ./my-channel --patch patch_instructions.json --subdir linux-64
 
-    Exit status: 0 all well, 1 a file cannot be read or listed, or it failed, 2 wrong usage, 3 no or refused credential.
+    \b
+    Exit status: 0 success, 1 a file cannot be read or listed, or something else
+    failed, 2 wrong usage, 3 no credential, or a refused one.
     """
-    from keelback.channels.bucketoptions import refuse_unused  # noqa: PLC0415 - not for --help
-    from keelback.cli.console import Console  # noqa: PLC0415 - likewise
+    from keelback.cli.console import Console  # noqa: PLC0415 - not for --help
     from keelback.indexing import index  # noqa: PLC0415 - likewise
-    from keelback.transport import Retry  # noqa: PLC0415 - likewise
 
-    retry = Retry(attempts=options.pop("retries") + 1, base=options.pop("retry_delay"))
     dry_run = options["dry_run"]
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose, progress=False, dry_run=dry_run)
     try:
-        refuse_unused(options["buckets"], [channel])
-        report = index(channel, retry=retry, keychain=not options.pop("no_keychain"), **options)
+        report = index(channel, keychain=not options.pop("no_keychain"), **options)
     except KeelbackError as error:
         if not as_json:
             raise
@@ -127,11 +113,10 @@ def _document_of(error: KeelbackError, *, dry_run: bool) -> dict[str, Any]:
 
 def _show(report: IndexReport, *, quiet: bool) -> None:
     """A line for each file that changed, for each file that cannot be listed, and for each subdir."""
+    from keelback.cli.console import show_finding  # noqa: PLC0415 - not for --help
+
     for finding in report.findings:
-        where = f"{printable(report.place_of(finding))}: " + (f"{finding.field}: " if finding.field else "")
-        click.echo(f"{click.style('error:', fg='red')} {redact(where + finding.message)}", err=True)
-        if finding.hint:
-            click.echo(f"  {click.style('hint:', fg='cyan')} {redact(finding.hint)}", err=True)
+        show_finding(finding, report.place_of(finding))
     would = "(dry run) " if report.dry_run else ""
     for change in report.subdirs:
         for what, colour in _COLOURS.items() if not quiet else ():
@@ -148,4 +133,7 @@ def _summary(change: SubdirChange) -> str:
     if change.unmatched:
         names = "1 name" if change.unmatched == 1 else f"{change.unmatched} names"
         listed += f"; {names} in the patches {'has' if change.unmatched == 1 else 'have'} no package yet"
+    if change.unlisted:
+        names = "1 name" if change.unlisted == 1 else f"{change.unlisted} names"
+        listed += f"; {names} in the patches {'is' if change.unlisted == 1 else 'are'} removed"
     return f"{', '.join(counts) or 'unchanged'}; {listed}"

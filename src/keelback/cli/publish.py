@@ -6,49 +6,51 @@ from typing import Any
 
 import click
 
-from keelback.cli.options import bucket_options, force_option, run_options, secret_options, username_option
+from keelback.cli.collecting import bucket_options
+from keelback.cli.options import credential_options, force_option, publish_options
 from keelback.cli.runs import RunCommand, carry_out
 
 
 @click.command("publish", cls=RunCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
 @click.option(
-    "--to", "to", multiple=True, required=True, metavar="CHANNEL", help="Where to; may be given more than once."
+    "--to", "to", multiple=True, required=True, metavar="CHANNEL", help="The channel; may be given more than once."
 )
 @force_option()
-@username_option("The user, with a password: for Artifactory, and servers that take PUT.")
-@secret_options("password", what="password")
-@secret_options("api-key", "-a", what="token")
+@credential_options()
 @bucket_options
-@run_options
+@publish_options()
 def command(paths: tuple[str, ...], to: tuple[str, ...], **options: Any) -> None:
-    """Put packages into a channel, or several.
+    """Publish packages to one or more channels.
 
-    PATHS are packages (.conda, .tar.bz2), folders with packages in them, or patterns. All of them are read and checked,
-    and the credentials found, before anything is sent. What the channel has already is left alone: running the same
-    command again does only what is left.
+    PATHS are packages (.conda, .tar.bz2), folders with packages in them, or patterns. All packages are checked and all
+    credentials found before anything is sent. Files that the channel already has are left alone, so running the same
+    command again continues where the last run stopped.
 
     \b
     CHANNEL is one of
-      ./folder  or  file:///folder             a local channel: made, filled, indexed
+      ./folder  or  file:///folder
       https://prefix.dev/CHANNEL
       https://anaconda.org/OWNER[/LABEL]
       quetz+https://HOST/CHANNEL
       artifactory+https://HOST/artifactory/REPOSITORY
       cloudsmith://OWNER/REPOSITORY
       s3://BUCKET/CHANNEL, gs://BUCKET/CHANNEL, az://ACCOUNT/CONTAINER/CHANNEL
-                                               in a bucket: filled, indexed
-      put+https://HOST/PATH                    any server that takes PUT PATH/SUBDIR/FILE
+      s3+https://HOST/BUCKET/CHANNEL  MinIO, R2, Ceph
+      put+https://HOST/PATH           any server that takes PUT PATH/SUBDIR/FILE
       prefix+https://HOST/CHANNEL, anaconda+https://HOST/api/OWNER[/label/LABEL]
+    A folder or a bucket is indexed too.
 
     \b
-    A token is taken from the first of these that has one:
-      --api-key, --api-key-file;
+    The credential is the first of these:
+      --api-key or --api-key-file; for Artifactory and put+https://, also
+        --username with --password;
       PREFIX_API_KEY, ANACONDA_API_KEY, QUETZ_API_KEY, CLOUDSMITH_API_KEY,
-      ARTIFACTORY_TOKEN (or ARTIFACTORY_USERNAME and ARTIFACTORY_PASSWORD);
-      trusted publishing: in a CI job that prefix.dev trusts, no token is needed;
-      the stores: RATTLER_AUTH_FILE, the keychain, ~/.rattler/credentials.json
-    Buckets also take what the tools of their cloud take: variables, profiles,
+        ARTIFACTORY_TOKEN (or ARTIFACTORY_USERNAME and ARTIFACTORY_PASSWORD);
+      trusted publishing, in a CI job that prefix.dev trusts;
+      a store: RATTLER_AUTH_FILE, the keychain, ~/.rattler/credentials.json,
+        netrc.
+    For a bucket also what the tools of its cloud use: variables, profiles,
     and the identity of the job or of the machine.
 
     \b
@@ -60,10 +62,7 @@ def command(paths: tuple[str, ...], to: tuple[str, ...], **options: Any) -> None
       keelback publish --to s3://my-bucket/my-channel dist/
 
     \b
-    Exit status: 0 all well, 1 something failed, 2 wrong usage, 3 no or refused
-    credential, 4 accepted but not visible yet (--verify), 130 stopped.
+    Exit status: 0 success, 1 something failed, 2 wrong usage, 3 no credential, or
+    a refused one, 4 sent but not visible yet (--verify), 130 stopped.
     """
-    from keelback.channels.bucketoptions import refuse_unused  # noqa: PLC0415 - not for --help
-
-    refuse_unused(options["buckets"], to)
     carry_out(paths, to, **options)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from keelback.cli.command import SectionCommand, usage_error
-from keelback.cli.options import json_text
+from keelback.cli.jsontext import json_text
 from keelback.errors import KeelbackError, UsageError
 
 if TYPE_CHECKING:
@@ -79,18 +79,15 @@ def carry_out(paths: Sequence[str], to: Sequence[str | Channel], **options: Any)
     """Publish *paths* with the *options* of the command line, show what became of it, and exit with its status."""
     from keelback.publishing import publish  # noqa: PLC0415 - not for --help
 
-    verify, verify_timeout = options.pop("verify"), options.pop("verify_timeout")
-    show_run(partial(publish, paths, to, verify=verify_timeout if verify else None), **options)
+    show_run(partial(publish, paths, to), **options)
 
 
 def show_run(run: Callable[..., Report], **options: Any) -> None:
     """Call *run* with the *options* of the command line, show what became of it, and exit with its status."""
     from keelback.cli.console import Console  # noqa: PLC0415 - not for --help
-    from keelback.transport import Retry  # noqa: PLC0415 - not for --help
 
     as_json = options.pop("as_json")
     ci = _ci_reporter(options.pop("ci"), options.pop("ci_outputs"), as_json=as_json)
-    retry = Retry(attempts=options.pop("retries") + 1, base=options.pop("retry_delay"))
     console = Console(
         as_json=as_json,
         quiet=options.pop("quiet"),
@@ -99,7 +96,7 @@ def show_run(run: Callable[..., Report], **options: Any) -> None:
         dry_run=options["dry_run"],
     )
     with console, ci.masking() if ci is not None else nullcontext():
-        report = run(retry=retry, keychain=not options.pop("no_keychain"), reporter=console, **options)
+        report = run(keychain=not options.pop("no_keychain"), reporter=console, **options)
     report.notes = console.notes
     _finish(report, console, as_json=as_json, ci=ci)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from keelback.cli.attestations import StandardInput, document_of, members_of, problem
-from keelback.cli.options import TRUST_CONFIG, json_text
+from keelback.cli.attestations import finish, members_of, problem
+from keelback.cli.options import json_option, trust_config_option
+from keelback.cli.standardinput import StandardInput
 from keelback.errors import KeelbackError, UsageError
 from keelback.findings import printable
 
@@ -25,27 +25,32 @@ if TYPE_CHECKING:
 @click.option(
     "--policy",
     metavar="POLICY",
-    help="Who has to have signed: repo:OWNER/NAME, owner:NAME or project:GROUP/PROJECT, and workflow:FILE, ref:REF, "
-    "trigger:EVENT, issuer:URL, identity:NAME, with commas between them.",
+    help="Who must have signed: repo:OWNER/NAME, owner:NAME or project:GROUP/PROJECT, and workflow:FILE, ref:REF, "
+    "trigger:EVENT, issuer:URL, identity:NAME, separated by commas.",
 )
 @click.option(
     "--identity",
     metavar="NAME",
-    help="The name that has to be in the certificate; with --issuer. That of a workflow holds for its own repository.",
+    help="The name that must be in the certificate; needs --issuer. A workflow's name counts only for its own "
+    "repository.",
 )
-@click.option("--issuer", metavar="URL", help="The identity provider that has to have vouched for it.")
-@click.option("--channel", metavar="URL", help="The channel that the packages come from.")
+@click.option("--issuer", metavar="URL", help="The identity provider that must have issued the identity.")
+@click.option(
+    "--channel",
+    metavar="URL",
+    help="The channel that the packages come from; an attestation for another channel is refused.",
+)
 @click.option(
     "--attestation",
     "attestations",
     multiple=True,
     metavar="FILE",
-    help="File with attestations, or folder with FILENAME.sigstore.json in it; - is standard input; may be given more "
-    "than once.  [default: those beside each package, and what is piped in]",
+    help="A file with attestations, or a folder with FILE.sigstore.json; - is standard input; may be given more than "
+    "once.  [default: those beside each package, and on standard input]",
 )
-@TRUST_CONFIG
-@click.option("--offline", is_flag=True, help="Do not bring Sigstore's keys up to date first.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
+@trust_config_option
+@click.option("--offline", is_flag=True, help="Do not update Sigstore's keys first.")
+@json_option
 def command(  # noqa: PLR0913 - one parameter an option
     files: tuple[str, ...],
     policy: str | None,
@@ -58,17 +63,18 @@ def command(  # noqa: PLR0913 - one parameter an option
     offline: bool,
     as_json: bool,
 ) -> None:
-    """See whether packages are attested by whom you expect: nobody else, and not a byte changed since.
+    """Verify that packages are unchanged, and attested by whom you expect.
 
-    FILES are packages (.conda, .tar.bz2), folders with packages in them, or patterns. Their attestations are in
-    --attestation; or beside them, as NAME.sigstore.json, NAME.v0.sigs or NAME.sigs, and piped in. One that holds is
-    enough.
+    FILES are packages (.conda, .tar.bz2), folders with packages in them, or patterns. Attestations are those of
+    --attestation, or else those beside each package (FILE.sigstore.json, FILE.v0.sigs, FILE.sigs) and on standard
+    input. One valid attestation is enough.
 
     \b
     Examples:
       keelback verify pkgs/ --policy repo:my-org/my-repo,workflow:release.yml
       keelback verify demo-1.0-h0_0.conda --attestation demo.sigstore.json --policy project:my-group/my-project
 
+    \b
     Exit status: 0 all are verified, 1 some are not, 2 wrong usage.
     """
     from keelback.provenance.packages import verify  # noqa: PLC0415 - not for --help
@@ -90,14 +96,9 @@ def command(  # noqa: PLR0913 - one parameter an option
         if not as_json:
             raise
         failure = error
-    ok = all(one.ok for one in found)
-    if as_json:
-        click.echo(json_text(document_of([_entry(one) for one in found], failure, ok=ok)))
-    else:
+    if not as_json:
         _show(found)
-    if failure is not None:
-        sys.exit(int(failure.exit_status))
-    sys.exit(0 if ok else 1)
+    finish([_entry(one) for one in found], failure, ok=all(one.ok for one in found), as_json=as_json)
 
 
 def _policy(policy: str | None, identity: str | None, issuer: str | None) -> Policy:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
+from keelback.channels.bucketoptions import check_bucket_options
 from keelback.channels.buckets.keycheck import CheckedBucketChannel
 from keelback.channels.identity import Identity, whoami
-from keelback.channels.reader import given_for_reading
+from keelback.channels.opening import given_for_reading
 from keelback.channels.registry import target_of
 from keelback.channels.session import BucketOptions, Session
 from keelback.credentials.keys import keys_for
@@ -25,12 +26,14 @@ from keelback.credentials.stores import WritableStore
 from keelback.diagnosis import mistakes
 from keelback.diagnosis.asking import AccountingClient, read_channel
 from keelback.diagnosis.buckets import BucketQuestions, shown_settings
+from keelback.diagnosis.bucketverdict import BucketJudge
+from keelback.diagnosis.channelverdict import ChannelJudge
 from keelback.diagnosis.exchanging import Exchanging
 from keelback.diagnosis.expiry import expiry_of
+from keelback.diagnosis.hostverdict import HostJudge
 from keelback.diagnosis.result import Checkup, Used
 from keelback.diagnosis.stores import Opened, State, captured_warnings, open_stores, places
 from keelback.diagnosis.subject import Subject, SubjectKind, understood
-from keelback.diagnosis.verdict import Judge
 from keelback.diagnosis.wording import shown_url
 from keelback.errors import CredentialError, ExitStatus, KeelbackError, UsageError
 from keelback.hosts import host_of
@@ -74,9 +77,11 @@ def check_up(  # noqa: PLR0913 - each has a default, and is given by its name
 
     Raises:
         UsageError: *text* is none of these; or it is no channel, and trusted publishing alone is to be used; or what is
-            said of the bucket is invalid.
+            said of buckets is invalid, or of no use.
     """
     subject = understood(text)
+    shown = host_of(subject.url) if subject.sort is SubjectKind.HOST else subject.url
+    check_bucket_options(buckets, [subject.channel or shown])
     trusted = trusted or TrustedPublishing()
     if trusted.insists and subject.sort not in {SubjectKind.CHANNEL, SubjectKind.BUCKET}:
         raise UsageError(
@@ -173,7 +178,7 @@ class _Examination:
         if result.used is not None:
             self._look_at(result.used)
         result.findings += (Problem("bucket", text) for text in said)
-        Judge(result, self._subject, unusable=self._unusable).bucket(answers, failure)
+        BucketJudge(result, self._subject, unusable=self._unusable).judge(answers, failure)
 
     def _ask_server(self, *, named: bool) -> None:
         result, subject = self._result, self._subject
@@ -182,17 +187,17 @@ class _Examination:
         self._look_at_stores(named=named)
         if used is not None:
             self._look_at(used)
-        judge = Judge(result, subject, unusable=self._unusable)
         if subject.sort is SubjectKind.HOST:
             provider = None if self._trusted.mode is Mode.NEVER else provider_in(self._environ)
-            judge.host(self._ask_whose(used), None if provider is None else provider.name)
+            ci_system = None if provider is None else provider.name
+            HostJudge(result, subject, unusable=self._unusable).judge(self._ask_whose(used), ci_system)
         else:
             anonymous = read_channel(self._client, self._read_at, None)
             auth = None if used is None else used.auth
             known = None if auth is None else read_channel(self._client, self._read_at, auth)
             answered = anonymous.error is None and (known is None or known.error is None)
             identity = self._ask_whose(used) if answered else None
-            judge.channel(anonymous, known, identity)
+            ChannelJudge(result, subject, unusable=self._unusable).judge(anonymous, known, identity)
 
     # --- the credential -----------------------------------------------------------------------------------------------
 
@@ -253,7 +258,7 @@ class _Examination:
         """*used* as the channel sends it where packages are read, if the channel has a say in that."""
         channel = self._subject.channel
         settled = used is not None and (used.in_url or isinstance(used.credential, ExchangedToken))
-        found = None if channel is None or settled else channel.readable(self._session())
+        found = None if channel is None or settled else channel.reading_access(self._session())
         if found is None:
             return used
         self._read_at, access = found

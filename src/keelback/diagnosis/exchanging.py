@@ -157,7 +157,7 @@ class Exchanging:
         if self._channel is None:
             return ExchangeError(
                 f"it cannot be told from the URL which kind of server {self.attempt.host} is",
-                hint=f"Say it in the URL, as for publish: prefix+https://{self.attempt.host}/CHANNEL.",
+                hint=f"Put its kind before the URL, as for publish: prefix+https://{self.attempt.host}/CHANNEL.",
             )
         return not_exchanged(self._session, self._server, self._exchange)
 

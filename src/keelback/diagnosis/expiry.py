@@ -6,11 +6,11 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from keelback.credentials.azure.signatures import SharedAccessSignature
 from keelback.credentials.kinds import BearerToken, OAuth
+from keelback.transport.dates import iso_time
 
 if TYPE_CHECKING:
     from keelback.credentials.kinds import Credential
@@ -59,17 +59,9 @@ def expiry_of(credential: Credential, *, writable: bool) -> Expiry | None:
         end = _end_of_jwt(credential.token.reveal())
         return None if end is None else Expiry(end)
     if isinstance(credential, SharedAccessSignature):
-        end = _time(credential.expires)
-        return None if end is None else Expiry(end)
+        until = iso_time(credential.expires)
+        return None if until is None else Expiry(int(until))
     return None
-
-
-def _time(text: str) -> int | None:
-    try:
-        time = datetime.fromisoformat(text)
-        return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError):
-        return None
 
 
 def _end_of_jwt(token: str) -> int | None:

@@ -15,7 +15,7 @@ from keelback.credentials.paths import default_auth_file
 from keelback.diagnosis.expiry import expiry_of
 from keelback.diagnosis.stores import Opened, State, captured_warnings
 from keelback.diagnosis.survey import log_in_again
-from keelback.diagnosis.wording import described, kind_name
+from keelback.diagnosis.wording import kind_name
 from keelback.errors import CredentialError
 from keelback.hosts import host_of, is_address
 from keelback.report import Problem
@@ -112,7 +112,7 @@ def in_credential(credential: Credential, key: str, host: str, now: float, *, wr
     """What can be seen of *credential* itself, without asking anybody."""
     expiry = expiry_of(credential, writable=writable)
     if expiry is not None and expiry.is_over(now):
-        yield Problem("expired", f"the {described(credential)} {expiry.words(now)}", log_in_again(host or key))
+        yield Problem("expired", f"the {credential.noun} {expiry.words(now)}", log_in_again(host or key))
     if isinstance(credential, BasicHTTP):
         password = credential.password.reveal()
         if password != password.strip():

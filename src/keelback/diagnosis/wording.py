@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from keelback.credentials.azure.sharedkey import SharedKey
-from keelback.credentials.azure.signatures import SharedAccessSignature
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, HeaderAuth, OAuth, S3Credentials
 from keelback.credentials.oidc.exchanged import ExchangedToken
 from keelback.diagnosis.stores import State
@@ -21,15 +19,6 @@ if TYPE_CHECKING:
 _DISPLAYED: Final = {S3Credentials.kind: "S3", ExchangedToken.kind: "short-lived token"}
 """Where ``rattler auth status`` has another name for a kind than the auth file (rattler, auth.rs), or has none."""
 
-_DESCRIBED: Final = {
-    OAuth.kind: "OAuth login",
-    S3Credentials.kind: "S3 keys",
-    SharedKey.kind: "account key",
-    SharedAccessSignature.kind: "shared access signature",
-}
-"""What a sentence calls those whose names are none."""
-
-
 A_CREDENTIAL: Final = "a credential"
 """What is sent, where no more is known of it."""
 
@@ -37,11 +26,6 @@ A_CREDENTIAL: Final = "a credential"
 def kind_name(credential: Credential | type[Credential]) -> str:
     """What a person is told the kind is, by the names of ``rattler auth status``."""
     return _DISPLAYED.get(credential.kind, credential.kind)
-
-
-def described(credential: Credential) -> str:
-    """What a sentence calls *credential*: ``BearerToken``, ``OAuth login``."""
-    return _DESCRIBED.get(credential.kind) or kind_name(credential)
 
 
 def state_words(opened: Opened) -> str:

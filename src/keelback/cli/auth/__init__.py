@@ -10,12 +10,12 @@ from keelback.cli.lazy import LazyGroup
 from keelback.errors import UsageError
 
 _COMMANDS: Final = {
-    "login": ("keelback.cli.auth.login", "Log in to a server, for every conda tool of the rattler family."),
-    "logout": ("keelback.cli.auth.logout", "Remove logins from every store."),
-    "status": ("keelback.cli.auth.status", "List every credential there is, what wins, and what is wrong."),
-    "check": ("keelback.cli.auth.check", "Say which credential a URL gets, and whether the server takes it."),
-    "token": ("keelback.cli.auth.token", "Print the token for a host, to be piped into another program."),
-    "helper": ("keelback.cli.auth.helper", "Answer other programs that ask for a credential."),
+    "login": ("keelback.cli.auth.login", "Log in to a server, for keelback, rattler-build, pixi and py-rattler."),
+    "logout": ("keelback.cli.auth.logout", "Remove a login from every store."),
+    "status": ("keelback.cli.auth.status", "List every stored credential, which one wins, and what is wrong."),
+    "check": ("keelback.cli.auth.check", "Show which credential a URL gets, and whether the server accepts it."),
+    "token": ("keelback.cli.auth.token", "Print the token for a host, for another program."),
+    "helper": ("keelback.cli.auth.helper", "Give other programs the credential that they ask for."),
 }
 
 
@@ -70,13 +70,13 @@ def _discreet(error: click.UsageError) -> Exception:
 
 @click.group("auth", cls=_DiscreetGroup, table=_COMMANDS, elsewhere=_ELSEWHERE)
 def command() -> None:
-    """Log in to servers, and say which credential is used for what.
+    """Log in to servers; show which credential is used.
 
     \b
-    A credential is looked up in
+    The stores, in the order in which they are searched:
       the file in RATTLER_AUTH_FILE; the keychain; ~/.rattler/credentials.json;
       netrc; keelback's own file; what 'anaconda login' saved.
-    The first three are those of rattler-build, pixi and py-rattler.
+    The first three are shared with rattler-build, pixi and py-rattler.
 
     \b
     Examples:

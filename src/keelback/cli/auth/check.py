@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keelback.cli.auth.common import insecure_option, store_options
-from keelback.cli.options import bucket_options, json_text, trusted_options
+from keelback.cli.collecting import bucket_options
+from keelback.cli.command import SectionCommand
+from keelback.cli.jsontext import json_text
+from keelback.cli.options import insecure_option, json_option, store_options, timeout_option, trusted_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,21 +23,14 @@ if TYPE_CHECKING:
     from keelback.secret import Secret
 
 
-@click.command("check")
+@click.command("check", cls=SectionCommand)
 @click.argument("url", metavar="URL")
 @store_options
 @trusted_options
 @bucket_options
 @insecure_option
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=30,
-    show_default=True,
-    metavar="SECONDS",
-    help="Give up on an answer after this long without progress.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
+@timeout_option(30)
+@json_option
 def command(  # noqa: PLR0913 - each is an option
     url: str,
     *,
@@ -49,12 +44,11 @@ def command(  # noqa: PLR0913 - each is an option
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Say which credential a URL gets, and whether the server takes it.
+    """Show which credential a URL gets, and whether the server accepts it.
 
-    URL is that of a channel, as for 'keelback publish --to' or as conda reads it; also a host, or a folder. The
-    channel's index is asked for without a credential, and with the one that is found. A bucket (s3://, gs://, az://) is
-    asked for its objects, too. In a job of a CI system, its identity is exchanged as 'keelback publish' would do it,
-    and what came of that is shown.
+    URL is a channel, as for 'keelback publish --to' or as conda reads it; or a host, or a folder. The channel's index
+    is read without a credential, and with the one that is found; in a bucket (s3://, gs://, az://), the objects are
+    listed, too. In a CI job, its identity is exchanged for a token as in 'keelback publish', and the result is shown.
 
     \b
     Examples:
@@ -64,10 +58,10 @@ def command(  # noqa: PLR0913 - each is an option
       keelback auth check s3://my-bucket/my-channel --endpoint-url https://s3.example.com
 
     \b
-    Exit status: 0 the channel can be read, 1 it cannot for another reason than the
-    credential, 2 wrong usage, 3 there is no credential for it, or it is refused, or
-    the identity is. A host that cannot be asked: 0 a credential is found. A bucket
-    without a channel in it yet: 0 it takes the credential.
+    Exit status: 0 the channel can be read, 1 it cannot, for another reason than the
+    credential, 2 wrong usage, 3 no credential, or a refused one, or a refused
+    identity. For a host that cannot be asked: 0 a credential is found. For a bucket
+    without a channel yet: 0 it accepts the credential.
     """
     from keelback.credentials.oidc.trusted import TrustedPublishing  # noqa: PLC0415 - not for --help
     from keelback.diagnosis.asking import AccountingClient  # noqa: PLC0415 - not for --help

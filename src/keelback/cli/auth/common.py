@@ -1,10 +1,10 @@
-"""What the commands of ``keelback auth`` share: where to look, how to send, how to talk."""
+"""What the commands of ``keelback auth`` share: the stores, a client, messages."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import click
@@ -12,36 +12,13 @@ import click
 from keelback.secret import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from keelback.channels.session import BucketOptions
     from keelback.credentials.stores import Store
     from keelback.transport import Client
 
-F = TypeVar("F", bound="Callable[..., Any]")
-
 _WEB: Final = frozenset({"http", "https"})
-
-
-def store_options(command: F) -> F:
-    """``--auth-file`` and ``--no-keychain``."""
-    for option in (
-        click.option("--no-keychain", is_flag=True, help="Leave the keychain alone, as KEELBACK_NO_KEYCHAIN=1 does."),
-        click.option("--auth-file", metavar="FILE", help="This file, and no other store."),
-    ):
-        command = option(command)
-    return command
-
-
-def insecure_option(command: F) -> F:
-    """``--allow-insecure-host``."""
-    return click.option(
-        "--allow-insecure-host",
-        "insecure_hosts",
-        multiple=True,
-        metavar="HOST",
-        help="Credentials may go there over plain HTTP, and its certificate is not verified.",
-    )(command)
 
 
 def stores_of(auth_file: str | None, *, no_keychain: bool, to_write: bool = False) -> list[Store]:

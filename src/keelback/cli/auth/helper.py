@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keelback.cli.auth.common import store_options, stores_of
+from keelback.cli.auth.common import stores_of
+from keelback.cli.options import store_options
 from keelback.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ _LARGEST_REQUEST = 64 << 10
     type=click.Choice(["json", "bazel", "docker"]),
     default="json",
     show_default=True,
-    help="Protocol.",
+    help="The protocol of the program.",
 )
 @store_options
 def command(action: str, *, form: str, auth_file: str | None, no_keychain: bool) -> int:  # noqa: ARG001 - the only one
-    """Answer a program that asks for a credential.
+    """Give a program the credential that it asks for.
 
-    The question is read from standard input, the answer goes to standard output; a login in the browser is renewed if
-    it is about to expire.
+    The request is read from standard input, and the answer printed to standard output. A login in the browser is
+    renewed if it is about to expire.
 
     \b
       json    {"version": 1, "action": "get", "url": "https://..."}: keelback's own
@@ -44,8 +45,8 @@ def command(action: str, *, form: str, auth_file: str | None, no_keychain: bool)
       echo '{"version": 1, "action": "get", "url": "https://prefix.dev"}' | keelback auth helper
 
     \b
-    Exit status: 0 answered (json and bazel: also that there is none), 1 Docker's way of saying
-    that there is none, 2 no such question, 3 the credential cannot be used.
+    Exit status: 0 answered (json and bazel: also if there is none), 1 there is
+    none (docker), 2 not a valid request, 3 the credential cannot be used.
     """
     from keelback.credentials import helperprotocol  # noqa: PLC0415 - not for --help
     from keelback.credentials.lookup import find  # noqa: PLC0415 - not for --help

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -10,16 +10,16 @@ import click
 
 from keelback.cli.auth.common import (
     in_a_sentence,
-    insecure_option,
     new_client,
     note,
-    store_options,
     stored_for,
     stores_of,
     url_path,
     warn,
 )
-from keelback.cli.options import bucket_options
+from keelback.cli.collecting import bucket_options
+from keelback.cli.command import SectionCommand
+from keelback.cli.options import insecure_option, store_options
 from keelback.errors import CredentialStoreError, Interrupted, UsageError
 from keelback.secret import Secret, redact
 
@@ -62,36 +62,37 @@ def _secret_option(name: str, metavar: str, text: str) -> Callable[[Any], Any]:
     return click.option(name, metavar=metavar, callback=wrapped, help=text)
 
 
-@click.command("login")
+@click.command("login", cls=SectionCommand)
 @click.argument("host")
-@_secret_option("--token", "TOKEN", "Bearer token; - reads it from standard input.")
-@_secret_option("--conda-token", "TOKEN", "Token for the path /t/TOKEN/ of URLs, or -.")
-@click.option("--username", metavar="NAME", help="User name; goes with a password.")
-@_secret_option("--password", "PASSWORD", "Password, or -; prompted for if left out.")
-@click.option("--s3-access-key-id", metavar="ID", help="Access key ID of s3://BUCKET.")
-@_secret_option("--s3-secret-access-key", "SECRET", "Its secret access key, or -.")
-@_secret_option("--s3-session-token", "TOKEN", "Its session token, if there is one, or -.")
-@click.option("--oauth", is_flag=True, help="Log in in the browser; the default for prefix.dev.")
+@_secret_option("--token", "TOKEN", "Bearer token; - is standard input.")
+@_secret_option("--conda-token", "TOKEN", "Token for the path /t/TOKEN/ of URLs; - is standard input.")
+@click.option("--username", metavar="NAME", help="The user, with a password.")
+@_secret_option("--password", "PASSWORD", "The password; - is standard input. Prompted for if left out.")
+@click.option("--s3-access-key-id", metavar="ID", help="The ID of the access key of an S3 bucket.")
+@_secret_option("--s3-secret-access-key", "SECRET", "The secret access key; - is standard input.")
+@_secret_option("--s3-session-token", "TOKEN", "The session token of a temporary key; - is standard input.")
+@click.option("--oauth", is_flag=True, help="Log in with the browser; the default for prefix.dev.")
 @click.option("--oauth-issuer-url", metavar="URL", help="OpenID issuer.  [default: https://HOST]")
 @click.option("--oauth-client-id", metavar="ID", help="Client ID.  [default: rattler]")
-@_secret_option("--oauth-client-secret", "SECRET", "Client secret, if there is one, or -.")
+@_secret_option("--oauth-client-secret", "SECRET", "Client secret, if there is one; - is standard input.")
 @click.option(
     "--oauth-flow",
     type=click.Choice(["device-code", "auth-code", "auto"]),
-    help="How to log in: device code (default), browser, or browser if there is one, else code.",
+    help="device-code: a code to enter in any browser; auth-code: this machine's browser; auto: this machine's browser "
+    "if there is one, else a code.  [default: device-code]",
 )
-@click.option("--oauth-scope", multiple=True, metavar="SCOPE", help="Scope to ask for; may be repeated.")
-@click.option("--oauth-redirect-uri", metavar="URL", help="http://127.0.0.1:PORT, if the server insists on one.")
+@click.option("--oauth-scope", multiple=True, metavar="SCOPE", help="Scope to ask for; may be given more than once.")
+@click.option("--oauth-redirect-uri", metavar="URL", help="http://127.0.0.1:PORT, if the server requires one.")
 @click.option("--helper", metavar="COMMAND", help="Command that prints the credential each time it is needed.")
 @click.option(
     "--helper-output",
     type=click.Choice(["token", "json", "docker"]),
     default="token",
     show_default=True,
-    help="Format of its output.",
+    help="What the helper prints.",
 )
-@click.option("--path", is_flag=True, help="Only for the path of this URL; read by keelback alone, except on s3://.")
-@click.option("--no-verify", is_flag=True, help="Store it without asking the server.")
+@click.option("--path", is_flag=True, help="Only for the path of this URL; except for s3://, only keelback reads it.")
+@click.option("--no-verify", is_flag=True, help="Store the credential without asking the server.")
 @store_options
 @bucket_options
 @insecure_option
@@ -106,11 +107,11 @@ def command(
     insecure_hosts: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Log in to a server, for keelback and every tool of the rattler family.
+    """Log in to a server, for keelback, rattler-build, pixi and py-rattler.
 
     HOST is a host (prefix.dev), the URL of a server or a channel, or a bucket (s3://BUCKET, gs://BUCKET,
-    az://ACCOUNT/CONTAINER). The server, the channel or the bucket is asked whether it takes the credential before that
-    is stored: in the file that RATTLER_AUTH_FILE or --auth-file names, or else in the keychain, or else in
+    az://ACCOUNT/CONTAINER; s3+https://HOST/BUCKET for MinIO, R2, Ceph). It is asked whether it accepts the credential,
+    which is then stored in the file that --auth-file or RATTLER_AUTH_FILE names, or else in the keychain, or else in
     ~/.rattler/credentials.json.
 
     \b
@@ -129,9 +130,14 @@ def command(
     in the shell's history and the process list: prefer '-' or the prompt.
 
     \b
-    Exit status: 0 stored, 1 no answer, 2 wrong usage, 3 the server refused it, 130 stopped.
+    Exit status: 0 stored, 1 no answer, or no such bucket, 2 wrong usage, 3 the
+    server refused it, 130 stopped.
     """
-    from keelback.cli.auth.given import Given  # noqa: PLC0415 - not for --help
+    from keelback.channels.bucketoptions import check_bucket_options  # noqa: PLC0415 - not for --help
+    from keelback.channels.buckets.keycheck import bucket_channel  # noqa: PLC0415 - likewise
+    from keelback.cli.auth.given import Given  # noqa: PLC0415 - likewise
+    from keelback.credentials.logins import url_of  # noqa: PLC0415 - likewise
+    from keelback.hosts import host_of  # noqa: PLC0415 - likewise
 
     values = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
     kinds = _kinds(values)
@@ -141,6 +147,7 @@ def command(
         raise UsageError("--helper is kept in keelback's own file, not in --auth-file", hint="Leave one of them out.")
     if path and auth_file is not None and kind != "S3Credentials":
         raise UsageError("--path logins go into keelback's own file; leave out --auth-file")
+    check_bucket_options(buckets, [bucket_channel(host) or host_of(url_of(host))])
     url = stored_for(host, buckets)
     key = _key(url, kind, path=path)
     stores = stores_of(auth_file, no_keychain=no_keychain, to_write=True)
@@ -157,6 +164,7 @@ def command(
         raise
     if not path:
         _say_that_it_is_for_the_host(host, url, kind)
+    _say_what_is_not_stored(host, buckets)
 
 
 @dataclass(frozen=True)
@@ -276,3 +284,19 @@ def _say_that_it_is_for_the_host(place: str, url: str, kind: str) -> None:
 
     if kind != "S3Credentials" and url_path(url) and (url != place or service_of(place) is None):
         note(f"This login is for the whole host; --path keeps it to {url_path(url)}.")
+
+
+def _say_what_is_not_stored(place: str, buckets: BucketOptions) -> None:
+    """Where a bucket is goes with no credential: the next command has to be told, too."""
+    from keelback.channels.buckets.keycheck import bucket_channel  # noqa: PLC0415 - not for --help
+    from keelback.channels.session import Session  # noqa: PLC0415 - not for --help
+
+    given = [
+        f"--{field.name.replace('_', '-')}" for field in fields(buckets) if getattr(buckets, field.name) is not None
+    ]
+    channel = bucket_channel(place)
+    if channel is None or not given:
+        return
+    with new_client() as client:
+        once = channel.configuration(Session(client, list, buckets=buckets))
+    note(f"Only the credential is stored. Give {' and '.join(given)} each time{f', or {once}' if once else '.'}")

@@ -8,14 +8,13 @@ import click
 
 from keelback.cli.auth.common import (
     in_a_sentence,
-    insecure_option,
     new_client,
     note,
-    store_options,
     stored_for,
     stores_of,
     warn,
 )
+from keelback.cli.options import insecure_option, store_options
 from keelback.errors import ExitStatus, UsageError
 from keelback.secret import redact
 
@@ -38,10 +37,10 @@ def command(
     no_keychain: bool,
     insecure_hosts: tuple[str, ...],
 ) -> int | None:
-    """Remove logins from every store: the auth files, the keychain, keelback's own file.
+    """Remove a login from every store: the auth files, the keychain, keelback's own file.
 
-    HOST is a host, a URL, or a key as 'keelback auth status' shows it. A login that was made in the browser is ended
-    at the server, too. What is in netrc, and what 'anaconda login' saved, is named and left alone.
+    HOST is a host, a URL, or a key as 'keelback auth status' shows it. A login made in the browser is also ended at the
+    server. Credentials in netrc, and those of 'anaconda login', are named and left alone.
 
     \b
     Examples:
@@ -52,7 +51,7 @@ def command(
 
     \b
     Exit status: 0 removed, 1 something could not be removed, 2 wrong usage,
-    3 there is no such login.
+    3 no such login.
     """
     from keelback.credentials.logins import log_out  # noqa: PLC0415 - not for --help
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keelback.cli.auth.common import store_options
-from keelback.cli.options import json_text
+from keelback.cli.jsontext import json_text
+from keelback.cli.options import json_option, store_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 
 @click.command("status")
 @store_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document to standard output.")
+@json_option
 def command(*, auth_file: str | None, no_keychain: bool, as_json: bool) -> None:
-    """List every credential of every store, in the order in which they are looked in.
+    """List every stored credential, in the order in which stores are searched.
 
-    Says of each what it is for, whether another one takes precedence, when it expires, and what is wrong with it. No
-    server is asked, and no secret is shown; 'keelback auth check URL' asks.
+    For each: what it is for, whether another one takes precedence, when it expires, and what is wrong with it. No
+    server is asked and no secret is shown; 'keelback auth check URL' asks the server.
 
     \b
     Examples:
       keelback auth status
       keelback auth status --json --no-keychain
 
+    \b
     Exit status: 0 all stores could be read, 2 wrong usage, 3 one could not.
     """
     from keelback.diagnosis.survey import survey  # noqa: PLC0415 - not for --help

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keelback.cli.auth.common import store_options, stored_for, stores_of, warn
+from keelback.cli.auth.common import stored_for, stores_of, warn
+from keelback.cli.options import store_options
 from keelback.errors import CredentialError
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 @click.option("--header", is_flag=True, help="Print the whole header line: Authorization: Bearer TOKEN.")
 @store_options
 def command(host: str, *, header: bool, auth_file: str | None, no_keychain: bool) -> None:
-    """Print the token for a host to standard output, and nothing else.
+    """Print the token for a host, and nothing else, to standard output.
 
-    HOST is a host or a URL. What is printed is the token of a BearerToken or a CondaToken, the access token of a login
-    in the browser (renewed if it is about to expire), or the password of BasicHTTP.
+    HOST is a host or a URL. The token is that of a BearerToken or a CondaToken, the access token of a login in the
+    browser (renewed if it is about to expire), or the password of BasicHTTP.
 
     \b
     Examples:
@@ -30,7 +31,7 @@ def command(host: str, *, header: bool, auth_file: str | None, no_keychain: bool
       curl -H "$(keelback auth token --header prefix.dev)" https://prefix.dev/...
 
     \b
-    Exit status: 0 printed, 2 wrong usage, 3 there is no such credential.
+    Exit status: 0 printed, 2 wrong usage, 3 no such credential.
     """
     from keelback.credentials.logins import url_of  # noqa: PLC0415 - not for --help
     from keelback.credentials.lookup import find, require  # noqa: PLC0415 - not for --help
@@ -42,13 +43,13 @@ def command(host: str, *, header: bool, auth_file: str | None, no_keychain: bool
     if match is None:
         require(match, url, (), server=host_of(url), looked=stores, flag="", env="")
     assert match is not None  # noqa: S101 - what require says
-    text = _header(match.credential) if header else _token(match.credential)
+    text = _header(match.credential) if header else _token(match.credential, url)
     if sys.stdout.isatty():
         warn("the token is now visible here and in the scrollback")
     click.echo(text)
 
 
-def _token(credential: Credential) -> str:
+def _token(credential: Credential, url: str) -> str:
     from keelback.credentials.kinds import (  # noqa: PLC0415 - not for --help
         BasicHTTP,
         BearerToken,
@@ -64,8 +65,9 @@ def _token(credential: Credential) -> str:
         case BasicHTTP():
             return credential.password.reveal()
     raise CredentialError(
-        f"{credential.kind} are several secrets, and not one token",
-        hint="'keelback auth helper' prints all of them as JSON.",
+        f"the {credential.noun} of {url} are several secrets, and not one token",
+        hint="All of them are printed by: "
+        f"""echo '{{"version": 1, "action": "get", "url": "{url}"}}' | keelback auth helper""",
         code="wrong-kind",
     )
 
@@ -81,7 +83,7 @@ def _header(credential: Credential) -> str:
         if value is not None:
             return f"Authorization: {value}"
     raise CredentialError(
-        f"A {credential.kind} is not sent in a header.",
+        f"{credential.kind} is not sent in a header.",
         hint="Leave out --header; a CondaToken goes into the path of the URL: /t/TOKEN/.",
         code="wrong-kind",
     )

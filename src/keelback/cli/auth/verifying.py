@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httpx2
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from keelback.credentials.kinds import Credential
     from keelback.diagnosis.asking import Reading
     from keelback.transport import Client
+
+_NOTHING_STORED: Final = "Nothing was stored."
 
 
 def verified(client: Client, place: str, credential: Credential, buckets: BucketOptions | None = None) -> Identity:
@@ -44,14 +46,14 @@ def verified(client: Client, place: str, credential: Credential, buckets: Bucket
         if identity.valid is None:
             identity = _tried_on_channel(client, place, credential) or identity
     except KeelbackError as error:
-        error.message = f"{error.message}; nothing was stored"
+        error.hint = f"{_NOTHING_STORED} {error.hint}".strip()
         if error.code != "plain-http":
-            error.hint = f"{error.hint} --no-verify stores it without asking the server.".strip()
+            error.hint += " --no-verify stores it without asking the server."
         raise
     if identity.valid is False:
         raise CredentialRefused(
-            f"{place} does not take this {credential.kind}: {identity.said}; nothing was stored",
-            hint="It may have expired, be mistyped, or belong to another server.",
+            f"{place} does not take the {credential.noun}: {identity.said}",
+            hint=f"{_NOTHING_STORED} The credential may have expired, be mistyped, or belong to another server.",
         )
     return identity
 

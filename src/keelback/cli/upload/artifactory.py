@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keelback.cli.options import files_argument, force_option, run_options, secret_options, username_option
+from keelback.cli.collecting import secret_options
+from keelback.cli.options import files_argument, force_option, publish_options, username_option
 from keelback.cli.runs import RunCommand, carry_out
+from keelback.cli.upload.setting import setting
 
 if TYPE_CHECKING:
     from keelback.secret import Secret
@@ -15,24 +17,15 @@ if TYPE_CHECKING:
 
 @click.command("artifactory", cls=RunCommand)
 @files_argument
-@click.option(
-    "-u",
-    "--url",
-    envvar="ARTIFACTORY_SERVER_URL",
-    show_envvar=True,
-    required=True,
-    help="The server, with /artifactory.",
-)
-@click.option(
-    "-c", "--channel", envvar="ARTIFACTORY_CHANNEL", show_envvar=True, required=True, help="The key of the repository."
-)
+@setting("-u", "--url", envvar="ARTIFACTORY_SERVER_URL", metavar="URL", help="The server, with /artifactory.")
+@setting("-c", "--channel", envvar="ARTIFACTORY_CHANNEL", metavar="KEY", help="The key of the repository.")
 @force_option()
 @username_option("The user, with a password.  [env var: ARTIFACTORY_USERNAME]")
 @secret_options("password", variable="ARTIFACTORY_PASSWORD", what="password")
 @secret_options("token", "-t", variable="ARTIFACTORY_TOKEN", what="token")
-@run_options
+@publish_options()
 def command(paths: tuple[str, ...], url: str, channel: str, token: Secret | None, **options: Any) -> None:
-    """Put packages into a conda repository of an Artifactory server.
+    """Publish packages to a conda repository of Artifactory.
 
     \b
     Example:

@@ -6,36 +6,33 @@ from typing import Any
 
 import click
 
-from keelback.cli.options import force_option, run_options, secret_options
+from keelback.cli.collecting import secret_options
+from keelback.cli.options import files_argument, force_option, publish_options
 from keelback.cli.runs import RunCommand, carry_out
+from keelback.cli.upload.setting import setting
 
 
 @click.command("cloudsmith", cls=RunCommand)
-@click.argument("paths", nargs=-1, required=True, metavar="FILES...")
-@click.option(
+@files_argument
+@setting(
     "-u",
     "--url",
     envvar="CLOUDSMITH_API_URL",
-    show_envvar=True,
     default="https://api.cloudsmith.io/v1",
-    show_default=True,
-    help="The API.",
+    metavar="URL",
+    help="The API of the server.",
 )
-@click.option(
-    "-o", "--owner", envvar="CLOUDSMITH_OWNER", show_envvar=True, required=True, help="The user or organization."
-)
-@click.option(
-    "-r", "--repo", envvar="CLOUDSMITH_REPO", show_envvar=True, required=True, help="The name of the repository."
-)
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Put on every package; may be given more than once.")
+@setting("-o", "--owner", envvar="CLOUDSMITH_OWNER", metavar="NAME", help="The user or organisation.")
+@setting("-r", "--repo", envvar="CLOUDSMITH_REPO", metavar="NAME", help="The repository.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Tag for every package; may be given more than once.")
 @force_option()
 @secret_options("api-key", "-a", variable="CLOUDSMITH_API_KEY", what="API key")
-@run_options
+@publish_options()
 def command(paths: tuple[str, ...], url: str, owner: str, repo: str, tags: tuple[str, ...], **options: Any) -> None:
-    """Put packages into a conda repository at Cloudsmith.
+    """Publish packages to a repository at Cloudsmith.
 
-    Cloudsmith takes a package at once, and processes it afterwards: with --verify, that is waited for, and a package
-    that could not be processed is told with the reason.
+    Cloudsmith processes packages after the upload. --verify waits for that, and reports a package that could not be
+    processed as failed.
 
     \b
     Example:

@@ -6,28 +6,22 @@ from typing import Any
 
 import click
 
-from keelback.cli.options import files_argument, force_option, run_options, secret_options
+from keelback.cli.collecting import secret_options
+from keelback.cli.options import files_argument, force_option, publish_options
 from keelback.cli.runs import RunCommand, carry_out
+from keelback.cli.upload.setting import setting
 
 
 @click.command("prefix", cls=RunCommand)
 @files_argument
-@click.option(
-    "-u",
-    "--url",
-    envvar="PREFIX_SERVER_URL",
-    show_envvar=True,
-    default="https://prefix.dev",
-    show_default=True,
-    help="The server.",
-)
-@click.option("-c", "--channel", envvar="PREFIX_CHANNEL", show_envvar=True, required=True, help="The channel.")
+@setting("-u", "--url", envvar="PREFIX_SERVER_URL", default="https://prefix.dev", metavar="URL", help="The server.")
+@setting("-c", "--channel", envvar="PREFIX_CHANNEL", metavar="NAME", help="The channel.")
 @click.option("--generate-attestation", is_flag=True, hidden=True, help="The same as --attest.")
 @force_option()
 @secret_options("api-key", "-a", variable="PREFIX_API_KEY", what="token")
-@run_options
+@publish_options()
 def command(paths: tuple[str, ...], url: str, channel: str, *, generate_attestation: bool, **options: Any) -> None:
-    """Put packages into a channel on prefix.dev.
+    """Publish packages to a channel on prefix.dev.
 
     \b
     Example:

@@ -6,19 +6,21 @@ from typing import Any
 
 import click
 
-from keelback.cli.options import files_argument, force_option, run_options, secret_options
+from keelback.cli.collecting import secret_options
+from keelback.cli.options import files_argument, force_option, publish_options
 from keelback.cli.runs import RunCommand, carry_out
+from keelback.cli.upload.setting import setting
 
 
 @click.command("quetz", cls=RunCommand)
 @files_argument
-@click.option("-u", "--url", envvar="QUETZ_SERVER_URL", show_envvar=True, required=True, help="The server.")
-@click.option("-c", "--channel", envvar="QUETZ_CHANNEL", show_envvar=True, required=True, help="The channel.")
+@setting("-u", "--url", envvar="QUETZ_SERVER_URL", metavar="URL", help="The server.")
+@setting("-c", "--channel", envvar="QUETZ_CHANNEL", metavar="NAME", help="The channel.")
 @force_option()
 @secret_options("api-key", "-a", variable="QUETZ_API_KEY", what="API key")
-@run_options
+@publish_options()
 def command(paths: tuple[str, ...], url: str, channel: str, **options: Any) -> None:
-    """Put packages into a channel of a Quetz server.
+    """Publish packages to a channel on a Quetz server.
 
     \b
     Example:

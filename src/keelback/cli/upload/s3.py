@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keelback.cli.options import bucket_options, files_argument, force_option, run_options, secret_options
+from keelback.cli.collecting import bucket_options, secret_options
+from keelback.cli.command import Section
+from keelback.cli.options import files_argument, force_option, publish_options
 from keelback.cli.runs import RunCommand, carry_out
+from keelback.cli.upload.setting import setting
 
 if TYPE_CHECKING:
     from keelback.channels.session import BucketOptions
@@ -15,26 +18,26 @@ if TYPE_CHECKING:
 
 @click.command("s3", cls=RunCommand)
 @files_argument
-@click.option(
-    "-c",
-    "--channel",
-    envvar="S3_CHANNEL",
-    show_envvar=True,
-    required=True,
-    metavar="URL",
-    help="The channel: s3://BUCKET/CHANNEL.",
+@setting("-c", "--channel", envvar="S3_CHANNEL", metavar="URL", help="The channel: s3://BUCKET/CHANNEL.")
+@Section.CREDENTIALS.option(
+    "--access-key-id", metavar="ID", help="The ID of the access key.  [env var: S3_ACCESS_KEY_ID]"
 )
-@click.option("--access-key-id", metavar="ID", help="The ID of the access key.  [env var: S3_ACCESS_KEY_ID]")
 @secret_options("secret-access-key", variable="S3_SECRET_ACCESS_KEY", what="secret access key")
 @secret_options("session-token", variable="S3_SESSION_TOKEN", what="session token of a temporary key")
-@click.option("--force-path-style", is_flag=True, hidden=True, help="The same as --addressing-style path.")
 @force_option()
 @bucket_options
-@run_options
+@Section.BUCKETS.option(
+    "--force-path-style",
+    is_flag=True,
+    help="The same as --addressing-style path.  [env var: S3_FORCE_PATH_STYLE]",
+)
+@publish_options()
 def command(
     paths: tuple[str, ...], channel: str, *, force_path_style: bool, buckets: BucketOptions, **options: Any
 ) -> None:
-    """Put packages into a channel in an S3 bucket, and index it.
+    """Publish packages to a channel in an S3 bucket, and index it.
+
+    s3+https://HOST/BUCKET/CHANNEL names a bucket of MinIO, R2 or Ceph with its endpoint.
 
     \b
     Example:

@@ -62,7 +62,7 @@ os._exit(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Setup:
     """Where a program works.
 
     Attributes:
@@ -76,24 +76,24 @@ class Room:
     to: str
 
 
-def copying(room: Room) -> Sequence[str]:
+def copying(setup: Setup) -> Sequence[str]:
     """``keelback copy``."""
-    return [*KEELBACK, "copy", room.channel.url, f"quetz+{room.to}/chan", "--subdir", SUBDIR, "--quiet"]
+    return [*KEELBACK, "copy", setup.channel.url, f"quetz+{setup.to}/chan", "--subdir", SUBDIR, "--quiet"]
 
 
-def two_steps(room: Room) -> Sequence[str]:
+def two_steps(setup: Setup) -> Sequence[str]:
     """``keelback fetch``, then ``keelback publish``."""
-    fetch = [*KEELBACK, "fetch", room.channel.url, "--subdir", SUBDIR, "--output", str(room.folder), "--quiet"]
-    publish = [*KEELBACK, "publish", "--to", f"quetz+{room.to}/chan", "--quiet", str(room.folder)]
+    fetch = [*KEELBACK, "fetch", setup.channel.url, "--subdir", SUBDIR, "--output", str(setup.folder), "--quiet"]
+    publish = [*KEELBACK, "publish", "--to", f"quetz+{setup.to}/chan", "--quiet", str(setup.folder)]
     script = "import subprocess, sys\nfor step in ({!r}, {!r}):\n    subprocess.run(step, check=True)\n"
     return [sys.executable, "-c", script.format(fetch, publish)]
 
 
-def peer(room: Room) -> Sequence[str]:
+def peer(setup: Setup) -> Sequence[str]:
     """The same by the tools of rattler."""
-    order = {"channel": room.channel.url, "files": {}, "to": room.to}
-    (room.folder / "order.json").write_text(json.dumps(order))
-    return [sys.executable, "-c", _PEER, str(room.folder)]
+    order = {"channel": setup.channel.url, "files": {}, "to": setup.to}
+    (setup.folder / "order.json").write_text(json.dumps(order))
+    return [sys.executable, "-c", _PEER, str(setup.folder)]
 
 
 class Disk:
@@ -130,7 +130,7 @@ def _size(folder: Path) -> int:
     return size
 
 
-def measured(command: Callable[[Room], Sequence[str]], disk: Disk, sink: Sink, channel: Served) -> Run:
+def measured(command: Callable[[Setup], Sequence[str]], disk: Disk, sink: Sink, channel: Served) -> Run:
     """Run *command*, and see to it that the sink got every package of *channel*.
 
     Raises:
@@ -138,9 +138,9 @@ def measured(command: Callable[[Room], Sequence[str]], disk: Disk, sink: Sink, c
     """
     sink.take()
     with tempfile.TemporaryDirectory(prefix="keelback-benchmark-") as name:
-        room = Room(Path(name), channel, f"http://127.0.0.1:{sink.port}")
-        program = command(room)
-        with disk.watching(room.folder):
+        setup = Setup(Path(name), channel, f"http://127.0.0.1:{sink.port}")
+        program = command(setup)
+        with disk.watching(setup.folder):
             run = run_child(program, {VARIABLE: KEY, "TMPDIR": name})
     delivered = sink.take().delivered
     if delivered != len(channel.files):

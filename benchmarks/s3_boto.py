@@ -95,25 +95,25 @@ class Channel:
         """Keep in *folder* what is here; of archives only that they are."""
         shutil.rmtree(folder, ignore_errors=True)
         there = self.there()
-        room = Path(folder)
-        room.mkdir()
-        (room / "there.json").write_text(json.dumps(there))
+        workdir = Path(folder)
+        workdir.mkdir()
+        (workdir / "there.json").write_text(json.dumps(there))
         kept = [key for key in there if not key.endswith(".conda")]
         with ThreadPoolExecutor(THREADS) as pool:
             for key, content in zip(kept, pool.map(self.read, kept), strict=True):
-                (room / key.replace("/", "\\")).write_bytes(content)
+                (workdir / key.replace("/", "\\")).write_bytes(content)
 
     def restore(self, folder: str) -> None:
         """Have here what *folder* keeps, and nothing else."""
-        room = Path(folder)
-        kept = {key: tuple(told) for key, told in json.loads((room / "there.json").read_text()).items()}
+        workdir = Path(folder)
+        kept = {key: tuple(told) for key, told in json.loads((workdir / "there.json").read_text()).items()}
         there = self.there()
 
         def bring(key: str) -> None:
             if key not in kept:
                 self.delete(key)
             elif there.get(key) != kept[key]:
-                self.write(key, (room / key.replace("/", "\\")).read_bytes())
+                self.write(key, (workdir / key.replace("/", "\\")).read_bytes())
 
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(bring, kept.keys() | there.keys()))

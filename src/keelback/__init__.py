@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from keelback.fetching import fetch, fetch_locked
     from keelback.findings import Finding, Severity
-    from keelback.indexing import index
+    from keelback.indexing import IndexReport, index
     from keelback.provenance.packages import Attested, Verification, attest, verify
     from keelback.provenance.policy import Policy
     from keelback.provenance.verifying import Verified
@@ -72,6 +72,7 @@ _HOMES = {
     "Finding": "findings",
     "Forbidden": "errors",
     "IdentityError": "errors",
+    "IndexReport": "indexing",
     "Interrupted": "errors",
     "KeelbackError": "errors",
     "Match": "credentials.lookup",
@@ -129,6 +130,7 @@ __all__ = [
     "Finding",
     "Forbidden",
     "IdentityError",
+    "IndexReport",
     "Interrupted",
     "KeelbackError",
     "Match",

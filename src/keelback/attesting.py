@@ -83,7 +83,7 @@ class Attesting:
             TransportError: the keys of Sigstore cannot be brought up to date.
         """
         require_sigstore()
-        trust = Trust.from_options(None if self.trust_config is None else str(self.trust_config), session.environ)
+        trust = Trust.from_options(self.trust_config, session.environ)
         trust.verifier()
         given = made_elsewhere(self.given, archives, trust, all_of_them=not self.make) if self.given else {}
         identity = _Identities(IdentitySource(session.client, session.environ)) if self.make else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from keelback.channels.delivery import Delivery, Refusal
+from keelback.channels.delivery import Delivery, NotBegun, Refusal
 from keelback.errors import ConflictError, CredentialRefused, ExchangeError, IdentityError, Interrupted, KeelbackError
 from keelback.listing import Listed
 from keelback.report import Outcome, Problem, Status
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_PATIENCE: Final = 15.0
+"""Seconds to wait for a lagging index to show whether the file that is there is ours."""
 
-class Way(Protocol):
+
+class Route(Protocol):
     """How archives get into a channel: as the methods of :class:`~keelback.channels.base.Channel` of the same names."""
 
     def find(self, archive: PackageArchive) -> Listed | None:
@@ -47,7 +50,7 @@ class Deliverer:
         reporter: who is told.
         stop: set when the user wants the run to end.
         attestations: what goes with the archives, where they are attested.
-        way: how they get there; by default, the channel's own.
+        route: how they get there; by default, the channel's own.
 
     Attributes:
         refused: the error with which the server refused the credential; with that, nothing more need be tried.
@@ -60,10 +63,10 @@ class Deliverer:
         reporter: Reporter,
         stop: threading.Event,
         attestations: Attestations | None = None,
-        way: Way | None = None,
+        route: Route | None = None,
     ) -> None:
         self._channel = channel
-        self._way = way or channel
+        self._route = route or channel
         self._options = options
         self._reporter = reporter
         self._stop = stop
@@ -80,27 +83,45 @@ class Deliverer:
         return attests or self._options.dry_run or self._options.force or self._channel.asks_first(archive)
 
     def ask(self, archive: PackageArchive) -> Outcome | None:
-        """Find what the channel has, and announce what it has not; an outcome where the archive gets no further."""
+        """Find what the channel has, and announce what it has not; an outcome where the archive gets no further.
+
+        Raises:
+            NotBegun: the user has stopped the run.
+        """
         try:
-            there = self._found[archive.relative_path] = self._way.find(archive)
+            there = self._found[archive.relative_path] = self._route.find(archive)
             if not self._options.dry_run and not self._stays(archive, there):
-                self._way.announce(archive)
-        except Interrupted as error:
-            return self._failure(archive, error)
+                self._route.announce(archive)
+        except Interrupted:
+            raise NotBegun from None
         except KeelbackError as error:
             if self._options.dry_run or self._options.force or self._channel.overwrites:
                 return self._failure(archive, error)
+            if isinstance(error, CredentialRefused) and (refused := self._refused_for_all()) is not None:
+                return self._failure(archive, refused)
             # the server itself refuses a file of a name that it has: nothing is lost by going on
             self._reporter.note(f"{archive.filename}: sent without knowing what the channel has: {error}")
         except Exception as error:  # noqa: BLE001 - one archive that goes wrong must not take the others with it
             return self._mistake(archive, error)
         return None
 
+    def _refused_for_all(self) -> KeelbackError | None:
+        """Why the server refuses the credential for whatever it is used for; some take it for uploads alone."""
+        try:
+            self._channel.check_credential()
+        except CredentialRefused as error:
+            return error
+        except KeelbackError:
+            return None
+        return None
+
     def deliver(self, archive: PackageArchive) -> Outcome:
-        """Send *archive*, unless the channel has something of that name that is to stay."""
+        """Send *archive*, unless the channel has something of that name that is to stay; raises as :meth:`ask`."""
         began = time.monotonic()
         try:
             outcome = self._decide(archive)
+        except NotBegun:
+            raise
         except KeelbackError as error:
             outcome = self._failure(archive, error)
         except Exception as error:  # noqa: BLE001 - see ask
@@ -115,12 +136,12 @@ class Deliverer:
         if self._options.dry_run:
             return self._there(archive, status)
         if archive.relative_path not in self._found:
-            self._way.announce(archive)
+            self._route.announce(archive)
         attestation = None if self._attestations is None else self._attestations.of(archive)
         attached = attestation.bundle if attestation is not None and self._channel.takes_attestations else None
         delivery = Delivery(archive, self._reporter, self._stop, attached)
         try:
-            attempts = self._way.send(archive, overwrite=self._options.force, delivery=delivery)
+            attempts = self._route.send(archive, overwrite=self._options.force, delivery=delivery)
         except Refusal as refusal:
             return self._after_refusal(archive, refusal)
         return replace(
@@ -160,10 +181,10 @@ class Deliverer:
 
     def _look(self, archive: PackageArchive, *, patient: bool) -> Listed:
         """What the server has, as far as it says so; with *patient*, its index may lag behind for a while."""
-        deadline = time.monotonic() + (self._options.patience if patient else 0)
+        deadline = time.monotonic() + (_PATIENCE if patient else 0)
         pause = 0.0
         try:
-            while (found := self._way.find(archive)) is None:
+            while (found := self._route.find(archive)) is None:
                 if pause and time.monotonic() + pause > deadline:
                     return Listed()
                 self._rest(pause)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -81,3 +83,18 @@ def _when_closed(change: Callable[[], object], path: Path) -> None:
             hint="Close what reads the channel, and run it again: only what is left will be done.",
             code="disk",
         ) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Whether *error* says that there is no space left, on the disk or of the user's share of it."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_full(what: str, path: Path) -> ChannelError:
+    """The error that there is no space left for *what*, which was to be at *path*."""
+    nearest = next(folder for folder in (path, *path.parents) if folder.is_dir())
+    return ChannelError(
+        f"no space left for {what} ({shutil.disk_usage(nearest).free} bytes free)",
+        hint="Make room, and run it again: only what is left will be done.",
+        code="disk-full",
+    )

@@ -27,13 +27,17 @@ what somebody else wrote could steer a terminal: both are made presentable when 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keelback.findings import printable
 from keelback.secret import redact
 
 if TYPE_CHECKING:
     from keelback.findings import Finding
+
+
+RUN_AGAIN: Final = "Run the same command again: it does only what is left."
+"""What to do about a run that was stopped."""
 
 
 class ExitStatus(IntEnum):

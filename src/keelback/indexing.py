@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from keelback.archive import SUBDIRS
 from keelback.channels.base import Channel
+from keelback.channels.bucketoptions import check_bucket_options
 from keelback.channels.indexable import Indexable, IndexChanges
 from keelback.channels.patchfiles import merged_patches, read_patches
 from keelback.channels.registry import channel_for
 from keelback.channels.session import Session
+from keelback.channels.target import as_written
+from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.credentials.opening import default_stores
-from keelback.errors import ExitStatus, Interrupted, UsageError
+from keelback.errors import RUN_AGAIN, ExitStatus, Interrupted, UsageError
 from keelback.indexed import package_name
+from keelback.options import JOBS, Options
 from keelback.report import JSON_VERSION, finding_to_json
 from keelback.secret import redact
-from keelback.selecting import Wanted, match_spec
+from keelback.selecting import Wanted, match_spec, there_is
 from keelback.transport import Client
 from keelback.workers import Workers
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from keelback.channels.session import BucketOptions
     from keelback.findings import Finding
     from keelback.repodata import Record
+    from keelback.secret import Secret
     from keelback.transport import Retry
 
 
@@ -90,9 +95,13 @@ def index(  # noqa: PLR0913 - the public door: each of these is an option of the
     delete_files: bool = False,
     subdirs: str | Collection[str] = (),
     dry_run: bool = False,
-    buckets: BucketOptions | None = None,
+    jobs: int = JOBS,
     auth_file: Path | str | None = None,
     keychain: bool = True,
+    trusted_publishing: str = "auto",
+    trusted_publishing_hosts: Collection[str] = (),
+    oidc_token: str | Secret | None = None,
+    buckets: BucketOptions | None = None,
     retry: Retry | None = None,
     timeout: float = 120.0,
     insecure_hosts: Collection[str] = (),
@@ -111,20 +120,25 @@ def index(  # noqa: PLR0913 - the public door: each of these is an option of the
         patches: files, folders or packages with patch instructions, in conda-index's format. They come to those that
             the channel has; where both are about one file, the later ones count.
         delete_files: delete what *remove* names once no index lists it any more.
-        subdirs: look at these subdirs only.
+        subdirs: change these subdirs only; of noarch, the index is brought up to the files, too.
         dry_run: write nothing.
-        buckets: where buckets are, and with which keys they are spoken to, where variables and stores do not say.
+        jobs: how many archives of a bucket are read at once.
         auth_file: the only place to look for credentials; otherwise all stores, as :func:`keelback.credential_for`.
         keychain: whether the system's keychain is asked, where a channel needs a credential.
+        trusted_publishing: whether the identity that the CI system offers is used, as for :func:`keelback.publish`.
+        trusted_publishing_hosts: servers that get this identity, besides those of prefix.dev.
+        oidc_token: an ID token to exchange, instead of the CI system's own.
+        buckets: where buckets are, and with which keys they are spoken to, where variables and stores do not say.
         retry: how often and how patiently a request is tried.
         timeout: seconds without any progress after which a try has failed.
         insecure_hosts: hosts that may be spoken to without (verified) TLS.
 
     Raises:
-        UsageError: no such channel, or one that its server indexes; nothing there is named so, or what is to be
-            restored has no file any more (code ``no-such-package``); invalid instructions.
+        UsageError: no such channel or subdir, or a channel that its server indexes; invalid instructions.
         CredentialError: no credential for the channel.
-        ChannelError, TransportError: the index cannot be read or written.
+        ChannelError: code ``no-such-package``: nothing there is named so, or what is to be restored has no file any
+            more; or the index cannot be read or written.
+        TransportError: no answer came.
         Interrupted: the user has pressed Ctrl-C.
     """
     subdirs = _texts(subdirs)
@@ -141,24 +155,25 @@ def index(  # noqa: PLR0913 - the public door: each of these is an option of the
         delete_files=delete_files,
         dry_run=dry_run,
         subdirs=subdirs,
+        jobs=Options(jobs=jobs).jobs,
     )
     if delete_files and not changes.remove:
         raise UsageError("nothing is named whose files are to be deleted", hint="Name it with --remove.")
-    found = channel if isinstance(channel, Channel) else channel_for(_place(channel))
+    found = channel if isinstance(channel, Channel) else channel_for(as_written(channel))
     if not isinstance(found, Indexable):
         raise UsageError(
             f"{found.url} is indexed by its server", hint="Only channels in folders and in buckets have to be indexed."
         )
-    stores = partial(default_stores, None if auth_file is None else Path(auth_file), keychain=keychain)
+    check_bucket_options(buckets, [found])
+    trusted = TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, oidc_token)
+    stores = partial(default_stores, auth_file, keychain=keychain)
     with Client(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts) as client:
-        session = Session(client, stores, buckets=buckets, dry_run=dry_run)
+        session = Session(client, stores, trusted=trusted, buckets=buckets, dry_run=dry_run)
         work = partial(found.index, changes, session)
         try:
             subdirs_changed = Workers(client).carry_out(work) if found.takes_credential else work()
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"stopped while {found.url} was being indexed", hint="Run it again: it completes what was begun."
-            ) from None
+            raise Interrupted(f"stopped while {found.url} was being indexed", hint=RUN_AGAIN) from None
     return IndexReport(found.url, dry_run, subdirs_changed)
 
 
@@ -191,6 +206,12 @@ class Named:
         described = _described(subdir, filename, record or {})
         return described is not None and self._spec.matches(described)
 
+    def like(self, filenames: Collection[str]) -> str:
+        """See :class:`~keelback.channels.indexable.Selection`."""
+        own = [filename for filename in filenames if package_name(filename).lower() == self._wanted.name]
+        described = [_described("noarch", filename, {}) for filename in own]
+        return there_is(self._wanted.name, [each.version for each in described if each is not None])
+
 
 def _described(subdir: str, filename: str, record: Record) -> rattler.PackageRecord | None:
     """What a spec can be compared with, of the file *filename*; ``None`` where its name says too little."""
@@ -218,8 +239,3 @@ def _described(subdir: str, filename: str, record: Record) -> rattler.PackageRec
 
 def _texts(texts: str | Iterable[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else list(texts)
-
-
-def _place(channel: str | Path) -> str:
-    """*channel* as text; an absolute path is never taken for a host."""
-    return str(channel.absolute()) if isinstance(channel, Path) else channel

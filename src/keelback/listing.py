@@ -1,6 +1,6 @@
 """What the index of somebody else's channel says of some files.
 
-It may be large, or a weapon. So one of shards is read for the names that are asked for, and passed over otherwise
+It may be very large, or malicious. So one of shards is read for the names that are asked for, and passed over otherwise
 (:class:`Lookup`); and of ``repodata.json``, a piece at a time, fifty bytes a record stay (:class:`Listing`).
 """
 

@@ -16,18 +16,13 @@ ASKING: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a run is done; see :func:`keelback.publish`.
-
-    Attributes:
-        patience: seconds to wait for a lagging index to show whether the file that is there is ours.
-    """
+    """How a run is done; see :func:`keelback.publish`."""
 
     force: bool = False
     skip_existing: bool = False
     dry_run: bool = False
     verify: float | None = None
     jobs: int = JOBS
-    patience: float = 15.0
 
     def __post_init__(self) -> None:
         if self.force and self.skip_existing:

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING
 
 from keelback.attesting import Attesting
 from keelback.channels.base import Channel
+from keelback.channels.bucketoptions import check_bucket_options
 from keelback.channels.registry import channel_for
 from keelback.channels.session import BucketOptions, Given, Session
+from keelback.channels.target import as_written
 from keelback.checking import Checked, Hasher, check
 from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.credentials.opening import default_stores
 from keelback.errors import UsageError
 from keelback.options import ASKING, JOBS, Options
-from keelback.report import INTERRUPTED, Careful, ChannelReport, Outcome, Problem, Report, Reporter, Status
+from keelback.report import INTERRUPTED, ChannelReport, Outcome, Problem, Report, Reporter, SafeReporter, Status
 from keelback.running import Run
-from keelback.secret import Secret, as_secret
 from keelback.transport import Client, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+
+    from keelback.secret import Secret
 
 
 def publish(  # noqa: PLR0913 - the public door: each of these is an option of the command
@@ -108,9 +111,9 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         github=store_github_attestation,
         trust_config=None if trust_config is None else Path(trust_config),
     )
-    trusted = TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, as_secret(oidc_token, "oidc_token"))
-    given = Given(as_secret(api_key, "api_key"), username, as_secret(password, "password"))
-    reporter = Careful(reporter or Reporter())
+    trusted = TrustedPublishing.of(trusted_publishing, trusted_publishing_hosts, oidc_token)
+    given = Given.of(api_key, username, password)
+    reporter = SafeReporter(reporter or Reporter())
     hasher = Hasher()
     try:
         checked = check(paths, subdir=subdir)
@@ -118,13 +121,12 @@ def publish(  # noqa: PLR0913 - the public door: each of these is an option of t
         if checked.ok:
             hasher.sha256(checked.archives)
         channels = _channels(to, given)
+        check_bucket_options(buckets, channels)
         attesting.check(channels)
         if not checked.ok:
             return _unsent(checked, channels, options)
         if any(channel.needs_md5 for channel in channels):
             hasher.md5(checked.archives)
-        if auth_file is not None:
-            auth_file = Path(auth_file)
         connections = max(ASKING, jobs)
         with Client(retry=retry, timeout=timeout, insecure_hosts=insecure_hosts, connections=connections) as client:
             stores = partial(default_stores, auth_file, keychain=keychain)
@@ -150,14 +152,8 @@ def _channels(to: str | Path | Channel | Sequence[str | Path | Channel], given: 
     items = [to] if isinstance(to, str | Path | Channel) else to
     if not items:
         raise UsageError("no destination", hint="Name one with --to.")
-    if len(items) > 1 and given:
-        raise UsageError(
-            f"{given.source} would go to {len(items)} channels",
-            hint="Keep the credentials of several servers in the auth file, or in each server's variable.",
-        )
-    # an absolute path is never taken for a host
-    places = [str(item.absolute()) if isinstance(item, Path) else item for item in items]
-    channels = [channel_for(place) if isinstance(place, str) else place for place in places]
+    given.refuse_several(len(items))
+    channels = [item if isinstance(item, Channel) else channel_for(as_written(item)) for item in items]
     if given and not channels[0].takes_credential:
         raise UsageError(f"{channels[0].url} takes no credential", hint="Leave it out.")
     return channels

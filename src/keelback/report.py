@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from keelback.errors import ExitStatus, Interrupted, KeelbackError, presentable
+from keelback.errors import RUN_AGAIN, ExitStatus, Interrupted, KeelbackError, presentable
 from keelback.secret import redact
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keelback.archive import Finding, PackageArchive
+    from keelback.indexed import IndexedArchive
 
 JSON_VERSION: Final = 1
 
@@ -145,6 +146,32 @@ class Outcome:
             subdir=archive.subdir,
             size=archive.size,
             sha256=archive.sha256 if hashed else None,
+            status=status,
+            url=url,
+            attempts=attempts,
+            error=error,
+        )
+
+    @classmethod
+    def of_indexed(
+        cls,
+        archive: IndexedArchive,
+        status: Status,
+        *,
+        file: Path,
+        url: str | None = None,
+        attempts: int = 0,
+        error: Problem | None = None,
+    ) -> Outcome:
+        """The outcome *status* of *archive*, which is *file* here, or is so named."""
+        return cls(
+            file=file,
+            name=archive.name,
+            version=archive.version,
+            build=archive.build,
+            subdir=archive.subdir,
+            size=archive.size or 0,
+            sha256=archive.sha256,
             status=status,
             url=url,
             attempts=attempts,
@@ -301,9 +328,7 @@ def finding_to_json(finding: Finding) -> dict[str, str]:
     }
 
 
-INTERRUPTED: Final = Problem.of(
-    Interrupted("stopped before it was finished", hint="Run the same command again: it does only what is left.")
-)
+INTERRUPTED: Final = Problem.of(Interrupted("stopped before it was finished", hint=RUN_AGAIN))
 
 
 class Reporter:
@@ -337,7 +362,7 @@ class Reporter:
         """A sentence for the user (redacted)."""
 
 
-class Careful(Reporter):
+class SafeReporter(Reporter):
     """Passes everything on to another reporter, until that one raises: a broken terminal must not end a run.
 
     Args:

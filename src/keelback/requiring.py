@@ -6,15 +6,16 @@ import contextlib
 import os
 import threading
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelback.channels.sidecarreader import read_sidecar, sidecar_urls
-from keelback.errors import AttestationError, CredentialError, TransportError
+from keelback.errors import AttestationError, CredentialError, TransportError, UsageError
 from keelback.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Self
 
     from keelback.channels.reader import Reader
     from keelback.indexed import IndexedArchive
@@ -32,7 +33,6 @@ class Requirement:
         given: where attestations are looked for first: files, and folders with ``FILE.sigstore.json`` in them.
         trust_config: a file that describes the Sigstore deployment to trust; otherwise that of the variable
             ``KEELBACK_TRUST_CONFIG``, or the public one.
-        environ: where that variable is, and those of GitHub.
 
     Raises:
         UsageError: *policy* is none, or one of *given* is not there.
@@ -40,30 +40,45 @@ class Requirement:
     """
 
     def __init__(
-        self,
-        policy: str,
-        *,
-        given: Iterable[str | Path] = (),
-        trust_config: str | None = None,
-        environ: Mapping[str, str] = os.environ,
+        self, policy: str, *, given: Sequence[str | Path] = (), trust_config: str | Path | None = None
     ) -> None:
         from keelback.provenance.files import GivenAttestations  # noqa: PLC0415 - for those who require attestations
         from keelback.provenance.policy import Policy  # noqa: PLC0415 - as above
         from keelback.provenance.trust import Trust  # noqa: PLC0415 - as above
 
         self._policy = Policy.parse(policy)
-        self._trust = Trust.from_options(trust_config, environ)
+        self._trust = Trust.from_options(trust_config, os.environ)
         self._given = GivenAttestations(given) if given else None
         repository = self._policy.on_github_com
-        self._github = None if repository is None else _GitHub(repository, environ)
+        self._github = None if repository is None else _GitHub(repository)
 
-    @property
-    def keys(self) -> str | None:
-        """The file with the keys by which attestations are verified; ``None``: those of the public Sigstore."""
-        return self._trust.file
+    @classmethod
+    def of_options(
+        cls, policy: str | None, given: str | Path | Iterable[str | Path], trust_config: str | Path | None
+    ) -> Self | None:
+        """What the options of a run require; ``None``: nothing.
 
-    def prepare(self) -> None:
+        Args:
+            policy: who may have made the attestations; ``None`` where none are required.
+            given: one file or folder, or several; nothing, where none are required.
+            trust_config: as for the class.
+
+        Raises:
+            UsageError: as for the class; or attestations were given, and none is required.
+            AttestationError: as for the class.
+        """
+        places = [given] if isinstance(given, str | Path) else list(given)
+        if policy is not None:
+            return cls(policy, given=places, trust_config=trust_config)
+        if places:
+            raise UsageError("attestations were given, and none is required", hint="Add --require-attestation POLICY.")
+        return None
+
+    def prepare(self, note: Callable[[str], None]) -> None:
         """Load what attestations are verified with.
+
+        Args:
+            note: told of the file with the keys, where they are not those of the public Sigstore.
 
         Raises:
             AttestationError: code ``no-sigstore``: it is not installed.
@@ -71,6 +86,8 @@ class Requirement:
             UsageError: the private deployment is described by a file that cannot be used.
         """
         self._trust.verifier()
+        if self._trust.file is not None:  # which a variable may have named, unseen
+            note(f"attestations are verified by the keys in {self._trust.file}")
 
     def attested(self, archive: IndexedArchive, reader: Reader, sha256: str | None = None) -> Verified:
         """The first attestation of *archive* that verifies.
@@ -114,12 +131,10 @@ class _GitHub:
 
     Args:
         repository: ``OWNER/NAME``.
-        environ: where the variables of GitHub are.
     """
 
-    def __init__(self, repository: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, repository: str) -> None:
         self._repository = repository
-        self._environ = environ
         self._first = threading.Lock()
         self._has_answered = False
         self._failure: AttestationError | CredentialError | TransportError | None = None
@@ -148,7 +163,7 @@ class _GitHub:
     def _store(self, client: Client) -> GitHubStore:
         from keelback.provenance.github import API, GitHubStore  # noqa: PLC0415 - as above
 
-        value = self._environ.get("GITHUB_TOKEN")
+        value = os.environ.get("GITHUB_TOKEN")
         token = Secret(value, "the variable GITHUB_TOKEN") if value else None
-        api = self._environ.get("GITHUB_API_URL") or API  # that token is of the same GitHub
+        api = os.environ.get("GITHUB_API_URL") or API  # that token is of the same GitHub
         return GitHubStore(client, self._repository, token, api)

@@ -6,33 +6,29 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from keelback.archive import SUBDIRS
 from keelback.channels.indexable import Indexable
 from keelback.channels.registry import recognise, target_of
 from keelback.channels.scanning import archives_in
 from keelback.channels.subdirindex import SubdirIndex, closure
+from keelback.channels.target import path_of
 from keelback.errors import ChannelError, CredentialError, KeelbackError, UsageError
 from keelback.repodata import REPODATA
 from keelback.secret import redact
-from keelback.selecting import Index, Wanted, best
+from keelback.selecting import Index, Wanted, best, there_is
 from keelback.solving import assumed_virtual_packages, solve
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from keelback.channels.indexfiles import IndexFiles
     from keelback.channels.reader import Reader
     from keelback.indexed import IndexedArchive
 
 NOARCH: Final = "noarch"
-
-_SHOWN: Final = 4
-"""How many versions are named where none of them is wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +37,7 @@ class Question:
 
     Attributes:
         everywhere: whether all that matches is meant, in all subdirs that the channel has, instead of *subdirs*.
+        in_first: whether each spec has to match in the first channel; the others have dependencies only.
     """
 
     specs: Sequence[str] = ()
@@ -49,6 +46,7 @@ class Question:
     all_versions: bool = False
     virtual_packages: Sequence[str] = ()
     everywhere: bool = False
+    in_first: bool = False
 
     def __post_init__(self) -> None:
         for subdir in self.subdirs:
@@ -70,7 +68,7 @@ def resolve(
     readers: Sequence[Reader],
     question: Question,
     files: IndexFiles,
-    room: Path,
+    workdir: Path,
     known_subdirs: Mapping[Reader, Collection[str]] | None = None,
 ) -> tuple[IndexedArchive, ...]:
     """The archives that *readers*' channels have for *question*, each once.
@@ -79,7 +77,7 @@ def resolve(
         readers: of the channels; where several have a package, the first one counts.
         question: what is asked for.
         files: where indexes are kept between runs.
-        room: a folder for files of this run.
+        workdir: a folder for files of this run.
         known_subdirs: of the channels of which that is known; of the others, each subdir is asked for.
 
     Raises:
@@ -91,7 +89,7 @@ def resolve(
     wanted = [Wanted(text) for text in question.specs]
     while True:
         try:
-            return _Search(readers, question, files, room, known_subdirs or {}).archives(wanted)
+            return _Search(readers, question, files, workdir, known_subdirs or {}).archives(wanted)
         except (CredentialError, ChannelError):
             # not any(): each of them has to be asked; each asks for a server once, so that this comes to an end
             if not [reader for reader in readers if reader.look_again()]:
@@ -106,14 +104,14 @@ class _Search:
         readers: Sequence[Reader],
         question: Question,
         files: IndexFiles,
-        room: Path,
+        workdir: Path,
         known_subdirs: Mapping[Reader, Collection[str]],
     ) -> None:
         self._known_subdirs = known_subdirs
         self._readers = readers
         self._question = question
         self._files = files
-        self._room = room
+        self._workdir = workdir
 
     def archives(self, wanted: Sequence[Wanted]) -> tuple[IndexedArchive, ...]:
         if not wanted:
@@ -125,6 +123,11 @@ class _Search:
             indexes = self._load([*self._platforms(wanted), NOARCH], {item.name for item in wanted})
             found = (archive for item in wanted for archive in self._chosen_everywhere(item, indexes))
         return tuple({archive.relative_path: archive for archive in found}.values())
+
+    @property
+    def _searched(self) -> Sequence[Reader]:
+        """The channels in which a spec may match."""
+        return self._readers[:1] if self._question.in_first else self._readers
 
     def _platforms(self, wanted: Iterable[Wanted]) -> list[str]:
         """The subdirs that were asked for, or that of this machine, without noarch, which belongs to each."""
@@ -167,9 +170,10 @@ class _Search:
 
     def _solved(self, platform: str, wanted: Sequence[Wanted]) -> list[IndexedArchive]:
         indexes = self._load([platform, NOARCH], {item.name for item in wanted}, with_deps=True)
+        searched = [index for index in indexes if index.channel in {reader.url for reader in self._searched}]
         for item in wanted:
-            if not any(index.matching(item) for index in indexes):
-                raise self._no_match(item, platform, indexes)
+            if not any(index.matching(item) for index in searched):
+                raise self._no_match(item, platform, searched)
         virtual_packages = {text.partition("=")[0]: text for text in assumed_virtual_packages(platform)}
         virtual_packages |= {text.partition("=")[0]: text for text in self._question.virtual_packages}
         return solve([item.as_spec for item in wanted], indexes, list(virtual_packages.values()))
@@ -181,7 +185,7 @@ class _Search:
             ChannelError: code ``no-channel``: a channel has none of the subdirs; also as for :func:`resolve`.
         """
         parts = [
-            SubdirIndex(reader, self._files, subdir, self._room)
+            SubdirIndex(reader, self._files, subdir, self._workdir)
             for reader in self._readers
             for subdir in dict.fromkeys(subdirs)
             if subdir in {NOARCH, *self._known_subdirs.get(reader, SUBDIRS)}
@@ -208,10 +212,10 @@ class _Search:
         subdirs = "any subdir"
         if platform is not None:
             subdirs = " and ".join(dict.fromkeys([platform] if item.subdir else [platform, NOARCH]))
-        channels = ", ".join(redact(reader.name) for reader in self._readers)
+        channels = ", ".join(redact(reader.name) for reader in self._searched)
         known = self._what_there_is(item, platform, indexes)
         hint = known or "Check the spelling; it may be in another subdir (--subdir)."
-        if any(reader.may_know_more(f"{reader.url}/{platform or NOARCH}/") for reader in self._readers):
+        if any(reader.may_know_more(f"{reader.url}/{platform or NOARCH}/") for reader in self._searched):
             hint += (
                 " The keychain was not asked, as the channel can be read without a credential; to read it with one, "
                 "give that with --api-key-file."
@@ -225,16 +229,14 @@ class _Search:
         if elsewhere is not None and platform is not None:
             return f"It is in {elsewhere}: write {elsewhere}/{item.filename}."
         found = {record.version for index, record in like if platform is None or index.subdir in (platform, NOARCH)}
-        versions = [str(version) for version in sorted(found, reverse=True)]
-        if not versions:
-            return ""
-        shown = versions[:_SHOWN] if len(versions) <= _SHOWN else [*versions[:_SHOWN], f"{len(versions) - _SHOWN} more"]
-        *most, last = shown
-        return f"The channel has {item.name} {', '.join(most)}{' and ' if most else ''}{last}."
+        return there_is(item.name, found)
 
     def _no_channel(self, reader: Reader, subdirs: Sequence[str]) -> ChannelError:
         hint = "Check the URL; where a channel is private, some servers say so only to those who are logged in."
-        if indexing := _how_to_index(reader, subdirs):
+        channel = _indexable(reader)
+        if channel is not None:
+            channel.require_place(reader.session)
+        if indexing := _how_to_index(reader, subdirs, channel):
             hint = indexing
         elif not self._has_noarch(reader, subdirs):
             reader.refused(f"{reader.url}/{subdirs[0]}/")
@@ -244,24 +246,34 @@ class _Search:
         return ChannelError(f"{redact(reader.name)} has no index of {which}", hint=hint, code="no-channel")
 
     def _has_noarch(self, reader: Reader, subdirs: Sequence[str]) -> bool:
-        part = SubdirIndex(reader, self._files, NOARCH, self._room)
+        part = SubdirIndex(reader, self._files, NOARCH, self._workdir)
         try:
             return NOARCH not in subdirs and (part.has_shards or part.whole is not None)
         except KeelbackError:  # it is but for the hint
             return False
 
 
-def _how_to_index(reader: Reader, subdirs: Sequence[str]) -> str:
+def _indexable(reader: Reader) -> Indexable | None:
+    """The channel of *reader*, if it is one in a bucket."""
+    with suppress(UsageError):
+        channel = None if reader.is_folder else recognise(target_of(reader.name))
+        return channel if isinstance(channel, Indexable) else None
+    return None
+
+
+def _how_to_index(reader: Reader, subdirs: Sequence[str], channel: Indexable | None) -> str:
     """What makes an index of packages in a folder or a bucket that have none; empty where there can be none such."""
     if reader.is_folder:
-        folder = Path(url2pathname(urlsplit(reader.url).path))
+        folder = path_of(reader.url)
+        if folder.name in SUBDIRS:
+            return f"It is a subdir; name its channel: {folder.parent}."
+        if any(archives_in(folder)):
+            return f"It has packages, and is no channel. To publish them: keelback publish --to CHANNEL {folder}"
         unindexed = [folder / subdir for subdir in {*subdirs, NOARCH} if not (folder / subdir / REPODATA).exists()]
         there = any(archive for subdir in unindexed for archive in archives_in(subdir))
         return f"There are packages without an index. Run: keelback index {folder}" if there else ""
-    with suppress(UsageError):
-        if isinstance(recognise(target_of(reader.name)), Indexable):
-            name = redact(reader.name)
-            return f"Check the URL; where there are packages without an index, run: keelback index {name}"
+    if channel is not None:
+        return f"Check the URL; where there are packages without an index, run: keelback index {redact(reader.name)}"
     return ""
 
 

@@ -8,13 +8,11 @@ import os
 import time
 import uuid
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from keelback.channels.reader import REFUSED
-from keelback.durable import rename
+from keelback.channels.downloading import download_archive
+from keelback.channels.target import path_of
+from keelback.durable import disk_full, is_full, rename
 from keelback.errors import (
     AttestationError,
     ChannelError,
@@ -25,12 +23,12 @@ from keelback.errors import (
     UsageError,
 )
 from keelback.report import Outcome, Problem, Status
-from keelback.transport.download import Downloaded, download
 from keelback.transport.partial import Expected, unchanged
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+    from pathlib import Path
 
     from keelback.channels.reader import Reader
     from keelback.indexed import IndexedArchive
@@ -93,18 +91,8 @@ class Retriever:
         self, archive: IndexedArchive, status: Status, *, attempts: int = 0, error: Problem | None = None
     ) -> Outcome:
         """The outcome *status* of *archive*."""
-        return Outcome(
-            file=self._target(archive),
-            name=archive.name,
-            version=archive.version,
-            build=archive.build,
-            subdir=archive.subdir,
-            size=archive.size or 0,
-            sha256=archive.sha256,
-            status=status,
-            url=archive.url,
-            attempts=attempts,
-            error=error,
+        return Outcome.of_indexed(
+            archive, status, file=self._target(archive), url=archive.url, attempts=attempts, error=error
         )
 
     def _target(self, archive: IndexedArchive) -> Path:
@@ -168,30 +156,22 @@ class Retriever:
         return replace(self.outcome(archive, status, attempts=attempts), size=size, sha256=sha256)
 
     def _download(self, archive: IndexedArchive, target: Path) -> tuple[int, int, str]:
-        reader = self._reader_of(archive)
-        while True:
-            request = replace(reader.request(archive.url), retried=self._retried(archive))
-            answer = download(
-                reader.client,
-                request,
-                target,
-                expected=_expected(archive),
-                told=lambda count: self._reporter.received(archive, count),
-            )
-            if isinstance(answer, Downloaded):
-                return answer.attempts, answer.size, answer.sha256
-            if request.auth is not None or answer.status not in REFUSED or not reader.look_further(archive.url):
-                raise reader.error(answer, archive.url)
-
-    def _retried(self, archive: IndexedArchive) -> Callable[[float, str], None]:
-        return lambda seconds, why: self._reporter.waiting(archive, seconds, why)
+        done = download_archive(
+            self._reader_of(archive),
+            archive,
+            target,
+            expected=_expected(archive),
+            retried=lambda seconds, why: self._reporter.waiting(archive, seconds, why),
+            told=lambda count: self._reporter.received(archive, count),
+        )
+        return done.attempts, done.size, done.sha256
 
     def _copy(self, archive: IndexedArchive, target: Path) -> tuple[int, str]:
         """Copy from a channel in a folder; returns size and SHA-256."""
         new = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         try:
-            with _opened(Path(url2pathname(urlsplit(archive.url).path))) as source, new.open("xb") as copy:
+            with _opened(path_of(archive.url)) as source, new.open("xb") as copy:
                 while block := source.read(_BLOCK):
                     if self._stop.is_set():
                         raise Interrupted("stopped while it was being copied")
@@ -246,6 +226,8 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _disk(error: OSError, target: Path) -> KeelbackError:
+    if is_full(error):
+        return disk_full(str(target), target.parent)
     return UsageError(
         f"{target} cannot be written: {error.strerror or error}", hint="Name another folder with --output.", code="disk"
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from keelback.channels.delivery import Arrival, NotBegun
+from keelback.channels.indexable import Indexable
 from keelback.delivering import Deliverer
-from keelback.errors import KeelbackError
+from keelback.errors import RUN_AGAIN, KeelbackError
 from keelback.options import ASKING
 from keelback.report import INTERRUPTED, ChannelReport, Outcome, Problem, Status
 from keelback.workers import Workers
@@ -19,13 +22,18 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.attesting import Attestations
     from keelback.channels.base import Channel
-    from keelback.delivering import Way
+    from keelback.delivering import Route
     from keelback.options import Options
     from keelback.report import Reporter
     from keelback.transport import Client
 
 _SENT: Final = frozenset({Status.UPLOADED, Status.REPLACED})
-_AGAIN: Final = "Run the same command again: it does only what is left."
+_DECIDED_LATE: Final = {
+    Arrival.SENT: frozenset[Status](),
+    Arrival.INDEXED: frozenset({Status.REPLACED}),
+    Arrival.DECIDED: _SENT,
+}
+"""What may still fail once it was sent, by when an archive has arrived."""
 
 
 class Run:
@@ -38,7 +46,7 @@ class Run:
         client: the channel's, to be stopped on Ctrl-C.
         reporter: who is told.
         attestations: what goes with the archives, where they are attested.
-        way: how they get there; by default, the channel's own. Where it is given, each archive is asked for right
+        route: how they get there; by default, the channel's own. Where it is given, each archive is asked for right
             before it is sent, so that nothing is waited for twice.
         known: what became of some of them before.
     """
@@ -52,7 +60,7 @@ class Run:
         reporter: Reporter,
         attestations: Attestations | None = None,
         *,
-        way: Way | None = None,
+        route: Route | None = None,
         known: Sequence[Outcome] = (),
     ) -> None:
         self._channel = channel
@@ -65,8 +73,8 @@ class Run:
         self._listed: set[str] = set()
         self._untold: set[str] = set()
         self._workers = Workers(client)
-        self._deliverer = Deliverer(channel, options, reporter, self._workers.stop, attestations, way)
-        self._asks_late = way is not None
+        self._deliverer = Deliverer(channel, options, reporter, self._workers.stop, attestations, route)
+        self._asks_late = route is not None
         self._known = known
 
     @property
@@ -87,7 +95,7 @@ class Run:
             problem = Problem.of(self._deliverer.refused)
         if problem is not None:
             problem = self._take_back(problem)
-        self._tell_rest()
+        self._workers.carry_out(self._tell_rest)  # where Ctrl-C strikes nothing
         return self.report(problem or INTERRUPTED, problem)
 
     def _work(self) -> None:
@@ -102,7 +110,7 @@ class Run:
             self._problem = Problem.of(error)
         except Exception as error:  # noqa: BLE001 - what arrived has to be told, whatever went wrong
             self._problem = Problem.of_bug(error)
-        if self._problem is not None and not self._is_finished and self._channel.indexes_itself:
+        if self._problem is not None and not self._is_finished and self._channel.arrival is not Arrival.SENT:
             self._see_what_is_listed()
 
     def report(self, why: Problem, problem: Problem | None = None) -> ChannelReport:
@@ -148,9 +156,8 @@ class Run:
 
     def _may_change(self, outcome: Outcome) -> bool:
         """Whether the channel has yet to say what becomes of an archive that it took, which is then told once."""
-        return (
-            self._channel.decides_last and outcome.status in _SENT and not (self._is_finished or self._options.dry_run)
-        )
+        is_over = self._is_finished or self._options.dry_run
+        return outcome.status in _DECIDED_LATE[self._channel.arrival] and not is_over
 
     def _tell_rest(self) -> None:
         """Tell what was not told yet, because it could have changed."""
@@ -170,7 +177,8 @@ class Run:
 
     def _unless_ended(self, work: Callable[[PackageArchive], None], archive: PackageArchive) -> None:
         if not self._ended:
-            work(archive)
+            with suppress(NotBegun):
+                work(archive)
 
     # --- afterwards -------------------------------------------------------------------------------------------------
 
@@ -216,7 +224,7 @@ class Run:
         Returns:
             The problem, with what to do about that.
         """
-        if self._is_finished or not self._channel.indexes_itself:
+        if self._is_finished or self._channel.arrival is Arrival.SENT:
             return problem
         taken_back = _SENT if self.stopped or self._options.dry_run else _SENT | {Status.IDENTICAL}
         lost = [
@@ -225,12 +233,12 @@ class Run:
             if outcome.status in taken_back and path not in self._listed
         ]
         if lost and "again" not in problem.hint:
-            problem = replace(problem, hint=f"{problem.hint} {_AGAIN}".lstrip())
+            problem = replace(problem, hint=f"{problem.hint} {RUN_AGAIN}".lstrip())
         for outcome in lost:
             failed = replace(outcome, status=Status.FAILED, error=problem)
             self._outcomes[failed.relative_path] = failed
-            if not self.stopped:  # whoever stopped it knows why, and waits for the end
-                self._reporter.finished(failed)
+            self._untold.discard(failed.relative_path)
+            self._reporter.finished(failed)
         return problem
 
     def _verify(self) -> None:
@@ -252,9 +260,10 @@ class Run:
             self._mark(archive, visible=False)
 
     def _is_awaited(self, archive: PackageArchive) -> bool:
-        if not self._has_status(archive, _SENT | {Status.IDENTICAL}) or self._channel.leaves_out(archive):
+        if not self._has_status(archive, _SENT | {Status.IDENTICAL}):
             return False
-        return not self._outcomes[archive.relative_path].visible
+        is_left_out = isinstance(self._channel, Indexable) and self._channel.leaves_out(archive)
+        return not is_left_out and not self._outcomes[archive.relative_path].visible
 
     def _has_status(self, archive: PackageArchive, statuses: frozenset[Status]) -> bool:
         outcome = self._outcomes.get(archive.relative_path)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 SUFFIXES: Final = (".conda", ".tar.bz2")
 """Of the names of archives."""
 
+_SHOWN: Final = 4
+"""How many versions are named where none of them is wanted."""
 _LINES: Final = 20
 _LONGEST_LINE: Final = 300
 _LONGEST_TEXT: Final = 2000
@@ -45,6 +47,7 @@ def without_file(channel: str) -> tuple[str, list[str]]:
         place, name = base if "://" in base else "", unquote(name)
     else:
         path = Path(channel)
+        path = path if path.parent.name else path.absolute()
         name, subdir = path.name, path.parent.name
         place = "" if path.is_dir() else str(path.parent.parent)
     if not place or not name.endswith(SUFFIXES) or subdir not in SUBDIRS:
@@ -94,6 +97,15 @@ class Wanted:
             return self.text
         name, version, build = self.filename.removesuffix(".conda").removesuffix(".tar.bz2").rsplit("-", 2)
         return f"{name.lower()} =={version} {build}"
+
+
+def there_is(name: str, versions: Iterable[rattler.VersionWithSource]) -> str:
+    """The *versions* of the package *name* that a channel has, as a sentence; empty where there are none."""
+    found = [str(version) for version in sorted({*versions}, reverse=True)]
+    if not found:
+        return ""
+    *most, last = found[:_SHOWN] if len(found) <= _SHOWN else [*found[:_SHOWN], f"{len(found) - _SHOWN} more"]
+    return f"The channel has {name} {', '.join(most)}{' and ' if most else ''}{last}."
 
 
 def match_spec(text: str) -> rattler.MatchSpec:

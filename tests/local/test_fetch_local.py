@@ -5,6 +5,7 @@ The channel is a folder here: no server, and no credential, has a part in any of
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -265,6 +266,23 @@ def test_an_output_folder_that_cannot_be_made_is_no_fault_of_the_channel(channel
     assert outcome.error is not None
     assert (outcome.error.code, "/proc/nothing" in outcome.error.message) == ("disk", True)
     assert "--output" in outcome.error.hint
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_no_wrong_usage(channel: Path, to: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """It is told as where a channel is written, with exit status 1, and nothing is left of the file."""
+
+    def full(*paths: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("keelback.retrieving.rename", full)
+    report = keelback.fetch(channel, "hull", to=to, subdirs="noarch")
+    (error,) = [outcome.error for outcome in report.outcomes]
+    assert error is not None
+    assert (error.code, report.exit_status) == ("disk-full", 1)
+    assert "bytes free" in error.message
+    assert "Make room" in error.hint
+    assert not [path for path in to.rglob("*") if path.is_file()]
 
 
 def test_an_archive_that_is_gone_is_the_channels_fault(channel: Path, to: Path, tmp_path: Path) -> None:

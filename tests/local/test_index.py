@@ -148,6 +148,31 @@ def test_a_file_that_is_newer_than_the_index_is_read_again(channel, tmp_path, in
     assert_complete(channel)
 
 
+@pytest.mark.parametrize("seconds", [0, 5])
+def test_what_another_tool_has_overwritten_is_read_by_the_next_publish(channel, tmp_path, index, seconds):
+    """The index gets a new time with that, after which nothing would tell that the file is newer than its record."""
+    old = make_conda(channel / "noarch", payload={"a": b"old"})
+    index(channel)
+    new = make_conda(tmp_path / "new", payload={"a": b"new"})
+    assert old.stat().st_size == new.stat().st_size
+    shutil.copy(new, old)
+    made = old.stat().st_mtime - 60
+    os.utime(channel / "noarch" / "repodata.json", (made, made))
+    os.utime(old, (made + seconds, made + seconds))
+    keelback.publish(make_conda(tmp_path / "other", "other"), channel)
+    assert_complete(channel)
+
+
+def test_a_file_of_the_same_moment_as_the_index_is_read_again(channel, tmp_path, index):
+    """Some file systems keep times in whole seconds: it may have come after the index."""
+    old = make_conda(channel / "noarch", payload={"a": b"old"})
+    index(channel)
+    shutil.copy(make_conda(tmp_path / "new", payload={"a": b"new"}), old)
+    for path in (old, channel / "noarch" / "repodata.json"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert told(index(channel, "--json")) == {"changed": [old.name]}
+
+
 def test_what_is_no_package_is_said_and_left_out(channel, index):
     """The others are listed, and the exit status says that something is wrong."""
     (channel / "noarch" / "broken-1.0-0.conda").write_bytes(b"no package")
@@ -202,6 +227,20 @@ def test_only_the_subdirs_that_are_named_are_looked_at(channel, index):
     done = index(channel, "--json", "--subdir", "linux-64")
     assert told(done) == told(done, "linux-64") == {"added": ["new-1.0-h0_0.conda"]}
     assert not (channel / "osx-64" / "repodata.json").exists()
+
+
+def test_only_the_subdirs_that_are_named_are_changed(channel, tmp_path, index):
+    """Nothing is removed, deleted or restored in noarch, of which only the index is brought up to the files."""
+    make_conda(channel / "noarch", "boat")
+    index(channel)
+    done = index(channel, "--json", "--subdir", "linux-64", "--remove", "boat", "--delete-files")
+    assert told(done, "linux-64") == {"removed": ["boat-1.0-h0_0.conda"], "deleted": ["boat-1.0-h0_0.conda"]}
+    assert told(done) == {}
+    assert records(channel).keys() == files(channel, "noarch")
+    index(channel, "--remove", "noarch/boat-1.0-h0_0.conda")
+    for options in (["--remove", "hull"], ["--restore", "noarch/boat-1.0-h0_0.conda"]):
+        error = index(channel, "--json", "--subdir", "linux-64", *options, status=1).json()["error"]
+        assert error["code"] == "no-such-package"
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
@@ -319,21 +358,51 @@ def test_files_are_deleted_on_request_once_no_index_names_them(channel, index):
     assert wrong_records(channel) == set()
     assert name in from_document(document(channel, "repodata_from_packages.json"), "noarch")
     before = snapshot(channel)
-    error = index(channel, "--json", "--restore", name, status=2).json()["error"]
+    error = index(channel, "--json", "--restore", name, status=1).json()["error"]
     assert error["code"] == "no-such-package"
     assert ("its file is gone" in error["message"], error["hint"]) == (True, "Publish it again.")
     assert snapshot(channel) == before
 
 
+@pytest.mark.parametrize("where", ["listed", "removed", "patched"])
+def test_a_name_that_no_archive_can_have_leads_to_no_other_file(channel, tmp_path, index, where):
+    """Whoever could write an index once: with it, nobody deletes what is not in the subdir's own folder."""
+    index(channel)
+    precious = tmp_path / "precious.txt"
+    precious.write_text("precious", encoding="utf-8")
+    (channel / "noarch" / "hull-1-x").mkdir()
+    name = "hull-1-x/../../../precious.txt"
+    assert (channel / "noarch" / name).samefile(precious)
+    content = document(channel)
+    record = {"name": "hull", "version": "1", "build": "x", "build_number": 0, "depends": [], "size": 8}
+    if where == "removed":
+        content["removed"] = [name]
+    else:
+        content["packages"][name] = record
+    (channel / "noarch" / "repodata.json").write_text(json.dumps(content), encoding="utf-8")
+    if where == "patched":
+        (channel / "noarch" / "repodata_from_packages.json").write_text(json.dumps(content), encoding="utf-8")
+        patch_file(channel, {"packages": {name: {"license": "MIT"}}, "remove": [name], "revoke": [name]})
+    hulls = sorted(name for name in files(channel, "noarch") if name.startswith("hull"))
+    for options in (["--dry-run"], []):
+        done = index(channel, "--json", "--remove", "hull", "--delete-files", *options)
+        assert (told(done)["deleted"], precious.exists()) == (hulls, True)
+    for path in (channel / "noarch").glob("*.json"):
+        assert "precious" not in path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("option", ["--remove", "--restore"])
 @pytest.mark.parametrize("named", ["raft", "hull >=7", "linux-64/hull-1.0-h0_0.conda", "hull-7-0.conda"])
 def test_naming_what_is_not_there_is_an_error_and_changes_nothing(channel, index, option, named):
-    """A slip must not look like a success; of several, what is there is left alone, too."""
+    """A slip must not look like a success; of several, what is there is left alone, too; and is named."""
     index(channel)
     before = snapshot(channel)
-    done = index(channel, "--json", "--remove", "oar", option, named, status=2)
-    assert done.json()["error"]["code"] == "no-such-package"
-    assert named in done.json()["error"]["message"]
+    error = index(channel, "--json", "--remove", "oar", option, named, status=1).json()["error"]
+    assert error["code"] == "no-such-package"
+    assert named in error["message"]
+    assert error["hint"] == (
+        "The channel has hull 1.1 and 1.0." if "hull" in named else "Check the spelling; it may be in another subdir."
+    )
     assert snapshot(channel) == before
 
 
@@ -386,6 +455,25 @@ def as_tar_bz2(folder):
     return make_tar_bz2(folder, "repodata-patches", payload=payload)
 
 
+def test_restoring_what_is_listed_changes_nothing(channel, index):
+    """So that the same command can be run again."""
+    index(channel, "--remove", "hull <1.1")
+    index(channel, "--restore", "hull <1.1")
+    before = snapshot(channel)
+    assert told(index(channel, "--json", "--restore", "hull <1.1")) == {}
+    assert snapshot(channel) == before
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_no_subdir_is_made_for_nothing(channel, index, options):
+    """One that is named and not there is a slip, unless it is to get patches."""
+    index(channel)
+    done = index(channel, "--subdir", "osx-64", *options, status=2)
+    assert "has no osx-64" in done.stderr
+    assert "It has linux-64, noarch." in done.stderr
+    assert not (channel / "osx-64").exists()
+
+
 @pytest.mark.parametrize("kept_as", [as_file, as_folder, as_conda, as_tar_bz2])
 def test_a_patch_changes_what_the_index_says(channel, tmp_path, index, kept_as):
     """In each form of it; what the packages say themselves is kept beside it."""
@@ -411,6 +499,39 @@ def test_a_patch_for_names_without_a_package_says_so(channel, tmp_path, index):
     document = index(channel, "--patch", patch, "--json").json()
     assert [change["unmatched"] for change in document["subdirs"]] == [0, 2]
     assert "no package yet" not in index(channel).stdout
+
+
+def test_a_patch_of_what_is_removed_says_so(channel, tmp_path, index):
+    """It is kept for when that is restored; what the patch removes itself needs no word."""
+    index(channel, "--remove", "hull-1.1-h0_0.conda")
+    patch = as_file(tmp_path / "patch")
+    assert "1 name in the patches is removed" in index(channel, "--patch", patch).stdout
+    assert [each["unlisted"] for each in index(channel, "--patch", patch, "--json").json()["subdirs"]] == [0, 1]
+    removing = patch_file(tmp_path / "removing", {**PATCH, "remove": ["hull-1.1-h0_0.conda"]})
+    assert "is removed" not in index(channel, "--patch", removing).stdout
+
+
+def test_a_patch_file_that_is_not_there_is_said(channel, tmp_path, index):
+    """Before it is asked for which subdir it is."""
+    missing = tmp_path / "nothere.json"
+    assert f"there is no {missing}" in index(channel, "--patch", missing, status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("instructions", "says"),
+    [
+        ({"pakages.conda": {"hull-1.0-h0_0.conda": {"depends": []}}}, "a member 'pakages.conda'"),
+        ({"packages": {"hull-1.0-h0_0.conda": {"depends": ["oar >>1"]}}}, "an invalid spec, 'oar >>1'"),
+        ({"packages": {"hull-1.0-h0_0.conda": {"constrains": ["=="]}}}, "changes constrains of hull-1.0-h0_0.conda"),
+    ],
+)
+def test_a_patch_that_no_reader_could_use_is_refused(channel, tmp_path, index, instructions, says):
+    """A misspelt member would be passed over, and a package with an invalid spec could not be installed."""
+    index(channel)
+    before = snapshot(channel)
+    error = index(channel, "--json", "--patch", patch_file(tmp_path, instructions), status=2).json()["error"]
+    assert (error["code"], says in error["message"]) == ("bad-patch", True), error
+    assert snapshot(channel) == before
 
 
 def test_a_patch_stays_through_whatever_is_done(channel, tmp_path, index):
@@ -453,6 +574,7 @@ def test_what_is_revoked_is_listed_and_cannot_be_installed(channel, tmp_path, in
     [
         ("{", "malformed"),
         ({"packages.conda": {"hull-1.0-h0_0.conda": {"sha256": "00" * 32}}}, "changes sha256"),
+        ({"packages.conda": {"hull-1.0-h0_0.conda": {"timestamp": "x"}}}, "timestamp of hull-1.0-h0_0.conda"),
         ({"patch_instructions_version": 7}, "does not know"),
     ],
 )
@@ -520,20 +642,20 @@ def test_what_somebody_else_has_patched_stays_until_the_index_is_rebuilt(channel
 def test_the_index_does_not_depend_on_when_it_was_patched(order, moment):
     """Packages published in any order, and a patch at any moment among them: the same index, byte for byte."""
     with TemporaryDirectory() as folder:
-        room = Path(folder)
+        workdir = Path(folder)
         packages = [
-            make_conda(room / "0", "hull", "1.0"),
-            make_conda(room / "1", "hull", "1.1", depends=["oar"]),
-            make_tar_bz2(room / "2", "hull", "1.1"),
-            make_tar_bz2(room / "3", "oar"),
+            make_conda(workdir / "0", "hull", "1.0"),
+            make_conda(workdir / "1", "hull", "1.1", depends=["oar"]),
+            make_tar_bz2(workdir / "2", "hull", "1.1"),
+            make_tar_bz2(workdir / "3", "oar"),
         ]
-        channels = [room / "one", room / "other"]
-        (room / "one").mkdir()
+        channels = [workdir / "one", workdir / "other"]
+        (workdir / "one").mkdir()
         keelback.publish(packages, channels[1])
-        keelback.index(channels[1], patches=as_file(room))
+        keelback.index(channels[1], patches=as_file(workdir))
         for number, position in enumerate([*order, None]):
             if number == moment:
-                keelback.index(channels[0], patches=as_file(room))
+                keelback.index(channels[0], patches=as_file(workdir))
             if position is not None:
                 keelback.publish(packages[position], channels[0])
         assert index_bytes(channels[0]) == index_bytes(channels[1])
@@ -563,6 +685,33 @@ def test_indexing_while_others_publish_loses_nothing(channel, tmp_path):
     hulls = {name for name in files(channel, "noarch") if name.startswith("hull")}
     assert records(channel).keys() == files(channel, "noarch") - hulls
     assert wrong_records(channel) == set()
+
+
+class RemovingMeanwhile(keelback.Reporter):
+    """Removes each package from the index of *channel* when it has been published."""
+
+    def __init__(self, channel, *, delete_files):
+        self._channel = channel
+        self._delete_files = delete_files
+
+    def finished(self, outcome):
+        """See the base class."""
+        keelback.index(self._channel, remove=outcome.file.name, delete_files=self._delete_files)
+
+
+@pytest.mark.parametrize("delete_files", [False, True])
+def test_what_is_removed_while_its_run_goes_on_is_not_listed_by_it(channel, tmp_path, caplog, delete_files):
+    """The removal is the later word on these bytes. A file that is still there is named in a warning."""
+    keelback.index(channel)
+    new = [make_conda(tmp_path / "dist", name) for name in ("new", "newer")]
+    reporter = RemovingMeanwhile(channel, delete_files=delete_files)
+    assert keelback.publish(new, channel, jobs=1, reporter=reporter).ok
+    assert {path.name for path in new}.isdisjoint(records(channel))
+    assert wrong_records(channel) == set()
+    assert ("noarch/new-1.0-h0_0.conda" in caplog.text) is not delete_files
+    report = keelback.publish(new, channel)
+    assert [str(outcome.status) for outcome in report.outcomes] == ["uploaded" if delete_files else "identical"] * 2
+    assert {path.name for path in new}.issubset(records(channel)) is delete_files
 
 
 def test_ctrl_c_ends_it_in_order(channel, index, monkeypatch):

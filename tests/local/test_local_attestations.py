@@ -11,7 +11,7 @@ import pytest
 
 import keelback
 from keelback.attestationfiles import LARGEST_SIDECAR, MOST, sidecar_bundles
-from keelback.channels import folder, indexing, sidecarfiles
+from keelback.channels import folder, folderindex, sidecarfiles
 from keelback.channels.delivery import Delivery
 from keelback.channels.local import LocalChannel
 from keelback.channels.sidecars import with_bundle
@@ -185,7 +185,7 @@ def test_old_attestations_go_only_when_no_index_names_them(
             seen.append(sorted(pinned(channel).values(), key=str))
         rename(source, target)
 
-    monkeypatch.setattr(indexing, "rename", watching)
+    monkeypatch.setattr(folderindex, "rename", watching)
     publish(channel, other, bundle_for(other))
     both = sorted([[json.loads(bundle_for(package))], [json.loads(bundle_for(other))]], key=str)
     assert seen == [both] * len(INDEX)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import keelback
 from cli_runner import run_keelback, start_keelback
 from keelback import Status, durable
-from keelback.channels import indexing
+from keelback.channels import folderindex
 from keelback.errors import ChannelError, UsageError
 from keelback.report import Reporter
 from making import make_conda, make_tar_bz2
@@ -496,17 +496,40 @@ def test_a_run_that_is_killed_while_it_replaces_a_file(tmp_path):
     assert moments == list(range(moments[0], moments[0] + len(INDEX))), "before the rename of each form of the index"
 
 
-def test_a_journal_that_somebody_has_edited_is_an_error(dist, tmp_path):
-    """It says which file to remove."""
-    publish(tmp_path / "channel", dist)
-    (tmp_path / "channel" / ".keelback" / "replacing.json").write_text("{", encoding="utf-8")
-    report = keelback.publish([dist], str(tmp_path / "channel"))
-    assert "replacing.json" in report.channels[0].error.message
-    assert report.channels[0].error.hint == "Remove it."
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[" * 100_000,
+        "[1]",
+        '{"noarch/demo-1.0-0.conda": 1}',
+        '"noarch/demo-1.0-0.conda"',
+        '["../demo-1.0-0.conda"]',
+        '["noarch/../../demo-1.0-0.conda"]',
+        '["precious/demo-1.0-0.conda"]',
+        '["noarch/repodata.json"]',
+        '["noarch"]',
+    ],
+    ids=lambda content: content[:40],
+)
+def test_a_journal_that_somebody_has_edited_is_an_error(dist, tmp_path, content):
+    """It says which file to remove; nothing is written, least of all outside of the channel."""
+    channel = tmp_path / "deep" / "channel"
+    publish(channel, dist)
+    (channel / ".keelback" / "replacing.json").write_text(content, encoding="utf-8")
+    before = snapshot(channel)
+    report = keelback.publish([dist], str(channel))
+    with pytest.raises(ChannelError) as caught:
+        keelback.index(channel)
+    for error in (report.channels[0].error, caught.value):
+        assert (error.code, "replacing.json" in error.message) == ("bad-index", True)
+        assert error.hint.startswith("Remove it")
+    assert snapshot(channel) == before
+    assert [path.name for path in channel.parent.iterdir()] == ["channel"]
 
 
 def test_what_dead_runs_left_is_cleared_away_and_what_runs_hold_is_not(dist, tmp_path):
-    """A room in ``.keelback`` belongs to whoever holds its lock."""
+    """A working folder in ``.keelback`` belongs to whoever holds its lock."""
     channel = tmp_path / "channel"
     dead = channel / ".keelback" / "dead"
     dead.mkdir(parents=True)
@@ -671,7 +694,7 @@ def test_a_disk_that_is_too_full_for_the_index(dist, tmp_path, monkeypatch):
     publish(channel, make_conda(tmp_path / "first"))
     before = index_bytes(channel)
     with monkeypatch.context() as patch:
-        patch.setattr(indexing, "write_synced", failing(3, errno.ENOSPC, indexing.write_synced))
+        patch.setattr(folderindex, "write_synced", failing(3, errno.ENOSPC, folderindex.write_synced))
         report = keelback.publish([dist], str(channel), jobs=1)
     assert report.exit_status == keelback.ExitStatus.FAILED
     assert report.channels[0].error.code == "disk-full"

@@ -67,7 +67,7 @@ def name(server: azurite.Azurite, client: Client, request: pytest.FixtureRequest
 def bucket(client: Client, server: azurite.Azurite, container: str, **environ: str) -> AzureContainer:
     """The channel ``a/b`` in *container*, with the account's key where no variables are given."""
     leaks.watch(server.key, "account-key")
-    variables = environ or {"AZURE_STORAGE_KEY": server.key}
+    variables = {"AZURE_STORAGE_ACCOUNT": azurite.ACCOUNT, **(environ or {"AZURE_STORAGE_KEY": server.key})}
     options = BucketOptions(endpoint_url=server.url)
     session = Session(client, list, environ=variables, buckets=options)
     return AzureContainer.of(session, azurite.ACCOUNT, [container, "a", "b"])
@@ -127,6 +127,7 @@ def test_packages_are_published_and_fetched(
     server: azurite.Azurite, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through the public door: new ones, the same ones again, others under their names, and back."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", azurite.ACCOUNT)
     monkeypatch.setenv("AZURE_STORAGE_KEY", server.key)
     monkeypatch.setenv("AZURE_STORAGE_BLOB_ENDPOINT", server.url)
     channel = f"az://{azurite.ACCOUNT}/{name}/main"

@@ -107,12 +107,12 @@ def fetch(url: str, auth: Path | None, to: Path, *arguments: str) -> Completed:
     return run_keelback(["fetch", url, *asked, *arguments], env=env)
 
 
-def assert_installs_offline(fetched: Path, room: Path) -> None:
+def assert_installs_offline(fetched: Path, workdir: Path) -> None:
     """What was fetched makes a channel in a folder, from which py-rattler installs everything, without any server."""
-    offline = room / "offline"
+    offline = workdir / "offline"
     done = run_keelback(["publish", "--to", str(offline), str(fetched)])
     assert done.returncode == 0, done.stderr
-    prefix, chosen = rattler.install(offline.as_uri(), "boat", room / "install", subdirs=SUBDIRS)
+    prefix, chosen = rattler.install(offline.as_uri(), "boat", workdir / "install", subdirs=SUBDIRS)
     assert {record["name"] for record in chosen.values()} == NEEDED
     assert {record["url"].partition(":")[0] for record in chosen.values()} == {"file"}
     for name in NEEDED:
@@ -127,17 +127,17 @@ def test_a_private_channel_is_fetched_and_installed_offline(
 ) -> None:
     """Everything that the boat needs, and nothing else; whoever has no credential gets nothing."""
     require_peer("nginx", not nginx.WHY_NOT, nginx.WHY_NOT)
-    room = tmp_path / "nginx"
-    keelback.publish([dist], room / "www" / "chan")
+    workdir = tmp_path / "nginx"
+    keelback.publish([dist], workdir / "www" / "chan")
     auth = auth_file(tmp_path, kind, secret)
-    with guarded(room, kind, secret) as url:
+    with guarded(workdir, kind, secret) as url:
         stranger = fetch(url, None, tmp_path / "nothing")
         done = fetch(url, auth, tmp_path / "out", "--lock", str(tmp_path / "boat.lock"))
         locked = run_keelback(
             ["fetch", "--locked", str(tmp_path / "boat.lock"), "-o", str(tmp_path / "locked")],
             env={"RATTLER_AUTH_FILE": str(auth)},
         )
-    leaks.holds_secrets(room / "nginx.conf")
+    leaks.holds_secrets(workdir / "nginx.conf")
     assert stranger.returncode == 3, stderr_of(stranger)
     assert done.returncode == locked.returncode == 0, stderr_of(done)
     (found,) = done.json()["channels"]

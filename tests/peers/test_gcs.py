@@ -129,7 +129,7 @@ def test_conditions_that_are_ignored_are_found_out(at: Callable[..., GCSBucket])
 @pytest.mark.parametrize("which", [FAKE, EMULATOR])
 def test_a_bucket_that_is_missing_is_said(at: Callable[..., GCSBucket], which: str) -> None:
     """With its name."""
-    with pytest.raises(ServerError, match="no bucket gs://missing"):
+    with pytest.raises(ServerError, match="no bucket 'missing'"):
         at(which, "missing").probe()
 
 

@@ -63,8 +63,8 @@ def index(channel: Path, *options: str | Path) -> None:
 
 def seen(channel: Path, tmp_path: Path, *, sharded: bool) -> dict[str, Any]:
     """What py-rattler sees in *channel*, wherever that is."""
-    room = tmp_path / f"read-{channel.name}-{sharded}"
-    found = rattler.records(channel.as_uri(), room, subdirs=SUBDIRS, sharded=sharded)
+    workdir = tmp_path / f"read-{channel.name}-{sharded}"
+    found = rattler.records(channel.as_uri(), workdir, subdirs=SUBDIRS, sharded=sharded)
     for record in found.values():
         record["url"] = record["url"].removeprefix(channel.as_uri())
     return found

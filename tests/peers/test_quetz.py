@@ -206,7 +206,7 @@ def test_a_login_is_verified_and_serves_both(server: quetz.Quetz, channel: str, 
 
     refused = log_in(server, leaks.new_secret("unknown-key"), auth)
     assert refused.returncode == 3
-    assert "does not take this CondaToken: 401" in refused.stderr
+    assert "does not take the conda token: 401" in refused.stderr
     assert not auth.exists()
 
     make_conda(tmp_path / "dist", "boat")

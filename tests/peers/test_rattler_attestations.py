@@ -47,14 +47,14 @@ class Served:
         url: the channel's.
         asked: the paths that were asked for.
         world: the Sigstore by which it is signed.
-        room: for what py-rattler keeps.
+        workdir: for what py-rattler keeps.
     """
 
     folder: Path
     url: str
     asked: list[str]
     world: SigstoreWorld
-    room: Path
+    workdir: Path
 
     def publish(self, package: Path) -> None:
         """Put *package* into it, or replace it, with an attestation by the one builder."""
@@ -70,13 +70,13 @@ class Served:
         question = {
             "channel": self.url,
             "name": "hull",
-            "cache": str(self.room / "cache"),
+            "cache": str(self.workdir / "cache"),
             "sharded": sharded,
             "identity": identity,
             "issuer": ISSUER,
             "trusted_root": self.world.trusted_root(),
         }
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.room)}
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.workdir)}
         done = subprocess.run(
             [sys.executable, "-P", _CHILD],
             input=json.dumps(question),
@@ -101,7 +101,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
     folder = tmp_path / "web" / "channel"
     folder.mkdir(parents=True)
     with SigstoreWorld(github("acme/foo"), rekor=request.param) as world, serving(tmp_path / "web") as web:
-        channel = Served(folder, f"{web.url}/channel", web.asked, world, tmp_path / "room")
+        channel = Served(folder, f"{web.url}/channel", web.asked, world, tmp_path / "workdir")
         channel.publish(make_conda(tmp_path / "dist", "hull"))
         yield channel
 
@@ -125,7 +125,7 @@ def test_py_rattler_verifies_a_package_that_was_replaced(served: Served, tmp_pat
     """The record has another hash by then, and the file of the old one is gone."""
     before = served.verified()["named"]
     served.publish(make_conda(tmp_path / "new", "hull", payload={"share/hull.txt": b"other bytes"}))
-    served.room /= "new"
+    served.workdir /= "new"
     answer = served.verified()
     assert (answer["refused"], answer["identity"]) == (None, BUILDER)
     assert answer["named"] != before

@@ -179,11 +179,11 @@ def test_the_hashes_are_kept_with_each_archive_and_readers_get_the_right_headers
         assert (stored.sha256, stored.md5, stored.size) == (archive.sha256, archive.md5, archive.size)
     shards = [f"noarch/shards/{digest}.msgpack.zst" for digest, _ in encode_shards(server.index()).values()]
     told = {key: server_headers(server, key) for key in (archive.relative_path, "noarch/repodata.json", *shards)}
-    assert told[archive.relative_path]["cache-control"] == "public, max-age=3600"
+    assert told[archive.relative_path]["cache-control"] == "max-age=3600"
     assert told[archive.relative_path]["content-disposition"] == f"attachment; filename={path.name}"
-    assert told["noarch/repodata.json"]["cache-control"] == "public, max-age=300"
+    assert told["noarch/repodata.json"]["cache-control"] == "max-age=300"
     assert told["noarch/repodata.json"]["content-type"] == "application/json"
-    assert told[shards[0]]["cache-control"] == "public, max-age=31536000, immutable"
+    assert told[shards[0]]["cache-control"] == "max-age=31536000, immutable"
 
 
 def server_headers(server: Server, key: str) -> Any:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 QUICK = Retry(attempts=2, base=0.01)
 
 
-def attempt(channel: str, *specs: str, room: Path, **options: Any) -> Report:
-    """The report of a fetch for linux-64 into ``room/out``, also of one that ends before anything is fetched."""
-    options = {"subdirs": "linux-64", "to": room / "out", "cache": room / "cache", "retry": QUICK, **options}
+def attempt(channel: str, *specs: str, workdir: Path, **options: Any) -> Report:
+    """The report of a fetch for linux-64 into ``workdir/out``, also of one that ends before anything is fetched."""
+    options = {"subdirs": "linux-64", "to": workdir / "out", "cache": workdir / "cache", "retry": QUICK, **options}
     try:
         return keelback.fetch(channel, specs, timeout=10.0, **options)
     except KeelbackError as error:

@@ -22,7 +22,7 @@ from sigstore.sign import SigningContext
 import leaks
 from cli_runner import run_keelback, start_keelback
 from keelback.attestationfiles import sidecar_of
-from keelback.cli.attestations import StandardInput
+from keelback.cli.standardinput import StandardInput
 from keelback.credentials.oidc.idtoken import IdToken
 from keelback.credentials.oidc.providers import IdentitySource
 from keelback.errors import AttestationError, CredentialError, IdentityError, TransportError, UsageError
@@ -30,7 +30,7 @@ from keelback.provenance.github import GitHubStore
 from keelback.provenance.packages import attest
 from keelback.provenance.packages import verify as verify_packages
 from keelback.provenance.policy import Policy
-from keelback.provenance.searching import verify_any
+from keelback.provenance.searching import Source, verify_first
 from keelback.provenance.signing import Attester, signing_identity
 from keelback.provenance.trust import Trust
 from keelback.provenance.verifying import open_bundle, verify
@@ -453,24 +453,22 @@ def test_one_good_bundle_among_several_is_enough_and_otherwise_each_reason_is_sa
     OF_VERSION_1["signature"][0](altered)
     bad = json.dumps(altered).encode()
     elsewhere = attester(worlds[1], "https://prefix.dev/elsewhere").attest(Package())
-    wanted = {
-        "filename": NAME,
-        "sha256": SHA256,
-        "policy": MINE,
-        "channel": None,
-        "trust": Trust(worlds[1].trust_config),
-    }
-    assert verify_any([other, bad, signed[1]], **wanted).identity == WORKFLOW
+    wanted = {"filename": NAME, "sha256": SHA256, "policy": MINE, "trust": Trust(worlds[1].trust_config)}
+
+    def verified(*bundles: bytes, channel: str | None = None):
+        return verify_first([Source(lambda: bundles)], channel=channel, **wanted)
+
+    assert verified(other, bad, signed[1]).identity == WORKFLOW
     with pytest.raises(AttestationError, match="does not verify") as caught:
-        verify_any([bad, bad, other], **wanted)
+        verified(bad, bad, other)
     assert caught.value.code == "attestation-signature"
     with pytest.raises(AttestationError, match=r"no attestation of it verifies: .*; .*another channel") as caught:
-        verify_any([bad, elsewhere], **{**wanted, "channel": CHANNEL})
+        verified(bad, elsewhere, channel=CHANNEL)
     assert caught.value.code == "bad-attestation"
-    with pytest.raises(AttestationError, match="another file") as caught:
-        verify_any([other, other], **wanted)
+    with pytest.raises(AttestationError, match="another file"):
+        verified(other, other)
     with pytest.raises(AttestationError) as caught:
-        verify_any([], **wanted)
+        verified()
     assert caught.value.code == "no-attestation"
 
 

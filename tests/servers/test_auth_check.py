@@ -101,7 +101,7 @@ def test_a_credential_that_opens_the_channel_is_explained_from_key_to_answer(tmp
     auth = auth_file(tmp_path, {"127.0.0.1": {"BearerToken": token}})
     with GuardedServer(f"Bearer {token}") as server:
         document = check(f"{server.url}/chan", tmp_path, auth, 0, text="with Authorization: Bearer ****, answered 200")
-    assert document["verdict"].startswith("The channel can be read with the BearerToken of RATTLER_AUTH_FILE")
+    assert document["verdict"].startswith("The channel can be read with the bearer token of RATTLER_AUTH_FILE")
     assert (document["host"], document["read"], document["upload"]) == ("127.0.0.1", True, None)
     assert document["match"] == {"store": f"RATTLER_AUTH_FILE ({auth})", "key": "127.0.0.1", "kind": "BearerToken"}
     assert sent(document) == [("HEAD", None, 401), ("GET", None, 401), ("HEAD", "Authorization: Bearer ****", 200)]

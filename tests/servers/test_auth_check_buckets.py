@@ -175,11 +175,11 @@ def test_a_token_for_google_and_a_key_or_a_signature_for_azure_are_explained_lik
         checked(GS_URL, google.url, tmp_path, {}, GOOGLE_OAUTH_ACCESS_TOKEN=google_token),
         checked(AZ_URL, azure.endpoint, tmp_path, {host: pair}),
         checked(AZ_URL, azure.endpoint, tmp_path, {host: {"BearerToken": azure.sas}}),
-        checked(AZ_URL, azure.endpoint, tmp_path, {}, AZURE_STORAGE_KEY=azure.key),
+        checked(AZ_URL, azure.endpoint, tmp_path, {}, AZURE_STORAGE_KEY=azure.key, AZURE_STORAGE_ACCOUNT=ACCOUNT),
     ]
     assert [(each.exit_status, each.read, codes(each)) for each in found] == [(ExitStatus.OK, True, [])] * 5
     assert [each.used and each.used.key for each in found] == [host, None, host, host, None]
-    said = ["BearerToken of", "BearerToken from", "account key of", "shared access signature of", "account key from"]
+    said = ["bearer token of", "bearer token from", "account key of", "shared access signature of", "account key from"]
     assert all(f"takes the {words} " in each.verdict for words, each in zip(said, found, strict=True))
     assert {each.sent for each in found[3].requests} == {"sig=**** in the query"}
     assert found[2].bucket == {"endpoint": azure.endpoint, "reading_url": f"{azure.endpoint}/{CONTAINER}/chan"}
@@ -225,11 +225,11 @@ def test_refused_credentials_are_told_with_what_to_do(
     s3: S3Server, google: GCSServer, azure: AzureBlobServer, tmp_path: Path
 ) -> None:
     """Exit status 3, and the service's own reason among the findings."""
-    wrong = leaks.new_secret("wrong")
+    wrong, other_key = leaks.new_secret("wrong"), leaks.new_secret("key").encode().hex()
     found = [
         checked(S3_URL, s3.url, tmp_path, {"packages": keys(wrong)}),
         checked(GS_URL, google.url, tmp_path, {"127.0.0.1": {"BearerToken": wrong}}),
-        checked(AZ_URL, azure.endpoint, tmp_path, {}, AZURE_STORAGE_KEY=leaks.new_secret("key").encode().hex()),
+        checked(AZ_URL, azure.endpoint, tmp_path, {}, AZURE_STORAGE_KEY=other_key, AZURE_STORAGE_ACCOUNT=ACCOUNT),
     ]
     assert [each.exit_status for each in found] == [ExitStatus.CREDENTIAL] * 3
     assert all(each.verdict.startswith("The bucket refuses the ") for each in found)
@@ -315,6 +315,36 @@ def test_s3_keys_are_tried_on_their_bucket_before_they_are_stored(s3: S3Server, 
     assert "SignatureDoesNotMatch" in refused[1]
     assert (status, stored["packages"]["S3Credentials"]["access_key_id"]) == (0, KEY_ID)
     assert said.startswith(f"Logged in to {S3_URL}.")
+
+
+def test_a_login_for_a_bucket_that_is_missing_is_not_stored(s3: S3Server, secret: str, tmp_path: Path) -> None:
+    """Exit status 1, and how to store it all the same."""
+    args = ["s3://nowhere", "--s3-access-key-id", KEY_ID, "--s3-secret-access-key", "-", "--endpoint-url", s3.url]
+    status, said, stored = login(tmp_path, *args, stdin=secret)
+    assert (status, stored) == (1, {})
+    assert "has no bucket 'nowhere' (NoSuchBucket)" in said
+    assert "Nothing was stored." in said
+    assert "--no-verify" in said
+
+
+def test_a_login_says_that_it_does_not_keep_where_the_bucket_is(s3: S3Server, secret: str, tmp_path: Path) -> None:
+    """And its advice works: the URL, and the lines for the configuration of the rattler family."""
+    args = [S3_URL, "--s3-access-key-id", KEY_ID, "--s3-secret-access-key", "-", "--endpoint-url", s3.url]
+    _, said, stored = login(tmp_path, *args, stdin=secret)
+    assert f"Give --endpoint-url each time, or write s3+{s3.url}/packages/CHANNEL, or put this into " in said
+    config = tmp_path / "rattler"
+    config.mkdir()
+    (config / "config.toml").write_text("[s3-options." + said.partition("[s3-options.")[2])
+    assert checked(S3_URL, None, tmp_path, stored, RATTLER_HOME=str(config)).exit_status == ExitStatus.OK
+    quiet = login(tmp_path, *args[:-2], "--no-verify", stdin=secret)
+    assert "Only the credential is stored" not in quiet[1]
+
+
+@pytest.mark.parametrize("place", ["./folder", "prefix.dev", "https://prefix.dev/chan", "gs://acme/chan"])
+def test_options_that_are_of_no_use_are_refused(place: str, tmp_path: Path) -> None:
+    """As by ``publish``."""
+    with AccountingClient() as client, pytest.raises(UsageError, match=r"^--region is for (S3 )?buckets, and not for"):
+        check_up(place, client, buckets=BucketOptions(region="eu"), environ={}, home=tmp_path)
 
 
 def test_a_key_of_an_azure_account_needs_no_user_name(azure: AzureBlobServer, tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ def test_a_token_that_the_server_does_not_know_is_not_stored(ann: Person, token:
     with PrefixServer(token) as server:
         done = ann.auth("login", "prefix.dev", "--token", "-", stdin=wrong, env={"PREFIX_DEV_API_URL": server.url})
     assert done.returncode == 3
-    assert "nothing was stored" in done.stderr
+    assert "does not take the bearer token" in done.stderr
+    assert "hint:  Nothing was stored." in done.stderr
     assert ann.stored() == {}
 
 
@@ -162,7 +163,7 @@ def test_a_server_that_cannot_tell_is_asked_for_its_channel(ann: Person, token: 
         done = ann.auth("login", server.channel_url, "--token", "-", stdin=token)
     assert (refused.returncode, nothing) == (3, {})
     assert "401" in refused.stderr
-    assert "nothing was stored" in refused.stderr
+    assert "Nothing was stored." in refused.stderr
     assert (done.returncode, ann.stored()) == (0, {"127.0.0.1": {"BearerToken": token}})
     assert done.stdout.startswith(f"Logged in to {server.channel_url}")
     assert done.stderr == "This login is for the whole host; --path keeps it to /chan.\n"
@@ -254,6 +255,11 @@ def test_s3_keys_are_stored_under_their_bucket(ann: Person) -> None:
     assert done.returncode == 0
     keys = {"access_key_id": "AK", "secret_access_key": secret, "session_token": None}
     assert ann.stored() == {"my-bucket": {"S3Credentials": keys}}
+    token = ann.auth("token", "s3://my-bucket/channel")
+    assert (token.returncode, "are several secrets" in token.stderr) == (3, True)
+    *_, line = token.stderr.splitlines()
+    question, _, command = line.partition("echo '")[2].partition("' | keelback auth ")
+    assert json.loads(ann.secret_of(command, stdin=question))["access_key_id"] == "AK"
 
 
 @pytest.mark.parametrize(
@@ -271,6 +277,12 @@ def test_s3_keys_are_stored_under_their_bucket(ann: Person) -> None:
         (["https://ann:pw@example.com", "--token", "-"], 2, "user name or a password"),
         (["example.com", "--path", "--token", "-"], 2, "no path"),
         (["example.com", "--helper", "x", "--auth-file", "a.json"], 2, "own file"),
+        (["prefix.dev", "--token", "-", "--region", "eu"], 2, "--region is for buckets, and not for prefix.dev"),
+        (
+            ["https://*.example.com/x", "--token", "-", "--endpoint-url", "https://x"],
+            2,
+            "--endpoint-url is for buckets",
+        ),
         (["example.com", "--token", "-"], 3, "The token from standard input has a space in it"),
     ],
 )
@@ -304,7 +316,7 @@ def test_a_login_that_another_entry_hides_gets_a_warning(ann: Person, token: str
     env = {"NETRC": str(netrc)}
     done = ann.auth("login", "example.com", "--token", "-", "--no-verify", stdin=token, env=env)
     assert done.returncode == 0
-    assert "example.com still gets the BasicHTTP under key 'example.com'" in done.stderr
+    assert "example.com still gets the user name and password under key 'example.com'" in done.stderr
 
 
 def test_a_login_for_a_path_serves_that_path(ann: Person, token: str) -> None:
@@ -537,12 +549,14 @@ def test_what_a_server_cannot_be_asked_is_left_open(token: str) -> None:
 
 
 def test_a_bucket_tells_keys_that_it_knows_from_others(token: str) -> None:
-    """By the list of its objects; one that is missing tells nothing."""
+    """By the list of its objects; that there is no such bucket is an error."""
     with S3Server({"AK": token}) as server:
         environ = {"S3_ENDPOINT_URL": server.url}
-        places = {"s3://packages/chan": "AK", "s3://packages": "OTHER", "s3://nowhere": "AK"}
+        places = {"s3://packages/chan": "AK", "s3://packages": "OTHER"}
         answers = [ask(place, S3Credentials(key, Secret(token)), environ) for place, key in places.items()]
-    assert [answer.valid for answer in answers] == [True, False, None]
+        with pytest.raises(KeelbackError, match="has no bucket 'nowhere'"):
+            ask("s3://nowhere", S3Credentials("AK", Secret(token)), environ)
+    assert [answer.valid for answer in answers] == [True, False]
 
 
 def test_an_answer_that_says_nothing_is_an_error(token: str) -> None:

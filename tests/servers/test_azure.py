@@ -91,7 +91,7 @@ def container(
     client: Client, server: AzureBlobServer, *, channel: list[str] = CHANNEL, **environ: str
 ) -> AzureContainer:
     """The channel, with the account's key where no variables are given."""
-    variables = environ or {"AZURE_STORAGE_KEY": server.key}
+    variables = {"AZURE_STORAGE_ACCOUNT": ACCOUNT, **(environ or {"AZURE_STORAGE_KEY": server.key})}
     found = AzureContainer.of(session(client, server, variables), ACCOUNT, channel)
     return AzureContainer(client, found._place, found.access(), part_size=PART)
 
@@ -686,7 +686,7 @@ def test_no_token_goes_by_itself_to_a_host_that_is_not_azures(
     with pytest.raises(CredentialError, match=r"blobs\.example is not a host of Azure's own clouds"):
         channel.open(elsewhere(environ, trusted=TrustedPublishing.of(Mode.ALWAYS)))
     assert entra.requests == []
-    session_of = elsewhere({**environ, "AZURE_STORAGE_KEY": server.key})
+    session_of = elsewhere({**environ, "AZURE_STORAGE_KEY": server.key, "AZURE_STORAGE_ACCOUNT": ACCOUNT})
     assert find_azure(session_of, Place.of(session_of, ACCOUNT, CHANNEL)) is not None
 
 

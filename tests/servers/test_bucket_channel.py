@@ -13,9 +13,16 @@ import keelback
 import leaks
 from in_process import run_here
 from keelback.attestationfiles import CURRENT, pinned
+from keelback.channels.buckets.azure import AzureContainer
+from keelback.channels.buckets.azureplace import Place as AzurePlace
+from keelback.channels.buckets.bucket import Attributes
+from keelback.channels.buckets.gcs import GCSBucket
+from keelback.channels.buckets.s3 import S3Bucket
 from keelback.channels.buckets.s3channel import S3Channel
 from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.session import BucketOptions, Session
+from keelback.credentials.aws.settings import S3Settings
+from keelback.errors import ChannelError
 from keelback.report import Reporter
 from keelback.transport import Client
 from making import make_conda
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keelback.archive import PackageArchive
+    from keelback.channels.buckets.bucket import Bucket
     from servers.scripted.exchange import Recorded
     from servers.scripted.s3 import Object
 
@@ -64,6 +72,11 @@ class Place:
         channel.open(Session(self._client, list, environ=self.env, buckets=buckets))
         channel.begin(archives)
         return channel
+
+    def index(self, *arguments: str) -> None:
+        """That command."""
+        done = run_here(["index", self.url, *arguments], env=self.env, home=self.folder)
+        assert done.returncode == 0, done.stderr
 
     def object(self, name: str) -> Object:
         """What is there."""
@@ -205,6 +218,87 @@ def test_a_notice_that_says_nothing_is_no_obstacle(place: Place, old: Path, cont
     assert place.notices() == []
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": None},
+        {"name": "demo"},
+        {"name": ["new"]},
+        {"subdir": "linux-64"},
+        {"size": "1"},
+        {"md5": "0"},
+        {"depends": None},
+        {"build_number": 1 << 70},
+        {"timestamp": 1 << 70},
+    ],
+    ids=str,
+)
+def test_a_notice_with_a_record_that_is_none_is_no_obstacle(place: Place, old: Path, wrong: dict[str, Any]) -> None:
+    """What no index can have comes into none, and the channel can be written as before."""
+    place.publish(old)
+    place.server.objects[f"{place.prefix}/noarch/new-1.0-0.conda"] = place.object(f"noarch/{DEMO}")
+    index = json.loads(place.object("noarch/repodata.json").content)
+    record = {**index["packages.conda"][DEMO], "name": "new", "build": "0", **wrong}
+    record = {name: value for name, value in record.items() if value is not None}
+    notice = {"ended": True, "records": {"noarch/new-1.0-0.conda": record}}
+    place.server.put_object(f"{place.prefix}/.keelback/replacing/x.json", json.dumps(notice).encode())
+    place.publish(make_conda(place.folder, "other"))
+    assert place.hashes().keys() == {DEMO, "other-1.0-h0_0.conda"}
+    assert place.notices() == []
+
+
+def test_the_age_of_a_notice_is_told_by_the_clock_of_the_service(
+    place: Place, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is not dead because this machine's clock is days ahead."""
+    monkeypatch.setattr(place.server, "clock_offset", -2 * 86400.0)
+    place.publish(old)
+    archive = keelback.inspect(new)
+    running = place.channel(archive)
+    running.find(archive)
+    running.send(archive, overwrite=True, delivery=delivery(archive))
+    running._replacements.publish()  # the moment before the index
+    (notice,) = place.notices()
+    place.publish(make_conda(place.folder, "other"))
+    assert place.notices() == [notice]
+    assert place.hashes()[DEMO] == sha256(old)
+    running.finish()
+    assert place.hashes()[DEMO] == sha256(new)
+
+
+def test_two_jobs_that_replace_with_the_same_bytes_both_succeed(place: Place, old: Path, new: Path) -> None:
+    """The one that comes second finds what it was to put there."""
+    place.publish(old)
+    archive = keelback.inspect(new)
+    jobs = [place.channel(archive) for _ in range(2)]
+    for job in jobs:
+        job.find(archive)
+        job.send(archive, overwrite=True, delivery=delivery(archive))
+    for job in jobs:
+        job.finish()
+        assert not job.rejected()
+    assert place.hashes() == {DEMO: sha256(new)}
+
+
+def completes(request: Recorded) -> bool:
+    """Chooses the requests by which what was sent in parts becomes visible."""
+    return request.method == "POST" and "uploadId" in dict(request.query)
+
+
+@pytest.mark.parametrize(
+    ("when", "status"), [(completes, 412), (put_of("noarch/repodata.json"), 403)], ids=["conflict", "no index"]
+)
+def test_what_becomes_of_a_replacement_is_told_once(
+    place: Place, old: Path, new: Path, when: Callable[[Recorded], bool], status: int
+) -> None:
+    """When it is known, and not before."""
+    place.publish(old)
+    place.server.plan(Fault("status", status=status, when=when, times=None))
+    done = place.publish("--force", new, status=1)
+    lines = (done.stdout + done.stderr).splitlines()
+    assert [line.split()[0] for line in lines if f" noarch/{DEMO}" in line] == ["failed"], lines
+
+
 def test_an_archive_that_loses_takes_nothing_from_the_one_that_stays(place: Place, tmp_path: Path) -> None:
     """Neither the attestations of the one that won, nor its place in the index."""
     first, ours, theirs = (keelback.inspect(make_conda(tmp_path / str(size), payload=size)) for size in (10, 20, 30))
@@ -288,7 +382,64 @@ def test_an_index_that_cannot_be_added_to_is_found_before_anything_is_replaced(p
     assert place.object(f"linux-64/{DEMO}").content == old.read_bytes()
 
 
+# --- what others do before the index is written -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_somebody_removes_before_the_index_is_written_stays_removed(
+    place: Place, old: Path, caplog: pytest.LogCaptureFixture, *, deleted: bool
+) -> None:
+    """No index names a file that is not there, and nobody's removal is undone without a word."""
+    archive = keelback.inspect(old)
+    place.publish(make_conda(place.folder, "other"))
+    channel = place.channel(archive)
+    channel.send(archive, overwrite=False, delivery=delivery(archive))
+    place.index("--remove", "demo", *(["--delete-files"] if deleted else []))
+    channel.finish()
+    assert DEMO not in place.hashes()
+    assert channel.leaves_out(archive)
+    assert ("deleted by somebody else meanwhile" if deleted else f"--restore noarch/{DEMO}") in caplog.text
+
+
+def test_what_was_removed_before_a_run_is_listed_where_the_run_sends_it(place: Place, old: Path) -> None:
+    """As it always has been: whoever deletes a package may publish it again."""
+    place.publish(old)
+    place.index("--remove", "demo", "--delete-files")
+    place.publish(old)
+    assert place.hashes() == {DEMO: sha256(old)}
+
+
 # --- what is there ----------------------------------------------------------------------------------------------------
+
+
+def test_caches_that_many_share_keep_nothing_that_needs_a_credential(place: Place, old: Path) -> None:
+    """An answer that says ``public`` may be given to whoever asks (RFC 9111, section 3.5)."""
+    place.publish(old)
+    kept = {key: there.headers["cache-control"] for key, there in place.server.objects.items() if place.prefix in key}
+    assert all("max-age=" in kept[f"{place.prefix}/noarch/{name}"] for name in (DEMO, "repodata.json"))
+    assert not [key for key, control in kept.items() if "public" in control]
+
+
+@pytest.mark.parametrize("key", ["noarch/../../other/x.conda", "noarch//x.conda", "./x.conda", "noarch/.."])
+@pytest.mark.parametrize("kind", ["s3", "gcs", "azure"])
+def test_no_request_is_sent_for_a_key_that_could_be_taken_for_another(kind: str, key: str) -> None:
+    """Programs on the way resolve such paths, so that the request would be about something else."""
+    with Client() as client:
+        nowhere = "https://bucket.invalid"
+        bucket: Bucket = {
+            "s3": lambda: S3Bucket(client, "packages", "chan", S3Settings(nowhere, "us-east-1", path_style=True), None),
+            "gcs": lambda: GCSBucket(client, "packages", "chan", endpoint=nowhere),
+            "azure": lambda: AzureContainer(client, AzurePlace("acme", "packages", "chan", nowhere), None),
+        }[kind]()
+        for work in (
+            bucket.stat,
+            bucket.delete,
+            lambda key: bucket.read(key, limit=1),
+            lambda key: bucket.write(key, b"", Attributes("text/plain", "no-store")),
+        ):
+            with pytest.raises(ChannelError) as caught:
+                work(key)
+            assert caught.value.code == "bad-key"
 
 
 def test_an_archive_with_the_hash_of_another_is_not_taken_for_it(place: Place, old: Path) -> None:
@@ -310,7 +461,7 @@ def test_no_more_is_read_of_an_archive_than_it_has(place: Place, old: Path) -> N
 def test_what_stays_removed_is_not_waited_for(place: Place, old: Path) -> None:
     """It will not be in the index, and a warning has said so."""
     place.publish(old)
-    assert run_here(["index", place.url, "--remove", "demo"], env=place.env, home=place.folder).returncode == 0
+    place.index("--remove", "demo")
     done = place.publish(old, "--verify", "--verify-timeout", "20", "--json")
     (outcome,) = done.json()["channels"][0]["outcomes"]
     assert (outcome["status"], outcome.get("visible")) == ("identical", None)

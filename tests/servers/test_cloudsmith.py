@@ -598,8 +598,8 @@ def test_a_key_is_the_password_of_the_user_token_where_packages_are_read(token: 
     """Given by the variable or stored; and it is for no other host than Cloudsmith's own."""
     with Client() as client:
         session = Session(client, list, environ={"CLOUDSMITH_API_KEY": token})
-        url, access = CloudsmithChannel("my-org", "my-repo").readable(session) or ("", None)
-        elsewhere = CloudsmithChannel("my-org", "my-repo", reading_host="conda.example.com").readable(session)
+        url, access = CloudsmithChannel("my-org", "my-repo").reading_access(session) or ("", None)
+        elsewhere = CloudsmithChannel("my-org", "my-repo", reading_host="conda.example.com").reading_access(session)
     assert url == "https://conda.cloudsmith.io/my-org/my-repo"
     assert access is not None
     assert access.credential == BasicHTTP("token", Secret(token))
@@ -621,7 +621,7 @@ def test_how_a_repository_is_written(text: str, api: str) -> None:
     """Three ways, one channel."""
     channel = CloudsmithChannel.from_target(parse_target(text, frozenset({"cloudsmith"})))
     assert channel is not None
-    assert (channel.url, channel._api) == ("https://conda.cloudsmith.io/my-org/my-repo", api)
+    assert (channel.url, channel.endpoint) == ("https://conda.cloudsmith.io/my-org/my-repo", api)
 
 
 @pytest.mark.parametrize(
@@ -641,7 +641,7 @@ def test_the_variables_of_rattler_build_name_api_and_channel_host(monkeypatch: p
     monkeypatch.setenv("CLOUDSMITH_CHANNEL_HOST", "conda.example.com")
     channel = CloudsmithChannel.from_target(parse_target("cloudsmith://my-org/my-repo", frozenset({"cloudsmith"})))
     assert channel is not None
-    assert (channel.url, channel._api) == ("https://conda.example.com/my-org/my-repo", "https://api.example.com/v1")
+    assert (channel.url, channel.endpoint) == ("https://conda.example.com/my-org/my-repo", "https://api.example.com/v1")
 
 
 def test_other_urls_are_left_to_others() -> None:

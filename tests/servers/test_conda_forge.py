@@ -13,7 +13,7 @@ import pytest
 
 import leaks
 from cli_runner import run_keelback, start_keelback
-from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, inspect, publish
+from keelback import ExitStatus, KeelbackError, Problem, Report, Retry, UsageError, copy, inspect, publish
 from keelback.channels.condaforge import CondaForgeChannel
 from keelback.channels.condaforge_targets import label_of, targets_in
 from keelback.errors import ArchiveError
@@ -197,10 +197,10 @@ def test_a_person_is_told_once_what_becomes_of_a_package(
     assert shown.splitlines()[-1].endswith("/conda-forge: 1 uploaded, 1 failed")
 
 
-def test_a_wrong_feedstock_token_fails_all(server: CondaForgeServer, token: str, tmp_path: Path) -> None:
-    """A refusal is believed at once: nobody looks for what cannot have come."""
+def test_a_wrong_feedstock_token_is_a_refused_credential(server: CondaForgeServer, token: str, tmp_path: Path) -> None:
+    """It is believed at once: nobody looks for what cannot have come."""
     done = run(server, token, leaks.new_secret("wrong"), make_output(tmp_path))
-    assert done.returncode == ExitStatus.FAILED
+    assert done.returncode == ExitStatus.CREDENTIAL
     assert "invalid feedstock token" in done.stdout
     assert "the token from the variable FEEDSTOCK_TOKEN" in done.stdout
     assert server.steps()[-1] == "copy"
@@ -359,6 +359,15 @@ def test_tokens_do_not_go_out_in_the_clear(tmp_path: Path, token: str, feedstock
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal for one process")
+def test_nothing_is_copied_from_another_channel(server: CondaForgeServer, tmp_path: Path) -> None:
+    """conda-forge takes what a feedstock has built; that is said before anybody is asked for anything."""
+    publish([make_conda(tmp_path / "dist")], tmp_path / "channel")
+    channel = CondaForgeChannel("demo-feedstock", url=server.url, endpoint=server.endpoint)
+    with pytest.raises(UsageError, match="conda-forge takes no copies"):
+        copy(tmp_path / "channel", channel)
+    assert server.requests == []
+
+
 def test_ctrl_c_while_conda_forge_copies(token: str, feedstock_token: str, tmp_path: Path) -> None:
     """What was staged and not said to be copied has not arrived; the run ends at once."""
     with CondaForgeServer(token, feedstock_token, faults=[Fault("stall-answer", when="copy")]) as server:

@@ -87,9 +87,9 @@ def _with_range(exchange: Exchange, answer: Answer) -> Answer:
     return Answer(206, answer.body[start:], [*answer.headers, place])
 
 
-def attempt(source: str | Path, to: str | Path, *specs: str, room: Path, **options: Any) -> Report:
+def attempt(source: str | Path, to: str | Path, *specs: str, workdir: Path, **options: Any) -> Report:
     """The report of a copy, also of one that ends before anything is copied."""
-    options = {"subdirs": "noarch", "cache": room / "cache", "retry": QUICK, "timeout": 10.0, **options}
+    options = {"subdirs": "noarch", "cache": workdir / "cache", "retry": QUICK, "timeout": 10.0, **options}
     try:
         return copy(source, to, specs, **options)
     except KeelbackError as error:
@@ -158,7 +158,7 @@ def test_a_whole_channel_goes_into_a_folder(source: SourceServer, tmp_path: Path
     """All subdirs and both formats; the records are those of the source; each outcome says where it is from."""
     tool = make_tar_bz2(tmp_path / "dist", "tool", subdir="linux-64")
     source.contents |= channel(hull, boat, tool)
-    report = attempt(source.channel_url, tmp_path / "to", room=tmp_path, subdirs=())
+    report = attempt(source.channel_url, tmp_path / "to", workdir=tmp_path, subdirs=())
     assert statuses(report) == dict.fromkeys((BOAT, HULL, tool.name), "uploaded")
     assert_complete(tmp_path / "to", [f"noarch/{BOAT}", f"noarch/{HULL}", f"linux-64/{tool.name}"])
     assert records(tmp_path / "to")[BOAT]["depends"] == ["hull"]
@@ -172,7 +172,7 @@ def test_a_whole_channel_goes_into_a_folder(source: SourceServer, tmp_path: Path
 def test_a_folder_goes_into_a_folder(tmp_path: Path, hull: Path, boat: Path) -> None:
     """No server is needed for either side."""
     keelback.publish([hull, boat], tmp_path / "from")
-    report = attempt(tmp_path / "from", tmp_path / "to", "boat", room=tmp_path)
+    report = attempt(tmp_path / "from", tmp_path / "to", "boat", workdir=tmp_path)
     assert statuses(report) == {BOAT: "uploaded"}
     assert_complete(tmp_path / "to", [f"noarch/{BOAT}"])
 
@@ -183,9 +183,9 @@ def test_a_server_gets_the_bytes_of_the_other_and_keeps_them(
 ) -> None:
     """Uploaded; and copied again, identical, for which the source is not asked for a byte."""
     with SERVERS[kind](token) as target:
-        first = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token)
+        first = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token)
         reads = len(source.of_step("archive"))
-        again = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token)
+        again = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token)
     assert (statuses(first), first.exit_status) == ({BOAT: "uploaded", HULL: "uploaded"}, ExitStatus.OK)
     assert target.files[f"noarch/{HULL}"].sha256 == sha256(hull)
     assert statuses(again) == {BOAT: "identical", HULL: "identical"}
@@ -200,7 +200,7 @@ def test_a_large_package_is_streamed(
     """It is read once, in blocks, and arrives whole."""
     source.contents |= channel(large)
     source.tricks[HULL] = [form]
-    report = attempt(source.channel_url, target.publish_url, "hull", room=tmp_path, api_key=token)
+    report = attempt(source.channel_url, target.publish_url, "hull", workdir=tmp_path, api_key=token)
     assert statuses(report) == {HULL: "uploaded"}
     assert target.files[f"noarch/{HULL}"].sha256 == sha256(large)
     assert source.reads(HULL) == [None]
@@ -213,9 +213,9 @@ def test_everything_that_matches_is_copied_in_all_subdirs(tmp_path: Path, token:
     old = make_conda(tmp_path / "old", "tool", "2.0", subdir="linux-64")
     with SourceServer(*built, old) as source:
         one = attempt(
-            source.channel_url, target.publish_url, "tool 2.1.*", subdirs="osx-arm64", room=tmp_path, api_key=token
+            source.channel_url, target.publish_url, "tool 2.1.*", subdirs="osx-arm64", workdir=tmp_path, api_key=token
         )
-        options: dict[str, Any] = {"subdirs": (), "room": tmp_path, "api_key": token}
+        options: dict[str, Any] = {"subdirs": (), "workdir": tmp_path, "api_key": token}
         all_of_them = attempt(source.channel_url, target.publish_url, "tool 2.1.*", **options)
         missing = attempt(source.channel_url, target.publish_url, "tool 3.*", **options)
     assert set(statuses(one)) == {"tool-2.1-py312.conda", "tool-2.1-pyh.conda"}
@@ -233,7 +233,7 @@ def test_dependencies_of_another_channel_are_not_copied(
     with SourceServer(boat, newer) as source, SourceServer(hull) as base:
         report = attempt(
             source.channel_url, target.publish_url, "boat", with_deps=True, channels=[base.channel_url],
-            subdirs="linux-64", room=tmp_path, api_key=token,
+            subdirs="linux-64", workdir=tmp_path, api_key=token,
         )  # fmt: skip
     assert statuses(report) == {"boat-2.0-h0_0.conda": "uploaded"}
 
@@ -243,7 +243,7 @@ def test_a_dry_run_reads_no_package_and_changes_nothing(
 ) -> None:
     """It says what would become of each."""
     target.put(f"noarch/{HULL}", hull.read_bytes())
-    report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token, dry_run=True)
+    report = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token, dry_run=True)
     assert (statuses(report), report.dry_run) == ({BOAT: "uploaded", HULL: "identical"}, True)
     assert source.of_step("archive") == []
     assert sorted(target.files) == [f"noarch/{HULL}"]
@@ -258,7 +258,7 @@ def test_other_bytes_under_the_same_name(
 ) -> None:  # fmt: skip
     """A conflict; unless they are to be kept, or replaced. The other package goes in any case."""
     target.put(f"noarch/{HULL}", large.read_bytes())
-    report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token, **options)
+    report = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token, **options)
     assert statuses(report) == {BOAT: "uploaded", HULL: status}
     if status == "failed":
         assert error_of(report).code == "conflict"
@@ -288,9 +288,9 @@ def test_each_side_gets_its_own_credential(target: QuetzServer, token: str, tmp_
     login = Login("BearerToken", leaks.new_secret("reading"))
     stored = auth_file(tmp_path / "auth.json", {"127.0.0.1": login.stored})
     with SourceServer(hull, login=login) as source:
-        report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token, auth_file=stored)
+        report = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token, auth_file=stored)
         alone = attempt(
-            source.channel_url, target.publish_url, room=tmp_path, api_key=token,
+            source.channel_url, target.publish_url, workdir=tmp_path, api_key=token,
             auth_file=auth_file(tmp_path / "none.json", {}),
         )  # fmt: skip
         assert all(token not in str(request.headers) for request in source.requests)
@@ -329,11 +329,11 @@ def test_other_bytes_than_the_index_names_never_arrive(
     source.contents |= channel(good)
     source.contents[f"noarch/{HULL}"] = bytes(wrong)
     if kind == "folder":
-        report = attempt(source.channel_url, tmp_path / "to", room=tmp_path)
+        report = attempt(source.channel_url, tmp_path / "to", workdir=tmp_path)
         assert_complete(tmp_path / "to", [])
     else:
         with SERVERS[kind](token) as target:
-            report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token)
+            report = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token)
         assert target.files == {}
     assert error_of(report).code == ("bad-download" if kind == "anaconda" else "source-changed")
     assert report.exit_status == ExitStatus.FAILED
@@ -346,11 +346,11 @@ def test_an_md5_that_is_not_that_of_the_bytes_is_not_passed_on(
     """Not to a server that is told it, nor into an index that is written here, though the SHA-256 is right."""
     source.index(md5="0" * 32)
     if kind == "folder":
-        report = attempt(source.channel_url, tmp_path / "to", room=tmp_path)
+        report = attempt(source.channel_url, tmp_path / "to", workdir=tmp_path)
         assert_complete(tmp_path / "to", [])
     else:
         with SERVERS[kind](token) as target:
-            report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token)
+            report = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token)
         assert target.files == {}
     assert (error_of(report).code, "its MD5 is" in error_of(report).message) == ("source-changed", True)
 
@@ -364,7 +364,7 @@ def test_a_transfer_that_breaks_off_goes_on(
     content = large.read_bytes()
     source.contents |= channel(large)
     source.tricks[HULL] = [ends_after(start), None if server == "knows-ranges" else as_a_whole(content)]
-    report = attempt(source.channel_url, target.publish_url, "hull", room=tmp_path, api_key=token)
+    report = attempt(source.channel_url, target.publish_url, "hull", workdir=tmp_path, api_key=token)
     assert statuses(report) == {HULL: "uploaded"}
     assert target.files[f"noarch/{HULL}"].sha256 == sha256(large)
     assert source.reads(HULL) == [None, f"bytes={start}-" if start else None]
@@ -376,7 +376,7 @@ def test_a_source_that_keeps_breaking_off_is_given_up(
 ) -> None:
     """It is named as the one that failed, and not the target, which was about to get the bytes."""
     source.tricks[HULL] = [ends_after(10)] * 5
-    report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token)
+    report = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token)
     assert statuses(report) == {BOAT: "uploaded", HULL: "failed"}
     assert (error_of(report).code, source.url in error_of(report).message) == ("transport", True)
 
@@ -395,7 +395,7 @@ def test_a_package_that_changes_while_it_is_read(
     """Is not put together of two."""
     source.contents |= channel(large)
     source.tricks[HULL] = [ends_after(1_500_000), then]
-    report = attempt(source.channel_url, target.publish_url, "hull", room=tmp_path, api_key=token)
+    report = attempt(source.channel_url, target.publish_url, "hull", workdir=tmp_path, api_key=token)
     assert (error_of(report).code, why in error_of(report).message) == ("source-changed", True)
     assert target.files == {}
 
@@ -405,7 +405,7 @@ def test_a_package_of_another_size_is_not_begun(
 ) -> None:
     """Its length says so at once."""
     source.contents[f"noarch/{HULL}"] = b"short"
-    report = attempt(source.channel_url, target.publish_url, "hull", room=tmp_path, api_key=token)
+    report = attempt(source.channel_url, target.publish_url, "hull", workdir=tmp_path, api_key=token)
     assert "it has 5 bytes" in error_of(report).message
     assert target.of_step("upload") == []
 
@@ -416,7 +416,7 @@ def test_a_package_that_cannot_be_read_does_not_stop_the_others(
 ) -> None:
     """Its own error says why."""
     source.contents[f"noarch/{HULL}"] = status
-    report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token)
+    report = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token)
     assert (statuses(report), error_of(report).code) == ({BOAT: "uploaded", HULL: "failed"}, code)
 
 
@@ -426,7 +426,7 @@ def test_both_sides_may_ask_for_patience(
     """429 of the source, 503 of the target: tried again; for the second attempt the bytes are read once more."""
     source.tricks[HULL] = [with_status(429, ("Retry-After", "0"))]
     target.plan(Fault("status", status=503, retry_after=0))
-    report = attempt(source.channel_url, target.publish_url, "hull", room=tmp_path, api_key=token)
+    report = attempt(source.channel_url, target.publish_url, "hull", workdir=tmp_path, api_key=token)
     assert statuses(report) == {HULL: "uploaded"}
     assert source.reads(HULL) == [None] * 3
     assert target.files[f"noarch/{HULL}"].sha256 == sha256(hull)
@@ -439,8 +439,8 @@ def test_what_the_index_does_not_say_is_found_by_reading(
     """The package is read once for that, and kept nowhere."""
     source.index(**dict.fromkeys(missing))
     to = tmp_path / "to"
-    first = attempt(source.channel_url, to, "hull", room=tmp_path)
-    again = attempt(source.channel_url, to, "hull", room=tmp_path)
+    first = attempt(source.channel_url, to, "hull", workdir=tmp_path)
+    again = attempt(source.channel_url, to, "hull", workdir=tmp_path)
     assert (statuses(first), statuses(again)) == ({HULL: "uploaded"}, {HULL: "identical"})
     assert_complete(to, [f"noarch/{HULL}"])
     assert first.outcomes[0].sha256 == sha256(hull)
@@ -450,7 +450,7 @@ def test_what_the_index_does_not_say_is_found_by_reading(
 def test_a_record_that_no_package_can_have_is_not_passed_on(source: SourceServer, tmp_path: Path) -> None:
     """What goes into an index of ours is checked as it is in a package."""
     source.index(build="another")
-    report = attempt(source.channel_url, tmp_path / "to", room=tmp_path)
+    report = attempt(source.channel_url, tmp_path / "to", workdir=tmp_path)
     assert statuses(report) == {BOAT: "failed", HULL: "failed"}
     error = error_of(report, BOAT)
     assert (error.code, "boat-1.0-another.conda" in error.message) == ("bad-index", True)
@@ -473,7 +473,7 @@ def test_packages_that_have_to_be_here_are_few_at_a_time(
 
     with AnacondaServer(token) as target:
         target.arrived = count  # type: ignore[method-assign]  # a look at the disk with every request
-        report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token, jobs=2)
+        report = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token, jobs=2)
     assert set(statuses(report).values()) == {"uploaded"}
     assert 1 <= most <= 2
     assert target.packages["demo0"].attrs["summary"] == "A test package called demo0."
@@ -492,7 +492,7 @@ def test_a_full_disk_fails_a_package_and_says_where(
 
     monkeypatch.setattr("keelback.transport.partial._write", full)
     with AnacondaServer(token) as target:
-        report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token)
+        report = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token)
     assert statuses(report) == {BOAT: "uploaded", HULL: "failed"}
     error = error_of(report)
     assert (error.code, "No space left" in error.message, "TMPDIR" in error.hint) == ("disk", True, True)
@@ -540,24 +540,100 @@ def test_a_copy_that_is_stopped(side: str, source: SourceServer, target: QuetzSe
     assert again.json()["channels"][0]["summary"] == {"uploaded": 1}
 
 
+@pytest.mark.skipif(
+    os.name == "nt" or signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+    reason="signals do not reach the children of this process",
+)
+def test_what_a_stopped_copy_had_not_begun_was_not_attempted(target: QuetzServer, token: str, tmp_path: Path) -> None:
+    """As for ``publish``, though the first bytes of the next ones may have been read."""
+    ten = [make_conda(tmp_path / "ten", f"demo{number}") for number in range(10)]
+    target.plan(Fault("stall", when=lambda request: request.step == "upload", times=None))
+    with SourceServer(*ten) as source:
+        arguments = ["copy", source.channel_url, target.publish_url, "-p", "noarch", "--json", "-j", "1"]
+        running = start_keelback(arguments, env={"QUETZ_API_KEY": token})
+        target.wait_for("upload")
+        running.process.send_signal(signal.SIGTERM)
+        done = running.finish(timeout=15)
+    assert done.returncode == ExitStatus.INTERRUPTED
+    (channel,) = done.json()["channels"]
+    assert channel["summary"] == {"failed": 1, "not-attempted": 9}
+    assert channel["error"]["hint"] == "Run the same command again: it does only what is left."
+
+
+# --- what has to be there ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["alone", "with dependencies"])
+def test_each_spec_has_to_match_in_the_channel_that_is_copied(source: SourceServer, tmp_path: Path, how: str) -> None:
+    """What only another channel has is not copied, so that a run without it would be no success."""
+    make_conda(tmp_path / "others" / "noarch", "raft")
+    keelback.index(tmp_path / "others")
+    options = {} if how == "alone" else {"with_deps": True, "channels": [tmp_path / "others"]}
+    report = attempt(source.channel_url, tmp_path / "to", "hull", "raft", workdir=tmp_path, **options)
+    assert (problem(report).code, report.exit_status) == ("no-match", ExitStatus.FAILED)
+    assert "others" not in problem(report).message
+    assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("option", [["-c", "./others"], ["--virtual-package", "__cuda=12"]])
+def test_what_describes_dependencies_needs_them(option: list[str], source: SourceServer, tmp_path: Path) -> None:
+    """Without ``--with-deps``, another channel would have no part in the run."""
+    done = run_here(["copy", source.channel_url, tmp_path / "to", "hull", *option], home=tmp_path)
+    assert done.returncode == ExitStatus.USAGE
+    assert "needs --with-deps" in done.stderr
+
+
+def test_a_channel_without_packages_is_noted(tmp_path: Path) -> None:
+    """It is legal, and may be a slip in its name: a nightly copy of nothing is to be seen."""
+    with SourceServer() as source:
+        source.contents |= index_files("noarch", {}, ("json",))
+        done = run_here(["copy", source.channel_url, tmp_path / "to"], home=tmp_path)
+        assert f"{source.channel_url} lists no packages" in done.stderr
+    assert (done.returncode, "nothing to do" in done.stdout) == (ExitStatus.OK, True)
+
+
 # --- what can be named ------------------------------------------------------------------------------------------------
 
 
 def test_one_package_is_named_by_its_url_or_its_path(source: SourceServer, tmp_path: Path, hull: Path) -> None:
     """As for ``fetch``, which takes a path, too."""
-    report = attempt(f"{source.channel_url}/noarch/{HULL}", tmp_path / "one", room=tmp_path, subdirs=())
+    report = attempt(f"{source.channel_url}/noarch/{HULL}", tmp_path / "one", workdir=tmp_path, subdirs=())
     assert statuses(report) == {HULL: "uploaded"}
     assert {request.path.split("/")[2] for request in source.requests} == {"noarch"}
     path = tmp_path / "one" / "noarch" / HULL
-    assert statuses(attempt(path, tmp_path / "two", room=tmp_path, subdirs=())) == {HULL: "uploaded"}
+    assert statuses(attempt(path, tmp_path / "two", workdir=tmp_path, subdirs=())) == {HULL: "uploaded"}
     assert statuses(keelback.fetch(path, to=tmp_path / "three")) == {HULL: "fetched"}
     assert (tmp_path / "three" / "noarch" / HULL).read_bytes() == hull.read_bytes()
+
+
+def test_a_package_in_the_working_directory_is_in_the_channel_around_it(
+    tmp_path: Path, hull: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its path need not name the subdir."""
+    keelback.publish(hull, tmp_path / "chan")
+    monkeypatch.chdir(tmp_path / "chan" / "noarch")
+    assert statuses(attempt(HULL, tmp_path / "to", workdir=tmp_path, subdirs=())) == {HULL: "uploaded"}
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("dist", "keelback publish --to CHANNEL"),
+        (f"dist/{HULL}", "keelback publish --to CHANNEL"),
+        ("bare/noarch", "name its channel"),
+    ],
+)
+def test_packages_that_are_in_no_channel_are_published(tmp_path: Path, hull: Path, what: str, says: str) -> None:
+    """Not copied; the hint says how."""
+    make_conda(tmp_path / "bare" / "noarch", "hull")
+    assert hull.is_file()
+    assert says in problem(attempt(str(tmp_path / what), tmp_path / "to", workdir=tmp_path, subdirs=())).hint
 
 
 @pytest.mark.parametrize("spec", ["boat 1.0", "boat=1.0", "boat ==1.0 h0_0", "boat[version='1.0']"])
 def test_a_spec_means_the_same_with_dependencies_and_without(spec: str, source: SourceServer, tmp_path: Path) -> None:
     """In every spelling that the one takes."""
-    without = attempt(source.channel_url, tmp_path / "to", spec, room=tmp_path, subdirs="linux-64")
-    with_deps = attempt(source.channel_url, tmp_path / "to", spec, room=tmp_path, subdirs="linux-64", with_deps=True)
+    without = attempt(source.channel_url, tmp_path / "to", spec, workdir=tmp_path, subdirs="linux-64")
+    with_deps = attempt(source.channel_url, tmp_path / "to", spec, workdir=tmp_path, subdirs="linux-64", with_deps=True)
     assert statuses(without) == {BOAT: "uploaded"}
     assert statuses(with_deps) == {BOAT: "identical", HULL: "uploaded"}

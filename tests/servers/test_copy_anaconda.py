@@ -18,7 +18,7 @@ from servers.scripted.exchange import json_answer
 from servers.scripted.shelf import Body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 HULL = "hull-1.0-h0_0.conda"
@@ -33,6 +33,7 @@ class CopyingServer(AnacondaServer):
         theirs: what that owner has.
         lies: whether it says that it has copied what it has not.
         refuses: a status with which it refuses to copy, or ``None``.
+        after_reading: is called when the index has been read, before anything is said of a file.
     """
 
     def __init__(self, token: str) -> None:
@@ -40,6 +41,13 @@ class CopyingServer(AnacondaServer):
         self.theirs = Shelf()
         self.lies = False
         self.refuses: int | None = None
+        self.after_reading: Callable[[], None] = lambda: None
+
+    def arrived(self, exchange: Exchange) -> None:
+        """Whoever asks for a file has read the index."""
+        super().arrived(exchange)
+        if exchange.path.startswith("/dist/"):
+            self.after_reading()
 
     @property
     def theirs_url(self) -> str:
@@ -101,11 +109,11 @@ def ours(server: CopyingServer, content: bytes, *labels: str) -> Stored:
     return stored
 
 
-def attempt(server: CopyingServer, token: str, source: str, to: str, room: Path, **options: Any) -> Report:
+def attempt(server: CopyingServer, token: str, source: str, to: str, workdir: Path, **options: Any) -> Report:
     """The report of a copy within the server."""
     try:
         return copy(
-            source, to, subdirs="noarch", cache=room / "cache", retry=QUICK, timeout=10.0, api_key=token, **options
+            source, to, subdirs="noarch", cache=workdir / "cache", retry=QUICK, timeout=10.0, api_key=token, **options
         )
     except KeelbackError as error:
         return Report(error=Problem.of(error))
@@ -127,6 +135,29 @@ def test_from_label_to_label_a_label_is_added(server: CopyingServer, token: str,
     assert len(server.of_step("label")) == 1
     assert bytes_moved(server) == []
     server.assert_clean()
+
+
+@pytest.mark.parametrize("now", ["replaced", "deleted"])
+def test_a_file_that_changed_since_the_index_was_read_gets_no_label(
+    now: str, server: CopyingServer, token: str, hull: bytes, tmp_path: Path
+) -> None:
+    """Nor with --force: what is released is what the index named when the copy began."""
+    ours(server, hull, "dev")
+    other = make_conda(tmp_path / "other", "hull", payload={"other": b""}).read_bytes()
+
+    def change() -> None:
+        if now == "deleted":
+            server.files.pop(PATH, None)
+        else:
+            ours(server, other, "dev")
+
+    server.after_reading = change
+    report = attempt(server, token, f"{server.publish_url}/label/dev", server.publish_url, tmp_path, force=True)
+    (outcome,) = report.outcomes
+    assert outcome.error is not None
+    assert outcome.error.code == "source-changed"
+    assert server.of_step("label") == []
+    assert now == "deleted" or server.files[PATH].labels == {"dev"}
 
 
 def test_from_owner_to_owner_the_server_copies(server: CopyingServer, token: str, hull: bytes, tmp_path: Path) -> None:

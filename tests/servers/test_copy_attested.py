@@ -62,7 +62,7 @@ def source(hull: Path) -> Iterator[SourceServer]:
 def test_attestations_go_along_into_a_folder(count: int, source: SourceServer, tmp_path: Path, hull: Path) -> None:
     """All of them, byte for byte, and the index that is written names them."""
     digest = attest(source, hull, *(bundle_for(hull, f"c2ln{number}") for number in range(count)))
-    report = attempt(source.channel_url, tmp_path / "to", room=tmp_path)
+    report = attempt(source.channel_url, tmp_path / "to", workdir=tmp_path)
     assert statuses(report) == {HULL: "uploaded"}
     assert records(tmp_path / "to")[HULL]["attestations_sha256"] == digest
     there = tmp_path / "to" / "noarch" / f"{HULL}.sigs"
@@ -72,8 +72,8 @@ def test_attestations_go_along_into_a_folder(count: int, source: SourceServer, t
 def test_from_folder_to_folder_they_go_along_too(tmp_path: Path, source: SourceServer, hull: Path) -> None:
     """A second copy of a copy has the same."""
     digest = attest(source, hull, bundle_for(hull))
-    attempt(source.channel_url, tmp_path / "one", room=tmp_path)
-    attempt(tmp_path / "one", tmp_path / "two", room=tmp_path)
+    attempt(source.channel_url, tmp_path / "one", workdir=tmp_path)
+    attempt(tmp_path / "one", tmp_path / "two", workdir=tmp_path)
     assert records(tmp_path / "two")[HULL]["attestations_sha256"] == digest
 
 
@@ -81,7 +81,7 @@ def test_attestations_of_something_else_stay_behind(source: SourceServer, tmp_pa
     """What is not about the package has no place beside it."""
     other = make_conda(tmp_path / "other", "hull", payload={"other": b""})
     attest(source, hull, bundle_for(other))
-    assert statuses(attempt(source.channel_url, tmp_path / "to", room=tmp_path)) == {HULL: "uploaded"}
+    assert statuses(attempt(source.channel_url, tmp_path / "to", workdir=tmp_path)) == {HULL: "uploaded"}
     assert "attestations_sha256" not in records(tmp_path / "to")[HULL]
 
 
@@ -93,7 +93,7 @@ def test_attestations_that_are_not_those_that_the_index_names(
     digest = attest(source, hull, bundle_for(hull), named=named)
     if named is None:
         source.contents[f"noarch/{HULL}.sigs.{digest}"] = b"[]"
-    report = attempt(source.channel_url, tmp_path / "to", room=tmp_path)
+    report = attempt(source.channel_url, tmp_path / "to", workdir=tmp_path)
     assert error_of(report).code == code
     assert not (tmp_path / "to" / "noarch" / HULL).exists()
 
@@ -108,7 +108,7 @@ def test_prefix_dev_gets_none_of_another_channel(source: SourceServer, token: st
             notes.append(text)
 
     with PrefixServer(token) as target:
-        report = attempt(source.channel_url, target.publish_url, room=tmp_path, api_key=token, reporter=Listening())
+        report = attempt(source.channel_url, target.publish_url, workdir=tmp_path, api_key=token, reporter=Listening())
     assert statuses(report) == {HULL: "uploaded"}
     assert any("attestations do not go along" in note for note in notes)
     assert source.of_step("sidecar") == []
@@ -146,7 +146,7 @@ def test_only_what_is_attested_is_copied(
     boat = make_conda(tmp_path / "dist", "boat")
     source.contents |= channel(hull, boat)
     attest(source, hull, sign(hull))
-    options: dict[str, Any] = {"room": tmp_path, "require_attestation": "repo:acme/foo"}
+    options: dict[str, Any] = {"workdir": tmp_path, "require_attestation": "repo:acme/foo"}
     if kind == "server":
         with QuetzServer(token) as target:
             report = attempt(source.channel_url, target.publish_url, api_key=token, **options)
@@ -166,8 +166,8 @@ def test_what_an_index_says_of_an_attested_package_is_not_believed(
     """An attestation is of the package: whoever has the index could else give it dependencies of their choice."""
     attest(source, hull, sign(hull))
     source.index(depends=["evil"])
-    trusting = attempt(source.channel_url, tmp_path / "trusting", room=tmp_path)
-    wary = attempt(source.channel_url, tmp_path / "wary", room=tmp_path, require_attestation="repo:acme/foo")
+    trusting = attempt(source.channel_url, tmp_path / "trusting", workdir=tmp_path)
+    wary = attempt(source.channel_url, tmp_path / "wary", workdir=tmp_path, require_attestation="repo:acme/foo")
     assert [outcome.error for outcome in (*trusting.outcomes, *wary.outcomes)] == [None, None]
     assert records(tmp_path / "trusting")[HULL]["depends"] == ["evil"]
     assert records(tmp_path / "wary")[HULL]["depends"] == []

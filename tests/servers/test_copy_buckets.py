@@ -114,6 +114,28 @@ def patched(tmp_path: Path, hull: Path, boat: Path) -> Path:
     return folder
 
 
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+def test_each_bucket_is_told_once_with_where_it_is(place: Place, hull: Path) -> None:
+    """Two of one name, at two services, are two."""
+    place.run("publish", "--to", place.url, hull)
+    done = place.run("copy", "-v", place.url, f"{place.full_url}/release")
+    lines = [line for line in done.stderr.splitlines() if ": keys from" in line]
+    assert sorted(line.partition(": keys")[0] for line in lines) == sorted(
+        [f"{place.url} at {place.server.url}", f"{place.full_url}/release"]
+    )
+
+
+@pytest.mark.parametrize("command", ["fetch", "copy"])
+def test_a_bucket_that_is_missing_is_said_to_be(place: Place, tmp_path: Path, command: str) -> None:
+    """It has no index, and nobody need look for one."""
+    to = ["--subdir", "noarch", "-o", tmp_path / "to"] if command == "fetch" else [tmp_path / "to"]
+    done = place.run(command, "s3://missing/channel", *to, status=1)
+    assert "NoSuchBucket" in done.stderr
+    assert "has no index" not in done.stderr
+
+
 # --- what was removed -------------------------------------------------------------------------------------------------
 
 
@@ -137,7 +159,7 @@ def test_a_file_that_is_gone_from_a_bucket_cannot_be_restored(place: Place, hull
     """The error says what brings it back; publishing it does."""
     place.run("publish", "--to", place.url, hull, boat)
     place.run("index", place.url, "--remove", "hull", "--delete-files")
-    error = place.run("index", place.url, "--restore", "hull", "--json", status=2).json()["error"]
+    error = place.run("index", place.url, "--restore", "hull", "--json", status=1).json()["error"]
     assert (error["code"], error["hint"]) == ("no-such-package", "Publish it again.")
     place.run("publish", "--to", place.url, hull)
     assert place.records().keys() == {BOAT, HULL}
@@ -186,7 +208,7 @@ def test_a_server_gets_what_the_packages_say_and_that_is_told(patched: Path, tok
             notes.append(text)
 
     with QuetzServer(token) as target:
-        report = attempt(patched, target.publish_url, room=tmp_path, api_key=token, reporter=Listening())
+        report = attempt(patched, target.publish_url, workdir=tmp_path, api_key=token, reporter=Listening())
     assert report.ok
     assert [note for note in notes if "patched" in note] == [
         f"2 of the records are patched in {patched.as_uri()}: {target.channel_url} gets what the packages say"
@@ -249,14 +271,14 @@ def test_a_whole_bucket_is_asked_for_the_subdirs_that_it_has(place: Place, hull:
     assert len(asked) < 12, asked
 
 
-def by_copy(source: Any, room: Path, **options: Any) -> Report:
+def by_copy(source: Any, workdir: Path, **options: Any) -> Report:
     """Copy all of it."""
-    return copy(source, room / "to", cache=room / "cache", retry=QUICK, **options)
+    return copy(source, workdir / "to", cache=workdir / "cache", retry=QUICK, **options)
 
 
-def by_fetch(source: Any, room: Path, **options: Any) -> Report:
+def by_fetch(source: Any, workdir: Path, **options: Any) -> Report:
     """Fetch all of noarch."""
-    return fetch(source, to=room / "to", subdirs="noarch", cache=room / "cache", retry=QUICK, **options)
+    return fetch(source, to=workdir / "to", subdirs="noarch", cache=workdir / "cache", retry=QUICK, **options)
 
 
 @pytest.mark.parametrize("how", [by_copy, by_fetch])

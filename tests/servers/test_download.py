@@ -121,7 +121,7 @@ def test_what_comes_gets_its_name(client: Client, folder: Path, to: Path, conten
     }
     with DownloadServer({NAME: content}, how) as server:
         result = fetch(client, server, to, expected[what])
-    assert result == Downloaded(attempts=1, size=size, sha256=sha256, resumed=False)
+    assert result == Downloaded(attempts=1, size=size, sha256=sha256)
     assert to.read_bytes() == content
     assert files(folder) == [NAME]
     assert server.requests[0].all("accept-encoding") == ["identity"]
@@ -180,7 +180,7 @@ def test_a_transfer_that_broke_off_goes_on_where_it_ended(
     with DownloadServer({NAME: content}, ends_after(half), ends_after(1000), form) as server:
         result = fetch(client, server, to, known(content) if expected == "all" else Expected(len(content)))
     assert to.read_bytes() == content
-    assert (result.attempts, result.resumed) == (3, True)
+    assert result.attempts == 3
     assert server.ranges == [None, f"bytes={half}-", f"bytes={half + 1000}-"]
     etag = f'"{hashlib.sha256(content).hexdigest()[:8]}"'
     assert [request.header("if-range") for request in server.requests] == [None, etag, etag]
@@ -193,8 +193,8 @@ def test_a_stall_is_a_break(folder: Path, to: Path) -> None:
         DownloadServer({NAME: LARGE}, stalls_after(1 << 20), stalls_after(18 << 20)) as server,
         Client(retry=Retry(attempts=9, base=0.001), timeout=0.5) as client,
     ):
-        result = fetch(client, server, to, known(LARGE))
-    assert result.resumed
+        fetch(client, server, to, known(LARGE))
+    assert server.ranges[-1] is not None
     assert len(server.requests) >= 3
     assert to.read_bytes() == LARGE
 
@@ -214,7 +214,7 @@ def test_what_an_earlier_process_left_is_gone_on_with(client: Client, folder: Pa
         broken_off(server, to, content)
         assert not to.exists()
         result = fetch(client, server, to, known(content))
-    assert result == Downloaded(1, len(content), hashlib.sha256(content).hexdigest(), resumed=True)
+    assert result == Downloaded(1, len(content), hashlib.sha256(content).hexdigest())
     assert server.ranges == [None, f"bytes={HALF}-"]
     assert to.read_bytes() == content
     assert files(folder) == [NAME]
@@ -225,8 +225,7 @@ def test_what_an_earlier_process_left_of_another_file_is_left_alone(client: Clie
     with DownloadServer({NAME: KEPT}) as server:
         broken_off(server, to)
         server.files[NAME] = LARGE
-        result = fetch(client, server, to, known(LARGE))
-    assert not result.resumed
+        fetch(client, server, to, known(LARGE))
     assert server.ranges == [None, None]
     assert to.read_bytes() == LARGE
 
@@ -237,7 +236,7 @@ def test_what_an_earlier_process_left_may_be_all_of_it(client: Client, folder: P
         with Client(retry=ONCE) as other, pytest.raises(TransportError):
             download(other, Request("GET", f"{server.url}/{NAME}"), to, expected=known(KEPT))
         result = fetch(client, server, to, known(KEPT))
-    assert (result.attempts, result.resumed, len(server.requests)) == (0, True, 1)
+    assert (result.attempts, len(server.requests)) == (0, 1)
     assert files(folder) == [NAME]
     assert to.read_bytes() == KEPT
 
@@ -247,8 +246,8 @@ def test_what_somebody_else_left_does_no_harm(client: Client, folder: Path, to: 
     """Other bytes under that name are found out, and the file is fetched from the start."""
     with DownloadServer({NAME: KEPT}) as server:
         broken_off(server, to).write_bytes(left)
-        result = fetch(client, server, to, known(KEPT))
-    assert not result.resumed
+        fetch(client, server, to, known(KEPT))
+    assert server.ranges[-1] is None
     assert to.read_bytes() == KEPT
     assert files(folder) == [NAME]
 
@@ -282,8 +281,8 @@ def test_what_others_can_write_to_is_not_taken_up(
         else:
             part.chmod(0o666)
         before = part.stat().st_ino
-        result = fetch(client, server, to, known(KEPT))
-    assert not result.resumed
+        fetch(client, server, to, known(KEPT))
+    assert server.ranges == [None, None]
     assert to.stat().st_ino != before
     assert to.read_bytes() == KEPT
     if other.exists():
@@ -298,9 +297,9 @@ def test_stopping_keeps_what_has_come(client: Client, folder: Path, to: Path) ->
             download(client, request, to, expected=known(LARGE), told=lambda _: client.stop())
         (part,) = folder.iterdir()
         with Client() as other:
-            result = fetch(other, server, to, known(LARGE))
+            fetch(other, server, to, known(LARGE))
     assert part.suffix == ".part"
-    assert result.resumed
+    assert server.ranges[-1] is not None
     assert to.read_bytes() == LARGE
 
 
@@ -342,7 +341,7 @@ def test_a_range_that_does_not_fit_is_not_used(client: Client, folder: Path, to:
     with DownloadServer({NAME: KEPT}, ends_after(HALF), BAD_RANGES[trick]) as server:
         result = fetch(client, server, to, known(KEPT))
     assert server.ranges == [None, f"bytes={HALF}-", None][: 2 if trick == "ignored" else 3]
-    assert (result.attempts, result.resumed) == (len(server.ranges), False)
+    assert result.attempts == len(server.ranges)
     assert to.read_bytes() == KEPT
     assert files(folder) == [NAME]
 
@@ -357,9 +356,8 @@ def test_a_file_that_changes_between_two_ranges_is_fetched_anew(client: Client, 
             return ends_after(HALF)(exchange, answer)
 
         server.tricks = [changes]
-        result = fetch(client, server, to, Expected())
+        fetch(client, server, to, Expected())
     assert server.ranges == [None, f"bytes={HALF}-"]
-    assert not result.resumed
     assert to.read_bytes() == KEPT
 
 
@@ -370,10 +368,9 @@ def test_what_no_validator_vouches_for_is_gone_on_with_only_if_a_checksum_does(
 ) -> None:
     """A weak or odd ETag is not sent back; without one, the end may be of another version than the beginning."""
     with DownloadServer({NAME: KEPT}, ends_after(HALF, with_headers(etag=etag))) as server:
-        result = fetch(client, server, to, known(KEPT) if digest == "known" else Expected(len(KEPT)))
+        fetch(client, server, to, known(KEPT) if digest == "known" else Expected(len(KEPT)))
     assert server.ranges == [None, f"bytes={HALF}-" if digest == "known" else None]
     assert server.requests[1].header("if-range") is None
-    assert result.resumed is (digest == "known")
     assert to.read_bytes() == KEPT
 
 
@@ -389,9 +386,8 @@ def test_a_date_is_a_validator_too(client: Client, to: Path) -> None:
 def test_a_packed_body_that_broke_off_starts_over(client: Client, to: Path) -> None:
     """Positions in what was unpacked say nothing of positions in what is sent."""
     with DownloadServer({NAME: KEPT}, ends_after(HALF, zipped)) as server:
-        result = fetch(client, server, to, known(KEPT))
+        fetch(client, server, to, known(KEPT))
     assert server.ranges == [None, None]
-    assert not result.resumed
     assert to.read_bytes() == KEPT
 
 
@@ -432,9 +428,8 @@ def test_one_bad_copy_among_good_ones_is_no_failure(client: Client, to: Path) ->
 def test_a_range_of_other_bytes_is_found_out(client: Client, to: Path) -> None:
     """Beginning and end do not belong together: all of it is fetched again."""
     with DownloadServer({NAME: KEPT}, ends_after(HALF), with_body(KEPT[:HALF])) as server:
-        result = fetch(client, server, to, known(KEPT))
+        fetch(client, server, to, known(KEPT))
     assert server.ranges == [None, f"bytes={HALF}-", None]
-    assert not result.resumed
     assert to.read_bytes() == KEPT
 
 
@@ -486,8 +481,7 @@ def test_the_credential_goes_to_the_first_origin_only(client: Client, token: str
     with DownloadServer({NAME: KEPT}, ends_after(HALF)) as storage, DownloadServer({}) as server:
         there = with_status(302, ("Location", f"{storage.url}/{NAME}"))
         server.tricks = [with_status(301, ("Location", f"/{NAME}")), there, there]
-        result = fetch(client, server, to, known(KEPT), auth=auth, headers={"x-api-key": token})
-    assert result.resumed
+        fetch(client, server, to, known(KEPT), auth=auth, headers={"x-api-key": token})
     assert to.read_bytes() == KEPT
     assert [request.header("authorization") for request in server.requests] == [f"Bearer {token}"] * 3
     assert storage.ranges == [None, f"bytes={HALF}-"]
@@ -527,7 +521,8 @@ def test_over_tls_and_never_out_of_it(token: str, to: Path, tmp_path: Path, monk
         DownloadServer({NAME: LARGE}, ends_after(18 << 20), tls=context) as server,
         Client(retry=Retry(attempts=3, base=0.001)) as client,
     ):
-        assert fetch(client, server, to, known(LARGE), auth=BearerToken(Secret(token))).resumed
+        fetch(client, server, to, known(LARGE), auth=BearerToken(Secret(token)))
+        assert server.ranges == [None, f"bytes={18 << 20}-"]
         assert to.read_bytes() == LARGE
         server.tricks = [with_status(302, ("Location", f"{trap.url}/{NAME}"))]
         with pytest.raises(TransportError, match="refused"):

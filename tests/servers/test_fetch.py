@@ -54,7 +54,7 @@ def index_requests(server: ReadableServer, since: int = 0) -> list[str]:
 
 def test_for_a_spec_shards_are_read_and_nothing_else(server: ReadableServer, tmp_path: Path) -> None:
     """The index of shards in each subdir, and the one shard of that name."""
-    assert statuses(attempt(server.channel_url, "boat", room=tmp_path)) == {"boat-1.0-h0_0.conda": "fetched"}
+    assert statuses(attempt(server.channel_url, "boat", workdir=tmp_path)) == {"boat-1.0-h0_0.conda": "fetched"}
     assert index_requests(server) == [
         "200 linux-64/repodata_shards.msgpack.zst",
         "200 linux-64/shards/",
@@ -64,7 +64,7 @@ def test_for_a_spec_shards_are_read_and_nothing_else(server: ReadableServer, tmp
 
 def test_with_deps_reads_the_shards_of_what_may_be_needed(server: ReadableServer, tmp_path: Path) -> None:
     """Dependencies of dependencies included; of other packages, nothing is read."""
-    report = attempt(server.channel_url, "boat", room=tmp_path, with_deps=True)
+    report = attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True)
     assert statuses(report) == {"boat-1.0-h0_0.conda": "fetched", "hull-1.0-h0_0.conda": "fetched"}
     assert index_requests(server).count("200 linux-64/shards/") == 1
     assert index_requests(server).count("200 noarch/shards/") == 1
@@ -73,7 +73,7 @@ def test_with_deps_reads_the_shards_of_what_may_be_needed(server: ReadableServer
 
 def test_a_whole_subdir_is_read_compressed(server: ReadableServer, tmp_path: Path) -> None:
     """One request, for one file."""
-    report = attempt(server.channel_url, room=tmp_path)
+    report = attempt(server.channel_url, workdir=tmp_path)
     assert statuses(report) == {"boat-1.0-h0_0.conda": "fetched", "oar-1.0-h0_0.conda": "fetched"}
     assert index_requests(server) == ["200 linux-64/repodata.json.zst"]
 
@@ -82,8 +82,8 @@ def test_a_whole_subdir_is_read_compressed(server: ReadableServer, tmp_path: Pat
 def test_one_form_of_the_index_is_enough_for_a_spec(archives: list[Path], tmp_path: Path, form: str) -> None:
     """Whichever the channel has; with dependencies too."""
     with ReadableServer(channel(*archives, forms=[form])) as server:
-        found = attempt(server.channel_url, "boat", room=tmp_path, with_deps=True)
-        again = attempt(server.channel_url, "hull <1", room=tmp_path)
+        found = attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True)
+        again = attempt(server.channel_url, "hull <1", workdir=tmp_path)
     assert statuses(found) == {"boat-1.0-h0_0.conda": "fetched", "hull-1.0-h0_0.conda": "fetched"}
     assert statuses(again) == {"hull-0.9-h0_0.tar.bz2": "fetched"}
     server.assert_clean()
@@ -93,7 +93,7 @@ def test_one_form_of_the_index_is_enough_for_a_spec(archives: list[Path], tmp_pa
 def test_one_form_of_the_index_is_enough_for_a_subdir(archives: list[Path], tmp_path: Path, form: str) -> None:
     """Whichever the channel has."""
     with ReadableServer(channel(*archives, forms=[form])) as server:
-        found = attempt(server.channel_url, room=tmp_path)
+        found = attempt(server.channel_url, workdir=tmp_path)
     assert statuses(found) == {"boat-1.0-h0_0.conda": "fetched", "oar-1.0-h0_0.conda": "fetched"}
 
 
@@ -102,21 +102,21 @@ def test_forms_may_differ_from_subdir_to_subdir(archives: list[Path], tmp_path: 
     contents = channel(*archives)
     del contents["noarch/repodata_shards.msgpack.zst"], contents["noarch/repodata.json.zst"]
     with ReadableServer(contents) as server:
-        report = attempt(server.channel_url, "boat", room=tmp_path, with_deps=True)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True)
     assert statuses(report) == {"boat-1.0-h0_0.conda": "fetched", "hull-1.0-h0_0.conda": "fetched"}
 
 
 def test_a_channel_without_the_subdir_has_noarch(archives: list[Path], tmp_path: Path) -> None:
     """A channel of noarch packages only serves every platform."""
     with ReadableServer(channel(archives[1])) as server:
-        report = attempt(server.channel_url, "hull", room=tmp_path, subdirs="osx-arm64", with_deps=True)
+        report = attempt(server.channel_url, "hull", workdir=tmp_path, subdirs="osx-arm64", with_deps=True)
     assert statuses(report) == {"hull-1.0-h0_0.conda": "fetched"}
 
 
 def test_a_url_that_is_no_channel_is_told(server: ReadableServer, tmp_path: Path) -> None:
     """With a hint that it may be private."""
     server.contents = {}
-    report = attempt(server.channel_url, "boat", room=tmp_path)
+    report = attempt(server.channel_url, "boat", workdir=tmp_path)
     assert (problem(report).code, report.exit_status) == ("no-channel", ExitStatus.FAILED)
     assert "private" in problem(report).hint
 
@@ -125,7 +125,7 @@ def test_a_url_that_is_no_channel_is_told(server: ReadableServer, tmp_path: Path
 def test_a_server_that_is_out_of_order_is_no_channel_that_is_not_there(server, tmp_path: Path, status: int) -> None:
     """It is tried again, and then told as what it is; nothing is concluded from it."""
     server.plan(Fault("status", when="index", status=status, times=None))
-    report = attempt(server.channel_url, "boat", room=tmp_path)
+    report = attempt(server.channel_url, "boat", workdir=tmp_path)
     assert str(status) in problem(report).message
     assert problem(report).code != "no-channel"
     assert len(server.of_step("index")) >= 2
@@ -137,9 +137,9 @@ def test_a_server_that_is_out_of_order_is_no_channel_that_is_not_there(server, t
 def test_an_index_that_has_not_changed_is_not_sent_again(server: ReadableServer, tmp_path: Path) -> None:
     """The second run asks whether it still holds, and shards, whose names are their hashes, are not asked for."""
     for specs, form in ((["boat"], "repodata_shards.msgpack.zst"), ([], "repodata.json.zst")):
-        attempt(server.channel_url, *specs, room=tmp_path)
+        attempt(server.channel_url, *specs, workdir=tmp_path)
         since = len(server.requests)
-        report = attempt(server.channel_url, *specs, room=tmp_path, force=True)
+        report = attempt(server.channel_url, *specs, workdir=tmp_path, force=True)
         assert set(statuses(report).values()) == {"identical"}
         assert f"304 linux-64/{form}" in server.asked()[since:]
         assert not [line for line in server.asked()[since:] if not line.startswith("304 ")]
@@ -150,9 +150,9 @@ def test_an_index_that_has_changed_is_noticed(archives: list[Path], tmp_path: Pa
     """At once: what was published a second ago is found."""
     newer = make_conda(tmp_path / "new", "boat", "2.0", subdir="linux-64")
     with ReadableServer(channel(*archives, forms=[form])) as server:
-        attempt(server.channel_url, "boat", room=tmp_path)
+        attempt(server.channel_url, "boat", workdir=tmp_path)
         server.contents = channel(*archives, newer, forms=[form])
-        assert statuses(attempt(server.channel_url, "boat", room=tmp_path)) == {newer.name: "fetched"}
+        assert statuses(attempt(server.channel_url, "boat", workdir=tmp_path)) == {newer.name: "fetched"}
     kept = [name for name in files(tmp_path / "cache") if not name.endswith((".note", ".shard"))]
     assert len(kept) == 2  # the older ones are gone; noarch has one as well
 
@@ -160,7 +160,7 @@ def test_an_index_that_has_changed_is_noticed(archives: list[Path], tmp_path: Pa
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 def test_what_is_kept_is_for_nobody_elses_eyes(server: ReadableServer, tmp_path: Path) -> None:
     """Indexes of private channels are in there."""
-    attempt(server.channel_url, "boat", room=tmp_path)
+    attempt(server.channel_url, "boat", workdir=tmp_path)
     assert stat.S_IMODE((tmp_path / "cache/indexes").stat().st_mode) == 0o700
 
 
@@ -168,11 +168,11 @@ def test_what_is_kept_is_for_nobody_elses_eyes(server: ReadableServer, tmp_path:
 @pytest.mark.parametrize("specs", [["boat"], []], ids=["shards", "whole"])
 def test_what_is_kept_may_be_garbage(server: ReadableServer, tmp_path: Path, garbage: bytes, specs: list[str]) -> None:
     """Notes and shards that are damaged are read again from the server."""
-    attempt(server.channel_url, *specs, room=tmp_path)
+    attempt(server.channel_url, *specs, workdir=tmp_path)
     for path in (tmp_path / "cache").rglob("*"):
         if path.suffix in {".note", ".shard"}:
             path.write_bytes(garbage)
-    report = attempt(server.channel_url, *specs, room=tmp_path)
+    report = attempt(server.channel_url, *specs, workdir=tmp_path)
     assert set(statuses(report).values()) == {"identical"}
 
 
@@ -183,27 +183,27 @@ def test_an_index_that_was_damaged_on_the_disk_is_read_again(
 ) -> None:
     """A full disk, or a power cut, must not spoil every run that follows."""
     with ReadableServer(channel(*archives, forms=[form])) as server:
-        attempt(server.channel_url, "boat", room=tmp_path)
+        attempt(server.channel_url, "boat", workdir=tmp_path)
         for path in (tmp_path / "cache/indexes").iterdir():
             if path.suffix not in {".note", ".shard"}:
                 path.write_bytes(garbage)
-        report = attempt(server.channel_url, "boat", room=tmp_path)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path)
     assert statuses(report) == {"boat-1.0-h0_0.conda": "identical"}
 
 
 def test_what_is_kept_may_be_removed(server: ReadableServer, tmp_path: Path) -> None:
     """All of it, or a part."""
-    attempt(server.channel_url, "boat", room=tmp_path)
+    attempt(server.channel_url, "boat", workdir=tmp_path)
     for number, path in enumerate(sorted((tmp_path / "cache/indexes").iterdir())):
         if number % 2:
             path.unlink()
-    assert statuses(attempt(server.channel_url, "boat", room=tmp_path)) == {"boat-1.0-h0_0.conda": "identical"}
+    assert statuses(attempt(server.channel_url, "boat", workdir=tmp_path)) == {"boat-1.0-h0_0.conda": "identical"}
 
 
 def test_a_cache_that_cannot_be_made_is_told(server: ReadableServer, tmp_path: Path) -> None:
     """With the variable that names another place."""
     (tmp_path / "cache").write_text("a file", encoding="utf-8")
-    report = attempt(server.channel_url, "boat", room=tmp_path)
+    report = attempt(server.channel_url, "boat", workdir=tmp_path)
     assert problem(report).code == "disk"
     assert "KEELBACK_CACHE_DIR" in problem(report).hint
 
@@ -213,12 +213,12 @@ def test_eight_runs_at_once_share_what_is_kept(server: ReadableServer, tmp_path:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only here
 
     def one(number: int) -> dict[str, str]:
-        return statuses(attempt(server.channel_url, "boat", room=tmp_path, to=tmp_path / f"out{number}"))
+        return statuses(attempt(server.channel_url, "boat", workdir=tmp_path, to=tmp_path / f"out{number}"))
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(one, range(8)))
     assert found == [{"boat-1.0-h0_0.conda": "fetched"}] * 8
-    assert statuses(attempt(server.channel_url, "boat", room=tmp_path)) == {"boat-1.0-h0_0.conda": "fetched"}
+    assert statuses(attempt(server.channel_url, "boat", workdir=tmp_path)) == {"boat-1.0-h0_0.conda": "fetched"}
 
 
 # --- where the archives are -------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_archives_may_be_elsewhere(archives: list[Path], tmp_path: Path, form: s
         contents = channel(*archives, forms=[form], base_url=where)
         contents.pop(f"linux-64/{boat.name}")
         with ReadableServer(contents | {f"files/{boat.name}": boat.read_bytes()}) as server:
-            (outcome,) = attempt(server.channel_url, "boat", room=tmp_path).outcomes
+            (outcome,) = attempt(server.channel_url, "boat", workdir=tmp_path).outcomes
     assert outcome.status == Status.FETCHED
     assert outcome.url == f"{(other if absolute else server).channel_url}/files/{boat.name}"
     assert (tmp_path / "out/linux-64" / boat.name).read_bytes() == boat.read_bytes()
@@ -246,7 +246,7 @@ def test_shards_may_be_elsewhere(archives: list[Path], tmp_path: Path) -> None:
         server.contents = channel(*archives, shards_base_url=f"{other.channel_url}/noarch/shards/")
         shards = {path: content for path, content in server.contents.items() if "/shards/" in path}
         other.contents = {f"noarch/shards/{path.rpartition('/')[2]}": content for path, content in shards.items()}
-        report = attempt(server.channel_url, "boat", room=tmp_path)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path)
     assert statuses(report) == {"boat-1.0-h0_0.conda": "fetched"}
     assert other.steps() == ["shard"]
 
@@ -254,7 +254,7 @@ def test_shards_may_be_elsewhere(archives: list[Path], tmp_path: Path) -> None:
 def test_a_package_is_fetched_by_its_url(server: ReadableServer, tmp_path: Path) -> None:
     """As a browser shows it."""
     url = f"{server.channel_url}/noarch/hull-0.9-h0_0.tar.bz2"
-    assert statuses(attempt(url, room=tmp_path, subdirs=())) == {"hull-0.9-h0_0.tar.bz2": "fetched"}
+    assert statuses(attempt(url, workdir=tmp_path, subdirs=())) == {"hull-0.9-h0_0.tar.bz2": "fetched"}
     done = run_keelback(["fetch", url, "-o", tmp_path / "other"])
     assert (done.returncode, files(tmp_path / "other")) == (0, ["noarch/hull-0.9-h0_0.tar.bz2"])
 
@@ -265,7 +265,7 @@ def test_a_package_is_fetched_by_its_url(server: ReadableServer, tmp_path: Path)
 def test_one_failure_does_not_hide_the_others(server: ReadableServer, tmp_path: Path) -> None:
     """What fails is told of that archive; exit status 1."""
     server.plan(Fault("status", when="archive", status=404, file="oar-1.0-h0_0.conda", times=None))
-    report = attempt(server.channel_url, room=tmp_path)
+    report = attempt(server.channel_url, workdir=tmp_path)
     assert statuses(report) == {"boat-1.0-h0_0.conda": "fetched", "oar-1.0-h0_0.conda": "failed"}
     assert report.exit_status == ExitStatus.FAILED
     assert files(tmp_path / "out") == ["linux-64/boat-1.0-h0_0.conda"]
@@ -275,14 +275,14 @@ def test_one_failure_does_not_hide_the_others(server: ReadableServer, tmp_path: 
 def test_an_archive_that_breaks_off_is_tried_again(server: ReadableServer, tmp_path: Path, kind: str) -> None:
     """Once here; and the outcome says that it took two attempts."""
     server.plan(Fault(kind, when="archive"))
-    (outcome,) = attempt(server.channel_url, "boat", room=tmp_path).outcomes
+    (outcome,) = attempt(server.channel_url, "boat", workdir=tmp_path).outcomes
     assert (outcome.status, outcome.attempts) == (Status.FETCHED, 2)
 
 
 def test_bytes_that_the_index_does_not_name_are_not_kept(server: ReadableServer, tmp_path: Path) -> None:
     """However politely they were served; under no name."""
     server.contents["linux-64/boat-1.0-h0_0.conda"] = b"<html>Please log in</html>"
-    (outcome,) = attempt(server.channel_url, "boat", room=tmp_path).outcomes
+    (outcome,) = attempt(server.channel_url, "boat", workdir=tmp_path).outcomes
     assert (outcome.status, outcome.error.code) == (Status.FAILED, "bad-download")
     assert files(tmp_path / "out") == []
 
@@ -297,12 +297,12 @@ def test_what_the_index_knows_of_an_archive_is_verified(server: ReadableServer, 
     told = Notes()
     server.contents = {**channel(), **index_files("linux-64", {boat.name: record})}
     server.contents[f"linux-64/{boat.name}"] = boat.read_bytes()
-    (outcome,) = attempt(server.channel_url, "boat", room=tmp_path, reporter=told).outcomes
+    (outcome,) = attempt(server.channel_url, "boat", workdir=tmp_path, reporter=told).outcomes
     assert outcome.status == Status.FETCHED
     assert outcome.sha256 == keelback.inspect(boat).sha256
     assert len(told.notes) == (known != "sha256")
     server.contents[f"linux-64/{boat.name}"] = bytes(boat.stat().st_size)
-    (outcome,) = attempt(server.channel_url, "boat", room=tmp_path / "again", reporter=told).outcomes
+    (outcome,) = attempt(server.channel_url, "boat", workdir=tmp_path / "again", reporter=told).outcomes
     assert outcome.status == (Status.FETCHED if known == "neither" else Status.FAILED)
 
 
@@ -325,13 +325,13 @@ class Notes(Reporter):
 def test_a_reporter_is_told_of_every_byte(server: ReadableServer, tmp_path: Path) -> None:
     """As a progress bar wants it."""
     told = Notes()
-    (outcome,) = attempt(server.channel_url, "boat", room=tmp_path, reporter=told).outcomes
+    (outcome,) = attempt(server.channel_url, "boat", workdir=tmp_path, reporter=told).outcomes
     assert told.received_bytes == outcome.size == (tmp_path / "out/linux-64/boat-1.0-h0_0.conda").stat().st_size
 
 
 def test_what_is_locked_is_fetched_without_any_index(server: ReadableServer, tmp_path: Path) -> None:
     """The lock file has everything that is needed."""
-    attempt(server.channel_url, "boat", room=tmp_path, with_deps=True, lock=tmp_path / "boat.lock")
+    attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True, lock=tmp_path / "boat.lock")
     since = len(server.requests)
     report = keelback.fetch_locked(tmp_path / "boat.lock", to=tmp_path / "other", retry=QUICK)
     assert set(statuses(report).values()) == {"fetched"}

@@ -127,9 +127,9 @@ def server(hull: Path, boat: Path, trusted: None) -> Iterator[AttestingServer]:
         yield running
 
 
-def required(server: ReadableServer, *specs: str, room: Path, policy: str = MINE, **options: Any) -> Report:
+def required(server: ReadableServer, *specs: str, workdir: Path, policy: str = MINE, **options: Any) -> Report:
     """The report of a fetch that requires attestations by *policy*."""
-    return attempt(server.channel_url, *specs, room=room, require_attestation=policy, **options)
+    return attempt(server.channel_url, *specs, workdir=workdir, require_attestation=policy, **options)
 
 
 def sidecar(*bundles: bytes) -> bytes:
@@ -161,9 +161,9 @@ def advertise(server: ReadableServer, package: Path, member: object, forms: Sequ
     server.contents |= index_files("noarch", {package.name: {**record, "attestations_sha256": member}}, forms)
 
 
-def fetched(room: Path) -> list[str]:
+def fetched(workdir: Path) -> list[str]:
     """What is in the folder, partial files too."""
-    return files(room / "out") if (room / "out").exists() else []
+    return files(workdir / "out") if (workdir / "out").exists() else []
 
 
 def errors(report: Report) -> dict[str, str]:
@@ -186,7 +186,7 @@ def test_what_the_right_builder_attested_is_fetched(
 ) -> None:
     """The outcome names the builder; the attestation was asked for before the package was."""
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull, server.channel_url))
-    report = required(server, "hull", room=tmp_path)
+    report = required(server, "hull", workdir=tmp_path)
     (outcome,) = report.outcomes
     assert (outcome.status.value, outcome.attested_by) == ("fetched", BUILDER)
     assert outcome.to_json()["attested_by"] == BUILDER
@@ -197,7 +197,7 @@ def test_what_the_right_builder_attested_is_fetched(
 def test_one_that_verifies_is_enough(server: AttestingServer, hull: Path, sign: Sign, tmp_path: Path) -> None:
     """Others beside it, by somebody else or damaged, do not spoil it."""
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull, issuer=1), b"{}", sign(hull))
-    assert statuses(required(server, "hull", room=tmp_path)) == {HULL: "fetched"}
+    assert statuses(required(server, "hull", workdir=tmp_path)) == {HULL: "fetched"}
 
 
 def test_attestations_are_asked_for_only_where_they_are_required(
@@ -205,7 +205,7 @@ def test_attestations_are_asked_for_only_where_they_are_required(
 ) -> None:
     """Whoever does not ask is not told, and costs the server nothing; the report is as it always was."""
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull))
-    report = attempt(server.channel_url, "hull", room=tmp_path)
+    report = attempt(server.channel_url, "hull", workdir=tmp_path)
     assert statuses(report) == {HULL: "fetched"}
     assert "attested_by" not in report.outcomes[0].to_json()
     assert not [line for line in server.asked() if line.endswith(".sigs")]
@@ -217,7 +217,7 @@ def test_an_attestation_in_a_folder_comes_first(
     """Where that one verifies, the channel is not asked for any."""
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / f"{HULL}.sigstore.json").write_bytes(sign(hull))
-    report = required(server, "hull", room=tmp_path, attestations=[tmp_path / "kept"])
+    report = required(server, "hull", workdir=tmp_path, attestations=[tmp_path / "kept"])
     assert statuses(report) == {HULL: "fetched"}
     assert not [line for line in server.asked() if line.endswith(".sigs")]
 
@@ -229,7 +229,7 @@ def test_attestations_of_many_packages_may_be_in_one_file(
     file = tmp_path / "attestations"
     file.write_bytes(sign(hull, issuer=1) + b"\n" + sign(hull) + b"\n")
     server.contents[f"noarch/{BOAT}.v0.sigs"] = sidecar(sign(boat))
-    report = required(server, "hull", "boat", room=tmp_path, attestations=file)
+    report = required(server, "hull", "boat", workdir=tmp_path, attestations=file)
     assert statuses(report) == {HULL: "fetched", BOAT: "fetched"}
     assert [line for line in server.asked() if line.endswith(".sigs")] == [f"200 noarch/{BOAT}.v0.sigs"]
 
@@ -239,7 +239,7 @@ def test_a_file_that_holds_something_else_is_told_before_anything_is_asked(
 ) -> None:
     """It was meant to hold attestations."""
     (tmp_path / "page").write_bytes(b"<html>")
-    report = required(server, "hull", room=tmp_path, attestations=tmp_path / "page")
+    report = required(server, "hull", workdir=tmp_path, attestations=tmp_path / "page")
     assert problem(report).code == "bad-attestations-file"
     assert server.requests == []
 
@@ -251,7 +251,7 @@ def test_where_the_folder_has_none_that_verifies_the_channel_is_asked(
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / f"{HULL}.sigstore.json").write_bytes(sign(boat))
     server.contents |= {f"noarch/{path.name}.v0.sigs": sidecar(sign(path)) for path in (hull, boat)}
-    report = required(server, "hull", "boat", room=tmp_path, attestations=[tmp_path / "kept"])
+    report = required(server, "hull", "boat", workdir=tmp_path, attestations=[tmp_path / "kept"])
     assert statuses(report) == {HULL: "fetched", BOAT: "fetched"}
 
 
@@ -286,7 +286,7 @@ def test_where_the_index_has_the_hash_of_the_attestations_those_are_asked_for_by
     content = sidecar(sign(hull, server.channel_url))
     advertise(server, hull, sha256_of(content), [form])
     server.contents[f"noarch/{HULL}.sigs.{sha256_of(content)}"] = content
-    report = required(server, "hull", room=tmp_path, with_deps=with_deps)
+    report = required(server, "hull", workdir=tmp_path, with_deps=with_deps)
     assert statuses(report) == {HULL: "fetched"}
     assert asked_of_hull(server) == [f"200 {HULL}.sigs.{sha256_of(content)}", f"200 {HULL}"]
 
@@ -296,7 +296,7 @@ def test_where_the_index_has_none_the_name_without_a_hash_is_not_tried(
 ) -> None:
     """A channel by CEP 50 would have said so; prefix.dev does not say it yet."""
     server.contents[f"noarch/{HULL}.sigs"] = sidecar(sign(hull))
-    assert errors(required(server, "hull", room=tmp_path)) == {HULL: "no-attestation"}
+    assert errors(required(server, "hull", workdir=tmp_path)) == {HULL: "no-attestation"}
     assert asked_of_hull(server) == [f"404 {HULL}.v0.sigs"]
 
 
@@ -326,7 +326,7 @@ def test_attestations_that_are_not_what_the_index_says_are_not_used(
     advertise(server, hull, sha256)
     server.contents[f"noarch/{HULL}.sigs.{sha256}"] = served(good)
     server.contents |= {f"noarch/{HULL}{suffix}": good for suffix in (".sigs", ".v0.sigs")}
-    report = required(server, "hull", room=tmp_path)
+    report = required(server, "hull", workdir=tmp_path)
     (outcome,) = report.outcomes
     assert errors(report) == {HULL: code}
     assert outcome.error is not None
@@ -341,7 +341,7 @@ def test_an_attestation_from_elsewhere_will_do_where_the_channel_has_lost_its_ow
     """It verifies by itself, and does not need the channel."""
     advertise(server, hull, "ab" * 32)
     hub.kept[keelback.inspect(hull).sha256] = [json.loads(sign(hull))]
-    assert statuses(required(server, "hull", room=tmp_path)) == {HULL: "fetched"}
+    assert statuses(required(server, "hull", workdir=tmp_path)) == {HULL: "fetched"}
 
 
 @pytest.mark.parametrize("member", ["ab" * 31, "zz" * 32, "", 5, "../../../../elsewhere", f"{'ab' * 32}?token"])
@@ -351,7 +351,7 @@ def test_a_hash_of_attestations_that_is_none_is_refused_before_anything_is_asked
 ) -> None:
     """No URL is made of it (CEP 50, client requirements)."""
     advertise(server, hull, member, [form])
-    assert problem(required(server, "hull", room=tmp_path)).code == "bad-index"
+    assert problem(required(server, "hull", workdir=tmp_path)).code == "bad-index"
     assert asked_of_hull(server) == []
 
 
@@ -439,7 +439,7 @@ def test_what_does_not_verify_is_refused_and_the_others_come(
         f"noarch/{HULL}.v0.sigs": make(server, hull, boat, sign),
         f"noarch/{BOAT}.v0.sigs": sidecar(sign(boat, server.channel_url)),
     }
-    report = required(server, "hull", "boat", room=tmp_path)
+    report = required(server, "hull", "boat", workdir=tmp_path)
     assert statuses(report) == {HULL: "failed", BOAT: "fetched"}
     (error,) = (outcome.error for outcome in report.outcomes if outcome.error)
     assert reason in error.message
@@ -454,7 +454,7 @@ def test_what_does_not_verify_is_refused_and_the_others_come(
 def test_a_server_that_fails_is_named(server: AttestingServer, tmp_path: Path) -> None:
     """It has been asked as often as for anything else."""
     server.plan(Fault("status", when="sidecar", status=500, times=99))
-    (outcome,) = required(server, "hull", room=tmp_path).outcomes
+    (outcome,) = required(server, "hull", workdir=tmp_path).outcomes
     assert outcome.error is not None
     assert "127.0.0.1" in outcome.error.message
     assert "500 after 2 attempts" in outcome.error.message
@@ -467,14 +467,14 @@ def test_the_right_attestation_does_not_vouch_for_other_bytes(
     """A server that has the hash right in index and attestation, and sends something else, gets nothing named."""
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull))
     server.contents[f"noarch/{HULL}"] = b"evil" + hull.read_bytes()[4:]
-    assert errors(required(server, "hull", room=tmp_path)) == {HULL: "bad-download"}
+    assert errors(required(server, "hull", workdir=tmp_path)) == {HULL: "bad-download"}
     assert fetched(tmp_path) == []
 
 
 def test_a_dependency_needs_an_attestation_too(server: AttestingServer, boat: Path, sign: Sign, tmp_path: Path) -> None:
     """It is installed with the rest."""
     server.contents[f"noarch/{BOAT}.v0.sigs"] = sidecar(sign(boat))
-    report = required(server, "boat", room=tmp_path, with_deps=True)
+    report = required(server, "boat", workdir=tmp_path, with_deps=True)
     assert statuses(report) == {HULL: "failed", BOAT: "fetched"}
     assert errors(report) == {HULL: "no-attestation"}
 
@@ -485,9 +485,9 @@ def test_an_index_without_hashes_is_no_way_around_it(
     """The hash is then the one that was attested: the package comes, and other bytes do not."""
     bare = {HULL: {**keelback.inspect(hull).index, "subdir": "noarch"}}
     server.contents |= {**index_files("noarch", bare), f"noarch/{HULL}.v0.sigs": sidecar(sign(hull))}
-    assert statuses(required(server, "hull", room=tmp_path)) == {HULL: "fetched"}
+    assert statuses(required(server, "hull", workdir=tmp_path)) == {HULL: "fetched"}
     server.contents[f"noarch/{HULL}"] = b"evil" + hull.read_bytes()[4:]
-    report = required(server, "hull", room=tmp_path, to=tmp_path / "again")
+    report = required(server, "hull", workdir=tmp_path, to=tmp_path / "again")
     assert errors(report) == {HULL: "bad-download"}
     assert files(tmp_path / "again") == []
 
@@ -500,9 +500,9 @@ def test_what_is_here_already_is_verified_and_left_alone(
     server: AttestingServer, hull: Path, sign: Sign, tmp_path: Path, *, attested: bool
 ) -> None:
     """It may have come before anybody asked for attestations."""
-    assert statuses(attempt(server.channel_url, "hull", room=tmp_path)) == {HULL: "fetched"}
+    assert statuses(attempt(server.channel_url, "hull", workdir=tmp_path)) == {HULL: "fetched"}
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull, issuer=0 if attested else 1))
-    report = required(server, "hull", room=tmp_path)
+    report = required(server, "hull", workdir=tmp_path)
     assert statuses(report) == {HULL: "identical" if attested else "failed"}
     (outcome,) = report.outcomes
     assert outcome.attested_by == (BUILDER if attested else None)
@@ -521,7 +521,7 @@ def test_a_file_that_is_to_stay_has_to_be_attested_itself(
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"other bytes")
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull))
-    assert errors(required(server, "hull", room=tmp_path, skip_existing=True)) == {HULL: "attestation-digest"}
+    assert errors(required(server, "hull", workdir=tmp_path, skip_existing=True)) == {HULL: "attestation-digest"}
     assert mine.read_bytes() == b"other bytes"
 
 
@@ -534,7 +534,7 @@ def test_nothing_is_replaced_by_what_does_not_verify(
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"other bytes")
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull, issuer=0 if attested else 1))
-    report = required(server, "hull", room=tmp_path, force=True)
+    report = required(server, "hull", workdir=tmp_path, force=True)
     assert statuses(report) == {HULL: "replaced" if attested else "failed"}
     assert mine.read_bytes() == (hull.read_bytes() if attested else b"other bytes")
 
@@ -542,7 +542,7 @@ def test_nothing_is_replaced_by_what_does_not_verify(
 def test_a_dry_run_verifies_and_writes_nothing(server: AttestingServer, hull: Path, sign: Sign, tmp_path: Path) -> None:
     """By the hash in the index: so it is known before a large download what will be refused."""
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull))
-    report = required(server, "hull", "boat", room=tmp_path, dry_run=True)
+    report = required(server, "hull", "boat", workdir=tmp_path, dry_run=True)
     assert statuses(report) == {HULL: "fetched", BOAT: "failed"}
     assert (downloads(server), fetched(tmp_path)) == ([], [])
 
@@ -552,7 +552,7 @@ def test_what_a_lock_file_names_is_verified_too(
 ) -> None:
     """The channel is the one at which the file says that each package is."""
     lock = tmp_path / "it.lock"
-    attempt(server.channel_url, "hull", "boat", room=tmp_path, lock=lock)
+    attempt(server.channel_url, "hull", "boat", workdir=tmp_path, lock=lock)
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull, server.channel_url))
     report = keelback.fetch_locked(lock, to=tmp_path / "again", require_attestation=MINE)
     assert statuses(report) == {HULL: "fetched", BOAT: "failed"}
@@ -566,7 +566,7 @@ def test_what_a_lock_file_names_is_looked_for_under_the_names_that_need_no_index
     """It has the hash of the package, and none of the attestations; which are signed, whatever they are called."""
     lock, content = tmp_path / "it.lock", sidecar(sign(hull))
     advertise(server, hull, sha256_of(content))
-    attempt(server.channel_url, "hull", room=tmp_path, lock=lock)
+    attempt(server.channel_url, "hull", workdir=tmp_path, lock=lock)
     server.contents[f"noarch/{HULL}{suffix}"] = content
     report = keelback.fetch_locked(lock, to=tmp_path / "again", require_attestation=MINE)
     assert statuses(report) == {HULL: "fetched"}
@@ -584,7 +584,7 @@ def test_a_private_channel_gets_its_credential_for_the_attestation_and_nobody_el
         contents = {**channel(hull), f"noarch/{HULL}.v0.sigs": f"{elsewhere.channel_url}/noarch/{HULL}.v0.sigs"}
         with AttestingServer(contents, login=login) as server:
             stored = auth_file(tmp_path / "auth.json", {"127.0.0.1": login.stored})
-            report = required(server, "hull", room=tmp_path, auth_file=stored)
+            report = required(server, "hull", workdir=tmp_path, auth_file=stored)
             assert statuses(report) == {HULL: "fetched"}
             assert len(server.credentials_seen()) == len(server.requests)
         assert (len(elsewhere.requests), elsewhere.credentials_seen()) == (1, [])
@@ -595,7 +595,7 @@ def test_an_attestation_that_only_others_may_read_is_a_matter_of_credentials(
 ) -> None:
     """The hint is to log in, the exit status that of a missing credential."""
     server.contents |= {f"noarch/{HULL}{suffix}": 401 for suffix in (".v0.sigs", ".sigs")}
-    report = required(server, "hull", room=tmp_path)
+    report = required(server, "hull", workdir=tmp_path)
     assert errors(report) == {HULL: "no-credential"}
     assert report.exit_status == ExitStatus.CREDENTIAL
     assert fetched(tmp_path) == []
@@ -608,7 +608,7 @@ def test_an_attestation_that_is_wrong_is_told_before_one_that_cannot_be_read(
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / f"{HULL}.sigstore.json").write_bytes(sign(hull, issuer=1))
     server.contents |= {f"noarch/{HULL}{suffix}": 401 for suffix in (".v0.sigs", ".sigs")}
-    report = required(server, "hull", room=tmp_path, attestations=[tmp_path / "kept"])
+    report = required(server, "hull", workdir=tmp_path, attestations=[tmp_path / "kept"])
     assert errors(report) == {HULL: "attestation-identity"}
 
 
@@ -621,7 +621,7 @@ def test_github_is_asked_for_what_the_channel_does_not_have(
     """By the hash of the package, without any token where there is none."""
     hub.kept[keelback.inspect(hull).sha256] = [json.loads(sign(hull))]
     server.contents[f"noarch/{BOAT}.v0.sigs"] = sidecar(sign(boat))
-    assert statuses(required(server, "hull", "boat", room=tmp_path)) == {HULL: "fetched", BOAT: "fetched"}
+    assert statuses(required(server, "hull", "boat", workdir=tmp_path)) == {HULL: "fetched", BOAT: "fetched"}
     (request,) = hub.requests
     assert request.header("authorization") is None
 
@@ -632,7 +632,7 @@ def test_github_is_not_asked_where_there_is_an_attestation_that_does_not_verify(
     """What is wrong with that one is told, and nothing else; one of another file is none of this one."""
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(hull, issuer=1))
     server.contents[f"noarch/{BOAT}.v0.sigs"] = sidecar(sign(hull))
-    report = required(server, "hull", "boat", room=tmp_path)
+    report = required(server, "hull", "boat", workdir=tmp_path)
     assert errors(report) == {HULL: "attestation-identity", BOAT: "attestation-name"}
     assert [request.path.rpartition(":")[2].partition("?")[0] for request in hub.requests] == [
         keelback.inspect(boat).sha256
@@ -644,7 +644,7 @@ def test_a_github_that_does_not_answer_is_not_asked_for_the_next_package(
 ) -> None:
     """Its silence is told once for each package, and waited for once in a run."""
     hub.plan(Fault("reset", when="list", times=99))
-    report = required(server, "hull", "boat", room=tmp_path)
+    report = required(server, "hull", "boat", workdir=tmp_path)
     assert errors(report) == {HULL: "no-attestation", BOAT: "no-attestation"}
     assert len(hub.requests) == QUICK.attempts
     first, second = sorted(outcome.error.message for outcome in report.outcomes if outcome.error)
@@ -657,7 +657,7 @@ def test_a_github_that_does_not_answer_is_not_told_where_an_attestation_was_foun
     """That would hide the reason."""
     server.contents[f"noarch/{HULL}.v0.sigs"] = sidecar(sign(boat))
     hub.plan(Fault("reset", when="list", times=99))
-    (outcome,) = required(server, "hull", room=tmp_path).outcomes
+    (outcome,) = required(server, "hull", workdir=tmp_path).outcomes
     assert outcome.error is not None
     assert outcome.error.code == "attestation-name"
     assert "attempts" not in outcome.error.message
@@ -670,7 +670,7 @@ def test_github_gets_its_own_token_and_the_channel_does_not(
     token = leaks.new_secret("github-token")
     monkeypatch.setenv("GITHUB_TOKEN", token)
     hub.kept[keelback.inspect(hull).sha256] = [json.loads(sign(hull))]
-    assert statuses(required(server, "hull", room=tmp_path)) == {HULL: "fetched"}
+    assert statuses(required(server, "hull", workdir=tmp_path)) == {HULL: "fetched"}
     assert [request.header("authorization") for request in hub.requests] == [f"Bearer {token}"]
     assert server.credentials_seen() == []
 
@@ -681,7 +681,7 @@ def test_what_github_keeps_is_verified_like_everything_else(
     """It keeps what others have signed, too; the reasons of both are told."""
     server.contents[f"noarch/{HULL}.v0.sigs"] = b"<html>"
     hub.kept[keelback.inspect(hull).sha256] = [None, json.loads(sign(hull, issuer=1))]
-    (outcome,) = required(server, "hull", room=tmp_path).outcomes
+    (outcome,) = required(server, "hull", workdir=tmp_path).outcomes
     assert outcome.error is not None
     assert "web page" in outcome.error.message
     assert "evil/foo" in outcome.error.message
@@ -691,7 +691,7 @@ def test_what_github_keeps_is_verified_like_everything_else(
 def test_a_github_that_says_no_is_named(server: AttestingServer, hub: GitHubServer, tmp_path: Path) -> None:
     """Without a token it soon has had enough of questions; the hint says what helps."""
     hub.plan(Fault("status", when="list", status=403, times=99))
-    (outcome,) = required(server, "hull", room=tmp_path).outcomes
+    (outcome,) = required(server, "hull", workdir=tmp_path).outcomes
     assert outcome.error is not None
     assert "GitHub" in outcome.error.message
     assert "GITHUB_TOKEN" in outcome.error.hint
@@ -723,9 +723,9 @@ def test_a_channel_in_a_folder_has_the_attestations_that_were_published_to_it(
     publish_to_folder(folder, hull, sign(hull))
     with AttestingServer(contents_of(folder)) as server:
         place = {"path": str(folder), "file URL": folder.as_uri(), "web server": server.channel_url}[how]
-        good = attempt(place, "hull", room=tmp_path, require_attestation=MINE)
+        good = attempt(place, "hull", workdir=tmp_path, require_attestation=MINE)
         assert statuses(good) == {HULL: "fetched"}
-        wrong = attempt(place, "hull", room=tmp_path, to=tmp_path / "wrong", require_attestation="repo:acme/bar")
+        wrong = attempt(place, "hull", workdir=tmp_path, to=tmp_path / "wrong", require_attestation="repo:acme/bar")
     assert errors(wrong) == {HULL: "attestation-identity"}
     assert files(tmp_path / "wrong") == []
 
@@ -735,7 +735,7 @@ def test_github_is_not_asked_for_what_is_in_a_folder(
 ) -> None:
     """Who has the channel on disk has what there is."""
     publish_to_folder(tmp_path / "channel", hull, None)
-    report = attempt(str(tmp_path / "channel"), "hull", room=tmp_path, require_attestation=MINE)
+    report = attempt(str(tmp_path / "channel"), "hull", workdir=tmp_path, require_attestation=MINE)
     assert errors(report) == {HULL: "no-attestation"}
     assert hub.requests == []
 
@@ -752,7 +752,7 @@ def test_a_folder_without_a_good_attestation_gives_nothing(
     publish_to_folder(folder, hull, None)
     if content is not None:
         (folder / "noarch" / f"{HULL}.v0.sigs").write_bytes(content)
-    report = attempt(str(folder), "hull", room=tmp_path, require_attestation=MINE)
+    report = attempt(str(folder), "hull", workdir=tmp_path, require_attestation=MINE)
     assert errors(report) == {HULL: code}
     assert fetched(tmp_path) == []
 
@@ -787,7 +787,7 @@ def test_what_attest_keeps_in_a_folder_can_be_given_back(
         ["verify", hull.parent, "--attestation", kept, "--policy", MINE, "--trust-config", world.trust_config]
     )
     assert (done.returncode, done.stdout.count("verified"), done.stderr) == (0, 2, "")
-    report = required(server, "hull", "boat", room=tmp_path, attestations=kept)
+    report = required(server, "hull", "boat", workdir=tmp_path, attestations=kept)
     assert statuses(report) == {HULL: "fetched", BOAT: "fetched"}
 
 
@@ -806,6 +806,6 @@ def test_what_cannot_be_meant_is_told_before_anything_is_asked(
 ) -> None:
     """A typing error must not mean that nothing is required."""
     with AttestingServer(channel(hull)) as server:
-        report = attempt(server.channel_url, "hull", room=tmp_path, **options)
+        report = attempt(server.channel_url, "hull", workdir=tmp_path, **options)
         assert problem(report).exit_status == UsageError.exit_status
         assert server.requests == []

@@ -114,7 +114,7 @@ def test_a_stored_credential_opens_a_private_channel(
         options = {"auth_file": path}
     with ReadableServer(contents, login=login) as server:
         report = attempt(
-            server.channel_url, "boat", room=tmp_path, with_deps=True, lock=tmp_path / "boat.lock", **options
+            server.channel_url, "boat", workdir=tmp_path, with_deps=True, lock=tmp_path / "boat.lock", **options
         )
     assert statuses(report) == BOTH
     assert {request.status for request in server.requests} == {200}
@@ -133,7 +133,7 @@ def test_netrc_opens_a_private_channel(contents, tmp_path: Path, monkeypatch) ->
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     with ReadableServer(contents, login=login) as server:
-        assert statuses(attempt(server.channel_url, "boat", room=tmp_path, with_deps=True)) == BOTH
+        assert statuses(attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True)) == BOTH
 
 
 @pytest.mark.parametrize("kind", ["BearerToken", "BasicHTTP"])
@@ -143,7 +143,7 @@ def test_a_given_credential_goes_before_a_stored_one(contents, tmp_path: Path, m
     stored(tmp_path, monkeypatch, {HOST: {"BearerToken": leaks.new_secret("stored")}})
     given = {"api_key": login.secret} if kind == "BearerToken" else {"username": "ann", "password": login.secret}
     with ReadableServer(contents, login=login) as server:
-        assert statuses(attempt(server.channel_url, "boat", room=tmp_path, with_deps=True, **given)) == BOTH
+        assert statuses(attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True, **given)) == BOTH
 
 
 SERVERS = {
@@ -167,7 +167,7 @@ def test_every_channel_that_publish_writes_to_can_be_read(
         for path in archives:
             server.put(f"{keelback.inspect(path).subdir}/{path.name}", path.read_bytes())
         given = {"api_key": token} if way == "option" else {}
-        report = attempt(server.publish_url, "boat", room=tmp_path, with_deps=True, **given)
+        report = attempt(server.publish_url, "boat", workdir=tmp_path, with_deps=True, **given)
         assert statuses(report) == BOTH
     assert not [request for request in server.requests if request.status in {401, 403}]
 
@@ -181,8 +181,8 @@ def test_a_public_channel_gets_no_credential_and_the_keychain_is_left_alone(
     """Nobody has to unlock anything to read what everybody may read."""
     keychain.entries[HOST] = {"BearerToken": leaks.new_secret("unneeded")}
     with ReadableServer(contents) as server:
-        assert statuses(attempt(server.channel_url, "boat", room=tmp_path, with_deps=True)) == BOTH
-        assert statuses(attempt(server.channel_url, room=tmp_path / "whole")) == {"boat-1.0-h0_0.conda": "fetched"}
+        assert statuses(attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True)) == BOTH
+        assert statuses(attempt(server.channel_url, workdir=tmp_path / "whole")) == {"boat-1.0-h0_0.conda": "fetched"}
     assert keychain.asked == []
     assert server.credentials_seen() == []
 
@@ -195,7 +195,7 @@ def test_where_strangers_are_refused_the_keychain_is_asked(
     """Once; also where the server does not even say that there is a channel."""
     keychain.entries[HOST] = login.stored
     with ReadableServer(contents, login=login, to_strangers=status) as server:
-        report = attempt(server.channel_url, *specs, room=tmp_path)
+        report = attempt(server.channel_url, *specs, workdir=tmp_path)
     assert statuses(report) == {"boat-1.0-h0_0.conda": "fetched"}
     assert server.requests[0].status == status
     assert server.requests[-1].status == 200
@@ -208,9 +208,9 @@ def test_where_strangers_see_less_the_keychain_is_left_alone_and_that_is_told(
     """A channel that can be read without a credential is read without one; a package may be hidden from strangers."""
     keychain.entries[HOST] = bearer.stored
     with ReadableServer(contents, login=bearer, to_strangers=channel(archives[1])) as server:
-        report = attempt(server.channel_url, "boat", room=tmp_path, with_deps=True)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True)
         assert keychain.asked == []
-        given = attempt(server.channel_url, "canoe", room=tmp_path, api_key=bearer.secret)
+        given = attempt(server.channel_url, "canoe", workdir=tmp_path, api_key=bearer.secret)
     assert problem(report).code == "no-match"
     assert "The keychain was not asked" in problem(report).hint
     assert "keychain" not in problem(given).hint
@@ -232,7 +232,7 @@ def test_what_a_server_refuses_may_not_be_there(
     if logged_in:
         stored(tmp_path, monkeypatch, {HOST: bearer.stored})
     with ReadableServer(contents, login=bearer if logged_in else None) as server:
-        report = attempt(server.channel_url, "hull", room=tmp_path, subdirs=["linux-64", "osx-arm64"], **options)
+        report = attempt(server.channel_url, "hull", workdir=tmp_path, subdirs=["linux-64", "osx-arm64"], **options)
     assert statuses(report) == {"hull-1.0-h0_0.conda": "fetched"}
 
 
@@ -240,10 +240,10 @@ def test_a_server_that_refuses_everything_is_no_empty_channel(bearer: Login, tmp
     """Whoever may read nothing is told so; that there is no noarch does not make the rest absent."""
     stored(tmp_path, monkeypatch, {HOST: bearer.stored})
     with ReadableServer(hiding({}, "linux-64"), login=bearer) as server:
-        assert problem(attempt(server.channel_url, "hull", room=tmp_path, subdirs=["linux-64"])).code == "forbidden"
+        assert problem(attempt(server.channel_url, "hull", workdir=tmp_path, subdirs=["linux-64"])).code == "forbidden"
         for form in FILES.values():
             server.contents[f"noarch/{form}"] = 404
-        assert problem(attempt(server.channel_url, "hull", room=tmp_path, subdirs=["linux-64"])).code == "forbidden"
+        assert problem(attempt(server.channel_url, "hull", workdir=tmp_path, subdirs=["linux-64"])).code == "forbidden"
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["unknown", "known"])
@@ -255,7 +255,7 @@ def test_where_strangers_are_refused_a_subdir_the_keychain_is_asked(
         keychain.entries[HOST] = bearer.stored
     public = hiding(channel(archives[1]), "linux-64")
     with ReadableServer(contents, login=bearer, to_strangers=public) as server:
-        report = attempt(server.channel_url, "boat" if known else "hull", room=tmp_path, subdirs=["linux-64"])
+        report = attempt(server.channel_url, "boat" if known else "hull", workdir=tmp_path, subdirs=["linux-64"])
     assert keychain.asked
     assert set(statuses(report).values()) == {"fetched"}
 
@@ -267,7 +267,7 @@ def test_only_the_channel_that_refuses_strangers_has_the_keychain_asked(
     keychain.entries = {HOST: {"BearerToken": leaks.new_secret("unneeded")}, "localhost": bearer.stored}
     with ReadableServer(channel(archives[1])) as public, ReadableServer(channel(archives[0]), login=bearer) as private:
         there = private.channel_url.replace(HOST, "localhost")
-        report = attempt(there, "boat", room=tmp_path, with_deps=True, channels=[public.channel_url])
+        report = attempt(there, "boat", workdir=tmp_path, with_deps=True, channels=[public.channel_url])
     assert statuses(report) == BOTH
     assert public.credentials_seen() == []
     assert set(keychain.asked) == {"localhost"}
@@ -282,7 +282,7 @@ def test_where_only_archives_are_private_the_keychain_is_asked(
     index = {path: content for path, content in contents.items() if "repodata" in path or "/shards/" in path}
     index |= {path: status for path in contents if path not in index}
     with ReadableServer(contents, login=bearer, to_strangers=index) as server:
-        assert statuses(attempt(server.channel_url, "boat", room=tmp_path, with_deps=True)) == BOTH
+        assert statuses(attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True)) == BOTH
 
 
 def test_where_a_credential_is_given_the_keychain_is_not_asked(
@@ -291,9 +291,9 @@ def test_where_a_credential_is_given_the_keychain_is_not_asked(
     """Neither for a package that is not there, nor for an archive that is gone."""
     keychain.entries[HOST] = {"BearerToken": leaks.new_secret("other")}
     with ReadableServer(contents, login=bearer) as server:
-        report = attempt(server.channel_url, "canoe", room=tmp_path, api_key=bearer.secret)
+        report = attempt(server.channel_url, "canoe", workdir=tmp_path, api_key=bearer.secret)
         server.plan(Fault("status", when="archive", status=404, times=None))
-        gone = attempt(server.channel_url, "boat", room=tmp_path, api_key=bearer.secret)
+        gone = attempt(server.channel_url, "boat", workdir=tmp_path, api_key=bearer.secret)
     assert problem(report).code == "no-match"
     assert statuses(gone) == {"boat-1.0-h0_0.conda": "failed"}
     assert len(server.of_step("archive")) == 1
@@ -304,7 +304,7 @@ def test_a_keychain_that_is_switched_off_is_not_asked(bearer: Login, contents, t
     """``--no-keychain``."""
     keychain.entries[HOST] = bearer.stored
     with ReadableServer(contents, login=bearer) as server:
-        report = attempt(server.channel_url, "boat", room=tmp_path, keychain=False)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path, keychain=False)
     assert report.exit_status == ExitStatus.CREDENTIAL
     assert keychain.asked == []
 
@@ -315,7 +315,7 @@ def test_a_package_that_nobody_has_is_missing_for_those_who_are_logged_in_too(
     """The error is that of the second look."""
     keychain.entries[HOST] = bearer.stored
     with ReadableServer(contents, login=bearer) as server:
-        report = attempt(server.channel_url, "canoe", room=tmp_path)
+        report = attempt(server.channel_url, "canoe", workdir=tmp_path)
     assert problem(report).code == "no-match"
 
 
@@ -325,7 +325,7 @@ def test_a_package_that_nobody_has_is_missing_for_those_who_are_logged_in_too(
 def test_where_there_is_no_credential_the_way_to_one_is_told(contents, bearer: Login, tmp_path: Path) -> None:
     """Exit status 3, the host, the channel and the command to log in, in few words."""
     with ReadableServer(contents, login=bearer, challenge='Digest realm="x, Basic y", Bearer') as server:
-        found = attempt(server.channel_url, "boat", room=tmp_path)
+        found = attempt(server.channel_url, "boat", workdir=tmp_path)
     assert found.exit_status == ExitStatus.CREDENTIAL
     assert problem(found).code == "no-credential"
     assert problem(found).message == (
@@ -341,7 +341,7 @@ def test_where_there_is_no_credential_the_way_to_one_is_told(contents, bearer: L
 def test_where_strangers_are_not_allowed_that_is_said(contents, bearer: Login, tmp_path: Path) -> None:
     """403 without a credential is no wrong credential."""
     with ReadableServer(contents, login=bearer, to_strangers=403) as server:
-        found = attempt(server.channel_url, "boat", room=tmp_path)
+        found = attempt(server.channel_url, "boat", workdir=tmp_path)
     assert problem(found).code == "no-credential"
     assert "refuses to let an anonymous user read" in problem(found).message
 
@@ -362,8 +362,8 @@ def test_keys_for_a_bucket_are_not_sent_to_a_web_server(contents, bearer: Login,
     keys = {"access_key_id": "AK", "secret_access_key": leaks.new_secret("s3")}
     stored(tmp_path, monkeypatch, {HOST: {"S3Credentials": keys}})
     with ReadableServer(contents, login=bearer) as server:
-        found = attempt(server.channel_url, "boat", room=tmp_path)
-    assert f"the S3Credentials under key '{HOST}'" in problem(found).message
+        found = attempt(server.channel_url, "boat", workdir=tmp_path)
+    assert f"the S3 keys under key '{HOST}'" in problem(found).message
     assert "not sent to a web server" in problem(found).message
 
 
@@ -403,7 +403,7 @@ def test_a_credential_that_an_index_has_in_its_urls_goes_nowhere(
         report = attempt(
             server.channel_url,
             *(() if place == "whole" else ("boat",)),
-            room=tmp_path,
+            workdir=tmp_path,
             with_deps=place == "deps",
             lock=tmp_path / "boat.lock",
         )
@@ -423,9 +423,9 @@ def test_a_variable_counts_only_where_the_url_names_the_kind_of_server(
         for path in archives:
             server.put(f"{keelback.inspect(path).subdir}/{path.name}", path.read_bytes())
         url = server.publish_url.partition("+")[2]
-        report = attempt(url, "boat", room=tmp_path)
-        given = attempt(url, "boat", room=tmp_path, api_key=token)
-        named = attempt(f"artifactory+{url}", "boat", room=tmp_path / "named")
+        report = attempt(url, "boat", workdir=tmp_path)
+        given = attempt(url, "boat", workdir=tmp_path, api_key=token)
+        named = attempt(f"artifactory+{url}", "boat", workdir=tmp_path / "named")
     assert problem(report).code == "no-credential"
     assert "ARTIFACTORY_TOKEN is set" in problem(report).hint
     assert f"artifactory+{url}" in problem(report).hint
@@ -440,7 +440,7 @@ def test_a_storage_that_refuses_is_no_fault_of_the_credential(
     with ReadableServer(contents, login=bearer) as storage:
         contents[f"linux-64/{archives[0].name}"] = f"{storage.channel_url}/linux-64/{archives[0].name}"
         with ReadableServer(contents, login=bearer) as server:
-            report = attempt(server.channel_url, "boat", room=tmp_path, with_deps=True, jobs=1)
+            report = attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True, jobs=1)
     assert statuses(report) == {"boat-1.0-h0_0.conda": "failed", "hull-1.0-h0_0.conda": "fetched"}
     (error,) = [outcome.error for outcome in report.outcomes if outcome.error is not None]
     assert (error.code, report.exit_status) == ("server", ExitStatus.FAILED)
@@ -464,9 +464,9 @@ def test_credentials_see_what_was_kept_for_them_alone(contents, bearer: Login, t
     """Of one channel, each has a copy of its own in the cache."""
     stored(tmp_path, monkeypatch, {HOST: bearer.stored})
     with ReadableServer(contents, login=bearer) as server:
-        attempt(server.channel_url, "boat", room=tmp_path)
+        attempt(server.channel_url, "boat", workdir=tmp_path)
         kept = len(list((tmp_path / "cache").rglob("*.note")))
-        attempt(server.channel_url, "boat", room=tmp_path, api_key=bearer.secret)
+        attempt(server.channel_url, "boat", workdir=tmp_path, api_key=bearer.secret)
     assert len(list((tmp_path / "cache").rglob("*.note"))) == 2 * kept
 
 
@@ -478,7 +478,7 @@ def test_a_refused_credential_is_told_with_its_store_and_stops_the_run(
     path = stored(tmp_path, monkeypatch, {HOST: login.stored})
     with ReadableServer(contents, login=login) as server:
         server.plan(Fault("status", when=when, status=401, times=None))
-        report = attempt(server.channel_url, "boat", room=tmp_path, with_deps=True, jobs=1)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True, jobs=1)
     assert report.exit_status == ExitStatus.CREDENTIAL
     error = report.error or report.channels[0].error
     assert error.code == "credential-refused"
@@ -497,7 +497,7 @@ def test_a_credential_that_may_not_read_is_no_wrong_credential(
     stored(tmp_path, monkeypatch, {HOST: bearer.stored})
     with ReadableServer(contents, login=bearer) as server:
         server.plan(Fault("status", when=when, status=403, times=None))
-        report = attempt(server.channel_url, "boat", room=tmp_path)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path)
     assert report.exit_status == ExitStatus.FAILED
     error = report.error or report.outcomes[0].error
     assert error.code == "forbidden"
@@ -530,7 +530,7 @@ def test_a_redirect_to_another_origin_is_followed_without_the_secret(
     with ReadableServer({f"noarch/{archives[1].name}": archives[1].read_bytes()}) as storage:
         contents[f"noarch/{archives[1].name}"] = f"{storage.channel_url}/noarch/{archives[1].name}?signature=x"
         with ReadableServer(contents, login=login) as server:
-            assert statuses(attempt(server.channel_url, "boat", room=tmp_path, with_deps=True)) == BOTH
+            assert statuses(attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True)) == BOTH
     assert storage.steps() == ["archive"]
     assert storage.credentials_seen() == []
 
@@ -541,7 +541,7 @@ def test_a_redirect_of_an_index_is_followed_without_the_secret(login: Login, con
     with Trap() as trap:
         contents["linux-64/repodata.json.zst"] = f"{trap.url}/here"
         with ReadableServer(contents, login=login) as server:
-            report = attempt(server.channel_url, room=tmp_path)
+            report = attempt(server.channel_url, workdir=tmp_path)
     assert problem(report).code == "bad-index"
     assert trap.steps() == ["trap"]
     leaks.check(trap.heard(), "what the trap heard")
@@ -557,7 +557,7 @@ def test_archives_on_another_host_get_that_hosts_own_credential(
     with ReadableServer(there, login=second) as other:
         where = f"http://localhost:{other.port}/chan/files/"
         with ReadableServer(channel(*archives, base_url=where), login=first) as server:
-            assert statuses(attempt(server.channel_url, "boat", room=tmp_path, with_deps=True)) == BOTH
+            assert statuses(attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True)) == BOTH
     assert {request.status for request in [*server.requests, *other.requests]} == {200}
     assert not [request for request in other.requests if request.header("authorization")]
 
@@ -569,7 +569,7 @@ def test_a_given_credential_goes_to_the_channels_own_origin_only(
     with ReadableServer({f"files/{path.name}": path.read_bytes() for path in archives}) as other:
         contents = channel(*archives, base_url=f"{other.channel_url}/files/")
         with ReadableServer(contents, login=bearer) as server:
-            report = attempt(server.channel_url, "boat", room=tmp_path, with_deps=True, api_key=bearer.secret)
+            report = attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True, api_key=bearer.secret)
     assert statuses(report) == BOTH
     assert other.credentials_seen() == []
 
@@ -578,7 +578,7 @@ def test_a_lock_file_gets_its_credentials_anew(login: Login, contents, tmp_path:
     """They are not in it; whoever has one for the host can use it, and for others it is of no use."""
     path = stored(tmp_path, monkeypatch, {HOST: login.stored})
     with ReadableServer(contents, login=login) as server:
-        attempt(server.channel_url, "boat", room=tmp_path, with_deps=True, lock=tmp_path / "boat.lock")
+        attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True, lock=tmp_path / "boat.lock")
         again = keelback.fetch_locked(tmp_path / "boat.lock", to=tmp_path / "again", retry=QUICK)
         path.write_text("{}", encoding="utf-8")
         refused = keelback.fetch_locked(tmp_path / "boat.lock", to=tmp_path / "refused", retry=QUICK)
@@ -592,7 +592,7 @@ def test_a_given_credential_is_for_a_lock_file_of_one_channel(contents, bearer: 
     lock, key = tmp_path / "boat.lock", leaks.holds_secrets(tmp_path / "key")
     key.write_text(bearer.secret, encoding="utf-8")
     with ReadableServer(contents, login=bearer) as server:
-        attempt(server.channel_url, "boat", room=tmp_path, with_deps=True, lock=lock, api_key=bearer.secret)
+        attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True, lock=lock, api_key=bearer.secret)
         done = run_keelback(["fetch", "--locked", lock, "-o", tmp_path / "again", "--api-key-file", key])
         assert done.returncode == 0, done.stderr
         since = len(server.requests)
@@ -608,7 +608,7 @@ def test_a_lock_file_may_use_the_keychain(bearer: Login, contents, tmp_path: Pat
     """Where the server refuses strangers."""
     keychain.entries[HOST] = bearer.stored
     with ReadableServer(contents, login=bearer) as server:
-        attempt(server.channel_url, "boat", room=tmp_path, with_deps=True, lock=tmp_path / "boat.lock")
+        attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=True, lock=tmp_path / "boat.lock")
         again = keelback.fetch_locked(tmp_path / "boat.lock", to=tmp_path / "again", retry=QUICK)
     assert statuses(again) == BOTH
 
@@ -621,11 +621,11 @@ def test_what_was_kept_of_a_private_channel_is_not_shown_to_strangers(
     with ReadableServer(contents, login=bearer, to_strangers=channel(archives[1])) as server:
         for _ in range(2):
             path.write_text(json.dumps({HOST: bearer.stored}), encoding="utf-8")
-            assert problem_or_statuses(attempt(server.channel_url, room=tmp_path, force=True)) == {
+            assert problem_or_statuses(attempt(server.channel_url, workdir=tmp_path, force=True)) == {
                 "boat-1.0-h0_0.conda"
             }
             path.write_text("{}", encoding="utf-8")
-            assert problem_or_statuses(attempt(server.channel_url, room=tmp_path)) == "no-channel"
+            assert problem_or_statuses(attempt(server.channel_url, workdir=tmp_path)) == "no-channel"
 
 
 def problem_or_statuses(report: keelback.Report) -> set[str] | str:

@@ -69,7 +69,7 @@ class Generous(ReadableServer):
         return Answer(200, self._archive)
 
 
-def assert_one_line(report: Report, room: Path, *codes: str) -> None:
+def assert_one_line(report: Report, workdir: Path, *codes: str) -> None:
     """It failed with one of *codes*, in few words, and nothing was written."""
     errors = [report.error, *(outcome.error for outcome in report.outcomes)]
     found = [error for error in errors if error is not None]
@@ -77,7 +77,9 @@ def assert_one_line(report: Report, room: Path, *codes: str) -> None:
     assert {error.code for error in found} <= set(codes), found
     assert all(len(error.message) < 600 and "\n" not in error.message for error in found), found
     assert report.exit_status == ExitStatus.FAILED
-    assert not [name for name in files(room) if name.endswith((".conda", ".tar.bz2")) and not name.startswith("dist/")]
+    assert not [
+        name for name in files(workdir) if name.endswith((".conda", ".tar.bz2")) and not name.startswith("dist/")
+    ]
 
 
 # --- indexes that are none --------------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ def test_a_repodata_that_is_none_is_told(tmp_path: Path, form: str, specs: list[
     content = zstd(document) if form == "zst" else document
     with ReadableServer({**channel(), f"linux-64/{FILES[form]}": content}) as server:
         for _ in range(2):
-            report = attempt(server.channel_url, *specs, room=tmp_path)
+            report = attempt(server.channel_url, *specs, workdir=tmp_path)
             if report.error is None:  # a list of nothing is nothing
                 assert report.outcomes == []
             else:
@@ -133,7 +135,7 @@ def test_a_repodata_that_is_none_is_told(tmp_path: Path, form: str, specs: list[
 def test_an_index_of_shards_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
     """There may be a good ``repodata.json`` beside it; but which of them is right?"""
     with ReadableServer({**channel(), f"linux-64/{FILES['shards']}": content}) as server:
-        assert_one_line(attempt(server.channel_url, "boat", room=tmp_path), tmp_path, "bad-index")
+        assert_one_line(attempt(server.channel_url, "boat", workdir=tmp_path), tmp_path, "bad-index")
 
 
 @pytest.mark.parametrize("damage", ["other bytes", "gone", "a page", "a map of nothing"])
@@ -149,7 +151,7 @@ def test_a_shard_that_is_not_the_one_is_told(boat: Path, tmp_path: Path, damage:
         "a map of nothing": zstd(b"\x80"),
     }
     with ReadableServer({**contents, place: damaged[damage]}) as server:
-        report = attempt(server.channel_url, "boat", room=tmp_path, with_deps=with_deps)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=with_deps)
     assert_one_line(report, tmp_path, "bad-index", "not-found", "server", "no-match")
 
 
@@ -163,7 +165,7 @@ def test_an_index_of_which_a_part_is_missing_is_no_index_of_nothing(
     packed = contents[f"linux-64/{FILES[form]}"]
     damaged = {"cut": packed[:-5], "empty": b"", "more": packed + packed}
     with ReadableServer({**contents, f"linux-64/{FILES[form]}": damaged[damage]}) as server:
-        report = attempt(server.channel_url, *(["boat"] if form == "shards" else []), room=tmp_path)
+        report = attempt(server.channel_url, *(["boat"] if form == "shards" else []), workdir=tmp_path)
     assert_one_line(report, tmp_path, "bad-index")
     assert f"{server.channel_url}/linux-64/{FILES[form]}" in problem(report).message
 
@@ -171,7 +173,7 @@ def test_an_index_of_which_a_part_is_missing_is_no_index_of_nothing(
 def test_an_empty_repodata_says_nothing(boat: Path, tmp_path: Path) -> None:
     """CEP 36; the plain file alone may be empty."""
     with ReadableServer({**channel(boat, forms=["json"]), "linux-64/repodata.json": b""}) as server:
-        report = attempt(server.channel_url, room=tmp_path)
+        report = attempt(server.channel_url, workdir=tmp_path)
     assert (report.ok, report.outcomes) == (True, [])
 
 
@@ -180,7 +182,7 @@ def test_a_web_page_in_place_of_an_index_is_told_as_that(boat: Path, tmp_path: P
     """With the URL of the channel, and a hint that it may be a log-in page."""
     page = b"\n<!DOCTYPE html>\n<html><body>Please log in</body></html>"
     with ReadableServer({**channel(boat, forms=[form]), f"linux-64/{FILES[form]}": page}) as server:
-        report = attempt(server.channel_url, "boat", room=tmp_path)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path)
     assert problem(report).message == f"{server.channel_url} sent a web page in place of its index"
     assert "log-in page" in problem(report).hint
     assert f"keelback auth check {server.channel_url}" in problem(report).hint
@@ -199,7 +201,7 @@ def test_a_record_with_what_json_has_not_is_told(boat: Path, record, tmp_path: P
         f"linux-64/shards/{digest.hex()}.msgpack.zst": shard,
     }
     with ReadableServer(contents) as server:
-        assert_one_line(attempt(server.channel_url, "boat", room=tmp_path), tmp_path, "bad-index")
+        assert_one_line(attempt(server.channel_url, "boat", workdir=tmp_path), tmp_path, "bad-index")
 
 
 def test_dependencies_without_an_end_are_given_up(tmp_path: Path, record, boat: Path, monkeypatch) -> None:
@@ -210,7 +212,7 @@ def test_dependencies_without_an_end_are_given_up(tmp_path: Path, record, boat: 
         for number in range(10)
     }
     with served(chain, "shards", boat) as server:
-        report = attempt(server.channel_url, "boat0", room=tmp_path, with_deps=True)
+        report = attempt(server.channel_url, "boat0", workdir=tmp_path, with_deps=True)
     assert_one_line(report, tmp_path, "bad-index")
 
 
@@ -218,7 +220,7 @@ def test_what_the_solver_says_of_a_hostile_index_is_cleaned_and_cut(tmp_path: Pa
     """A title for the terminal in the name of a dependency; and one of five thousand letters."""
     for number, name in enumerate(["zz\x1b]0;PWNED\x07", "z" * 5000]):
         with served({BOAT: {**record, "depends": [f"{name} >=1"]}}, "json", boat) as server:
-            report = attempt(server.channel_url, "boat", room=tmp_path / str(number), with_deps=True)
+            report = attempt(server.channel_url, "boat", workdir=tmp_path / str(number), with_deps=True)
         assert "\x1b" not in problem(report).message
         assert len(problem(report).message) < 2200
 
@@ -251,15 +253,15 @@ def test_a_record_that_lies_harms_nobody(boat: Path, record, tmp_path: Path, for
     ]  # what MessagePack has
     for number, lie in enumerate(lies):
         for with_deps in (False, True) if field == "depends" or (number == 0 and form == "json") else (False,):
-            room = tmp_path / f"{number}{with_deps}"
+            workdir = tmp_path / f"{number}{with_deps}"
             with served({BOAT: {**record, field: lie}}, form, boat) as server:
                 server.contents[f"linux-64/{BOAT}"] = boat.read_bytes()
-                report = attempt(server.channel_url, "boat", room=room, with_deps=with_deps)
+                report = attempt(server.channel_url, "boat", workdir=workdir, with_deps=with_deps)
             if report.ok:
-                assert files(room / "out") == [f"linux-64/{BOAT}"]
-                assert (room / "out/linux-64" / BOAT).read_bytes() == boat.read_bytes()
+                assert files(workdir / "out") == [f"linux-64/{BOAT}"]
+                assert (workdir / "out/linux-64" / BOAT).read_bytes() == boat.read_bytes()
             else:
-                assert_one_line(report, room, "bad-index", "bad-download", "no-match", "no-solution", "not-found")
+                assert_one_line(report, workdir, "bad-index", "bad-download", "no-match", "no-solution", "not-found")
 
 
 @pytest.mark.parametrize("lie", ["size", "sha256"])
@@ -268,7 +270,7 @@ def test_bytes_that_are_not_as_the_record_says_are_not_kept(boat: Path, record, 
     wrong = {**record, "size": record["size"] + 1} if lie == "size" else {**record, "sha256": "0" * 64}
     with served({BOAT: wrong}, "json", boat) as server:
         server.contents[f"linux-64/{BOAT}"] = boat.read_bytes()
-        report = attempt(server.channel_url, "boat", room=tmp_path)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path)
     assert_one_line(report, tmp_path, "bad-download")
 
 
@@ -300,14 +302,14 @@ FILENAMES = [
 def test_a_file_name_that_leads_elsewhere_is_refused(boat: Path, record, tmp_path: Path, form: str, filename) -> None:
     """Nothing of the channel's subdir is fetched, and no file is made anywhere."""
     with served({filename: record}, form, boat) as server:
-        room = tmp_path / "a" / "b" / "c"
-        reports = [attempt(server.channel_url, "boat", room=room)]
+        workdir = tmp_path / "a" / "b" / "c"
+        reports = [attempt(server.channel_url, "boat", workdir=workdir)]
         if form == "zst":
-            reports.append(attempt(server.channel_url, room=room))
+            reports.append(attempt(server.channel_url, workdir=workdir))
         if form == "json":
-            reports.append(attempt(server.channel_url, "boat", room=room, with_deps=True))
+            reports.append(attempt(server.channel_url, "boat", workdir=workdir, with_deps=True))
     for report in reports:
-        assert_one_line(report, room, "bad-index", "no-match", "no-solution")
+        assert_one_line(report, workdir, "bad-index", "no-match", "no-solution")
     assert not [name for name in files(tmp_path) if name.endswith(".conda") and not name.startswith("dist/")]
 
 
@@ -332,8 +334,8 @@ PLACES = [
 def test_a_base_url_that_is_no_place_for_archives(boat: Path, record, tmp_path: Path, form: str, where: str) -> None:
     """Where it is no URL of a web server, it is refused, or is a path on the channel's own; nobody else is asked."""
     with served({BOAT: record}, form, boat, base_url=where) as server:
-        report = attempt(server.channel_url, "boat", room=tmp_path)
-        solved = attempt(server.channel_url, "boat", room=tmp_path, with_deps=form == "json", dry_run=True)
+        report = attempt(server.channel_url, "boat", workdir=tmp_path)
+        solved = attempt(server.channel_url, "boat", workdir=tmp_path, with_deps=form == "json", dry_run=True)
     if report.ok:
         assert report.outcomes[0].url.startswith(server.url)
         assert (tmp_path / "out/linux-64" / BOAT).read_bytes() == boat.read_bytes()
@@ -352,7 +354,7 @@ def test_a_server_cannot_have_a_file_of_this_machine_read(boat: Path, record, tm
     for form in FORMS:
         where = (tmp_path / "dist").as_uri() + "/"
         with served({BOAT: record}, form, boat, base_url=where) as server:
-            report = attempt(server.channel_url, "boat", room=tmp_path / form)
+            report = attempt(server.channel_url, "boat", workdir=tmp_path / form)
         assert_one_line(report, tmp_path / form, "bad-index")
 
 
@@ -368,7 +370,7 @@ def test_what_came_encrypted_does_not_lead_to_what_is_not(boat: Path, tmp_path: 
             path.replace("shards/", ""): content for path, content in secure.contents.items() if "shards/" in path
         }
         plain.contents = {**shards, f"linux-64/{BOAT}": boat.read_bytes()}
-        report = attempt(secure.channel_url, "boat", room=tmp_path, insecure_hosts=["127.0.0.1"])
+        report = attempt(secure.channel_url, "boat", workdir=tmp_path, insecure_hosts=["127.0.0.1"])
     if what == "shards":
         assert_one_line(report, tmp_path, "bad-index")
         assert plain.requests == []
@@ -385,7 +387,7 @@ def test_a_bomb_is_found_out(tmp_path: Path, form: str) -> None:
     bomb = zstd(b'{"packages":{"' + bytes(64 << 20) + b'":{}}}')
     with ReadableServer({**channel(), f"linux-64/{FILES[form]}": bomb}) as server:
         specs = ["boat"] if form == "shards" else []
-        assert_one_line(attempt(server.channel_url, *specs, room=tmp_path), tmp_path, "bad-index")
+        assert_one_line(attempt(server.channel_url, *specs, workdir=tmp_path), tmp_path, "bad-index")
     assert sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file()) < 1 << 20
 
 
@@ -398,7 +400,7 @@ def test_no_more_is_read_than_an_index_may_have(tmp_path: Path, monkeypatch, for
         if form == "json":
             server.contents.pop("linux-64/repodata.json.zst", None)
         specs = ["boat"] if form == "shards" else []
-        report = attempt(server.channel_url, *specs, room=tmp_path)
+        report = attempt(server.channel_url, *specs, workdir=tmp_path)
     assert "larger than 1048576 bytes" in problem(report).message
     assert sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file()) < 1 << 20
 

@@ -348,7 +348,7 @@ def test_a_bucket_that_is_missing_is_not_an_object_that_is_missing(
     for ask in (missing.probe, lambda: missing.stat(KEY), lambda: missing.read(KEY, limit=1), missing.prefixes):
         found = failure(ask)
         assert found.code == "not-found"
-        assert "no bucket gs://missing" in found.message
+        assert "no bucket 'missing'" in found.message
 
 
 def test_without_a_credential_a_private_bucket_says_how_to_give_one(server: GCSServer, client: Client) -> None:

@@ -111,10 +111,15 @@ def ten(tmp_path: Path) -> list[Path]:
 
 
 class Stopping(Reporter):
-    """Presses Ctrl-C when the first file is done, and lets the run go on when the main thread has felt it."""
+    """Presses Ctrl-C when the first file is done, and lets the run go on when the main thread has felt it.
 
-    def __init__(self) -> None:
+    Args:
+        sent: press it when bytes are out, which is before a file is done.
+    """
+
+    def __init__(self, *, sent: bool = False) -> None:
         self._felt = threading.Event()
+        self._when_sent = sent
 
     def __enter__(self) -> Self:
         self._before = signal.signal(signal.SIGINT, self._interrupt)
@@ -127,8 +132,17 @@ class Stopping(Reporter):
         self._felt.set()
         raise KeyboardInterrupt
 
+    def sent(self, _archive: PackageArchive, _count: int) -> None:
+        """Bytes are out."""
+        if self._when_sent and not self._felt.is_set():
+            self._press()
+
     def finished(self, _outcome: Outcome) -> None:
         """One file is done."""
+        if not self._when_sent:
+            self._press()
+
+    def _press(self) -> None:
         signal.raise_signal(signal.SIGINT)
         assert self._felt.wait(30)
 
@@ -142,7 +156,7 @@ def test_a_stopped_run_does_not_claim_what_readers_of_a_folder_do_not_see(
     before = (channel / INDEXED).read_bytes()
     demo.write_bytes(other)
     second = make_conda(demo.parent, "second")
-    with Stopping() as reporter:
+    with Stopping(sent=True) as reporter:
         report = publish([demo, second], str(channel), force=True, jobs=1, reporter=reporter)
     assert report.exit_status == ExitStatus.INTERRUPTED == 130
     assert statuses(report) == ["failed", "not-attempted"]

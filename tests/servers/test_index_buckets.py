@@ -6,18 +6,24 @@ import errno
 import hashlib
 import json
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 
+import keelback
 import leaks
 from in_process import run_here
+from keelback.attestationfiles import sidecar_of
+from keelback.channels.buckets.archiverecords import ArchiveRecords
 from keelback.errors import ExitStatus
+from keelback.repodata import decode_shard_hashes
 from making import make_conda
 from servers.scripted.faults import Fault
 from servers.scripted.gcs import GCSServer
 from servers.scripted.s3 import S3Server
+from servers.test_bucket_channel import attestation_of
 from servers.test_copy import BOAT, HULL
 from servers.test_copy_buckets import KEY_ID, Place
 
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from keelback.archive import PackageArchive
     from servers.scripted.exchange import Exchange, Recorded
     from servers.scripted.s3 import Object
     from servers.scripted.wire import Answer
@@ -80,6 +87,7 @@ def server(store: WatchedServer) -> Iterator[WatchedServer]:
     store.behave()
     store.conditional_deletes = "honoured"
     store.unlisted = set()
+    store.clock_offset = 0.0
     store.before = store.after = lambda _method, _key: None
     store.tamper = lambda _step, body: body
 
@@ -151,6 +159,34 @@ def new_hull(place: Place) -> Path:
     return make_conda(place.folder / "new", "hull", payload=9999)
 
 
+def two_of_one_size(folder: Path) -> list[Path]:
+    """Two packages with the same name and the same size, which are not the same."""
+    by_size: dict[int, Path] = {}
+    for timestamp in range(1_700_000_000_100, 1_700_000_001_000):
+        made = make_conda(folder / str(timestamp), "sail", index={"timestamp": timestamp})
+        other = by_size.setdefault(made.stat().st_size, made)
+        if other.read_bytes() != made.read_bytes():
+            return [other, made]
+    raise AssertionError("all have different sizes")
+
+
+def list_again(server: WatchedServer, key: str) -> None:
+    """Have the lists of its folder go on to name what is deleted."""
+    there = server.objects[key]
+    known = f"<LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>{there.etag}</ETag><Size>{there.size}</Size>"
+    entry = f"<Contents><Key>{quote_plus(key)}</Key>{known}</Contents></ListBucketResult>".encode()
+    server.tamper = lambda step, body: (
+        body.replace(b"</ListBucketResult>", entry)
+        if step == "list" and b"noarch%2Fboat" in body and quote_plus(key).encode() not in body
+        else body
+    )
+
+
+def sidecar_about(archive: PackageArchive) -> bytes:
+    """Attestations as they stand beside *archive*."""
+    return sidecar_of([attestation_of(archive)])
+
+
 def names_no_temporary_folder(text: str) -> bool:
     """Whether *text* says nothing of where keelback has an archive while it reads it."""
     return re.search(r"keelback-\w{6,}", text) is None
@@ -171,6 +207,56 @@ def test_a_list_that_lags_behind_loses_nothing(place: Place, server: WatchedServ
     assert place.records().keys() == {BOAT, HULL, third.name}
 
 
+def test_what_is_deleted_and_still_listed_cannot_be_restored(place: Place, server: WatchedServer) -> None:
+    """A list may lag behind deletions, too: what is to be restored is asked for by its name."""
+    list_again(server, hull_key(place))
+    place.run("index", place.url, "--remove", "hull", "--delete-files")
+    assert (
+        f"noarch/{HULL} cannot be restored: its file is gone"
+        in place.run("index", place.url, "--restore", "hull", status=ExitStatus.FAILED).stderr
+    )
+    assert place.records().keys() == {BOAT}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"<IsTruncated>true", b"<IsTruncated> TRUE "),
+        (b"<IsTruncated>true", b"<IsTruncated>false"),
+        (b"<IsTruncated>true</IsTruncated>", b""),
+    ],
+    ids=["upper case", "contradictory", "silent"],
+)
+def test_a_list_that_names_its_next_page_is_read_to_its_end(
+    place: Place, server: WatchedServer, monkeypatch: pytest.MonkeyPatch, change: tuple[bytes, bytes]
+) -> None:
+    """However a service says that there is more."""
+    monkeypatch.setattr(server, "_page", 1)
+    server.tamper = lambda step, body: body.replace(*change) if step == "list" else body
+    for name in ("oar", "sail"):
+        archive = make_conda(place.folder / "dist", name)
+        server.put_object(f"{place.prefix}/noarch/{archive.name}", archive.read_bytes())
+    place.run("index", place.url)
+    assert len(place.records()) == 4
+
+
+@pytest.mark.parametrize("how", ["hash", "time"])
+def test_other_bytes_of_the_same_size_are_found(place: Place, server: WatchedServer, how: str) -> None:
+    """By the MD5 that the list has; or by a time that is not before that of the index, in whole seconds."""
+    one, other = two_of_one_size(place.folder)
+    place.run("publish", "--to", place.url, one)
+    key = f"{place.prefix}/noarch/{one.name}"
+    modified = server.objects[key].modified
+    there = server.put_object(key, other.read_bytes())
+    if how == "hash":
+        there.modified = modified - 60
+    else:
+        there.etag = f'"{"0" * 32}-2"'
+        there.modified = server.objects[index_key(place)].modified = int(modified)
+    place.run("index", place.url)
+    assert agrees(place, one.name)
+
+
 @pytest.mark.parametrize("where", ["{folder}/mine-1.0-0.conda", "../../../mine-1.0-0.conda", "a/mine-1.0-0.conda"])
 def test_a_key_never_leads_to_a_file_elsewhere(
     place: Place, server: WatchedServer, monkeypatch: pytest.MonkeyPatch, where: str
@@ -185,7 +271,7 @@ def test_a_key_never_leads_to_a_file_elsewhere(
     server.tamper = lambda step, body: (
         body.replace(b"</ListBucketResult>", entry) if step == "list" and b"noarch%2Fhull" in body else body
     )
-    monkeypatch.setattr("keelback.channels.buckets.s3listing.is_name", lambda _text: True)  # as if that did not look
+    monkeypatch.setattr("keelback.channels.buckets.s3listing.is_in_folder", lambda *_: True)  # as if that did not look
     before = len(server.requests)
     place.run("index", place.url)
     assert mine.read_bytes() == b"mine"
@@ -342,6 +428,62 @@ def test_what_is_published_at_the_moment_of_its_deletion(place: Place, server: W
     assert place.records().keys() == {BOAT}
 
 
+def test_attestations_of_what_is_published_meanwhile_stay(place: Place, server: WatchedServer) -> None:
+    """With an archive go those that are about its bytes, and no others."""
+    old, new = keelback.inspect(place.folder / "dist" / HULL), keelback.inspect(new_hull(place))
+    pins = [f"{hull_key(place)}.sigs.{letter * 64}" for letter in "ab"]
+    server.put_object(f"{hull_key(place)}.sigs", sidecar_about(old))
+    for pin, archive in zip(pins, (old, new), strict=True):
+        server.put_object(pin, sidecar_about(archive))
+    place.run("index", place.url, "--remove", "hull", "--delete-files")
+    assert [key for key in server.objects if key.startswith(hull_key(place))] == [pins[1]]
+
+
+def test_attestations_that_come_while_outdated_ones_go_stay(place: Place, server: WatchedServer) -> None:
+    """The latest are deleted only if they are still those that were looked at."""
+    old, new = keelback.inspect(place.folder / "dist" / HULL), keelback.inspect(new_hull(place))
+    sigs = f"{hull_key(place)}.sigs"
+    server.put_object(sigs, sidecar_about(old))
+    moment = Moment(place, lambda: server.put_object(sigs, sidecar_about(new)))
+    server.before = lambda method, key: moment.come() if (method, key) == ("DELETE", sigs) else None
+    place.run("publish", "--force", "--to", place.url, new.path)
+    assert moment.has_come
+    assert server.objects[sigs].content == sidecar_about(new)
+
+
+# --- shards that are not needed ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../../../other/precious", "../../../../other/chan/noarch/shards/precious"])
+def test_notes_of_shards_lead_to_nothing_else(place: Place, server: WatchedServer, name: str) -> None:
+    """Whoever may write to a channel cannot have others delete what they may not."""
+    server.put_object(f"{place.prefix}/.keelback/unused/noarch.json", json.dumps({name: 0}).encode())
+    server.put_object(f"{place.prefix}/noarch/shards/{name}.msgpack.zst", b"").modified = 0.0
+    before = len(server.requests)
+    place.run("publish", "--to", place.url, make_conda(place.folder / "dist", "hull", "2.0"))
+    place.run("index", place.url)
+    assert not [request.path for request in server.requests[before:] if "precious" in request.path]
+
+
+def test_a_shard_stays_for_a_day_after_it_was_needed_last(place: Place, server: WatchedServer) -> None:
+    """By the service's clock, whatever this machine's says."""
+    index_with_hull = server.objects[f"{place.prefix}/noarch/repodata_shards.msgpack.zst"].content
+
+    def is_shard(key: str) -> bool:
+        return key.startswith(f"{place.prefix}/noarch/shards/")
+
+    def shards() -> set[str]:
+        return {key.rpartition("/")[2].partition(".")[0] for key in server.objects if is_shard(key)}
+
+    for hours, how in ((10, "--remove"), (11, "--restore"), (36, "--remove"), (59, "--rebuild")):
+        server.clock_offset = hours * 3600.0
+        place.run("index", place.url, how, *([] if how == "--rebuild" else ["hull"]))
+        assert decode_shard_hashes(index_with_hull) <= shards(), hours
+    server.clock_offset = 61 * 3600.0
+    place.run("index", place.url)
+    assert len(decode_shard_hashes(index_with_hull) - shards()) == 1
+
+
 # --- what else is there -----------------------------------------------------------------------------------------------
 
 
@@ -365,6 +507,14 @@ def test_an_unchanged_channel_takes_few_requests(place: Place, server: WatchedSe
     asked = [f"{request.method} {request.path}" for request in server.requests[before:]]
     assert asked.count(f"GET /packages/{index_key(place)}") == 2
     assert len(asked) <= 22, asked
+
+
+def test_what_was_deleted_is_not_asked_for_again(place: Place, server: WatchedServer) -> None:
+    """Unless it is to be restored: a channel remembers everything that it ever had."""
+    place.run("index", place.url, "--remove", "hull", "--delete-files")
+    before = len(server.requests)
+    place.run("index", place.url)
+    assert not [request for request in server.requests[before:] if request.path.endswith(HULL)]
 
 
 def test_what_another_tool_has_removed_can_be_restored(place: Place, server: WatchedServer) -> None:
@@ -397,3 +547,35 @@ def test_what_a_run_left_that_died_while_it_replaced_something_is_mended(place: 
     place.run("index", place.url)
     assert agrees(place, HULL)
     assert notices[0] not in server.objects
+
+
+# --- the options of its siblings --------------------------------------------------------------------------------------
+
+
+def test_jobs_says_how_many_packages_are_read_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at a time, where the service can take no more."""
+    threads = set[int]()
+    both = threading.Barrier(2)
+    read = ArchiveRecords.read
+
+    def seen(self: ArchiveRecords, *args: Any) -> Any:
+        threads.add(threading.get_ident())
+        return read(self, *args)
+
+    def seen_beside_another(self: ArchiveRecords, *args: Any) -> Any:
+        both.wait(30)
+        return seen(self, *args)
+
+    monkeypatch.setattr(ArchiveRecords, "read", seen)
+    place.run("index", place.url, "--rebuild", "--jobs", "1")
+    assert len(threads) == 1
+    monkeypatch.setattr(ArchiveRecords, "read", seen_beside_another)
+    place.run("index", place.url, "--rebuild", "--jobs", "2")
+    with pytest.raises(keelback.UsageError, match="jobs is at least 1"):
+        keelback.index(place.url, jobs=0)
+
+
+def test_an_identity_alone_may_be_asked_for(place: Place) -> None:
+    """As by publish: nothing takes its place."""
+    done = place.run("index", place.url, "--trusted-publishing", "always", status=2)
+    assert "AWS_ROLE_ARN" in done.stderr

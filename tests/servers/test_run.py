@@ -236,6 +236,8 @@ def test_a_wrong_credential_is_refused_before_anything_is_stored(kind: str, toke
     assert "from api_key (401)" in problem.message
     assert "new one" in problem.hint
     assert server.files == {}
+    assert len(server.of_step("stage")) == 0
+    assert len(server.of_step("upload")) <= 1
 
 
 def test_a_credential_that_may_only_read_is_a_failure_of_each_file(kind: str, token: str, ten: list[Path]) -> None:

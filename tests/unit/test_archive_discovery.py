@@ -58,9 +58,9 @@ def test_each_file_comes_once(dist, monkeypatch):
 
 def test_the_rooms_of_build_tools_are_left_out(dist):
     """What failed its tests, what is hidden and what belongs to somebody else is not published by accident."""
-    for room in ("broken", "bld", "src_cache", "pkgs", "work", ".cache"):
-        (dist / room / "noarch").mkdir(parents=True)
-        (dist / room / "noarch" / C).write_bytes(b"x")
+    for workdir in ("broken", "bld", "src_cache", "pkgs", "work", ".cache"):
+        (dist / workdir / "noarch").mkdir(parents=True)
+        (dist / workdir / "noarch" / C).write_bytes(b"x")
     assert discover([dist]) == [dist / "linux-64" / B, dist / "noarch" / A]
     assert discover([dist / "broken"]) == [dist / "broken" / "noarch" / C]
 

@@ -186,15 +186,6 @@ def test_a_password_in_an_endpoint_is_not_shown() -> None:
     leaks.check(caught.value.message, "the error")
 
 
-def test_a_region_that_the_service_names_is_another_endpoint_at_aws_alone() -> None:
-    """And what can be no region changes nothing."""
-    amazon, acme = settings(), settings(endpoint_url=ACME)
-    assert amazon.in_region("eu-west-1") == S3Settings("https://s3.eu-west-1.amazonaws.com", "eu-west-1", False)
-    assert acme.in_region("eu-west-1") == S3Settings(ACME, "eu-west-1", True)
-    for evil in ("evil.example/", "", "a" * 64, "eu-west-1.evil.example"):
-        assert amazon.in_region(evil) == amazon
-
-
 # --- the files --------------------------------------------------------------------------------------------------------
 
 

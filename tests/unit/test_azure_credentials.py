@@ -40,9 +40,13 @@ def client() -> Iterator[Client]:
 
 
 def found(client: Client, environ: dict[str, str] | None = None, **options: Any) -> Any:
-    """The access to ``az://acme/conda/main``; tokens are out of the question unless *environ* says something else."""
+    """The access to ``az://acme/conda/main``; tokens are out of the question unless *environ* says something else.
+
+    A key or a signature in *environ* is for that account, unless it says something else, too.
+    """
     stores = options.pop("stores", [])
-    session = Session(client, lambda: stores, environ={**NO_TOKENS, **(environ or {})}, **options)
+    environ = {**NO_TOKENS, "AZURE_STORAGE_ACCOUNT": "acme", **(environ or {})}
+    session = Session(client, lambda: stores, environ=environ, **options)
     return find_azure(session, Place.of(session, "acme", ["conda", "main"]))
 
 
@@ -147,17 +151,31 @@ def test_a_stored_credential_of_another_kind_or_account_is_named(
     assert caught.value.code == "wrong-kind"
 
 
-def test_keys_in_variables_are_those_of_the_account_that_a_variable_names(client: Client) -> None:
-    """So that a copy from one account to another has the right ones."""
-    assert found(client, {"AZURE_STORAGE_KEY": key(), "AZURE_STORAGE_ACCOUNT": "other"}) is None
+@pytest.mark.parametrize("variable", ["AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_SAS_TOKEN"])
+def test_what_is_in_variables_is_for_the_account_that_a_variable_names(client: Client, variable: str) -> None:
+    """It goes to no other account: whose a URL names, such as that of a copy's source, may be anybody's."""
+    value = f"sig={leaks.new_secret('sas')}" if "SAS" in variable else key()
+    assert found(client, {variable: value, "AZURE_STORAGE_ACCOUNT": "other"}) is None
+    by_other_name = {variable: value, "AZURE_STORAGE_ACCOUNT": "", "AZURE_STORAGE_ACCOUNT_NAME": "acme"}
+    assert found(client, by_other_name).source == f"the variable {variable}"
+    with pytest.raises(UsageError, match=rf"{variable} is set, and nothing says for which account") as caught:
+        found(client, {variable: value, "AZURE_STORAGE_ACCOUNT": ""})
+    assert "AZURE_STORAGE_ACCOUNT" in caught.value.hint
 
 
-def test_one_key_does_not_go_to_two_accounts(client: Client) -> None:
-    """Where nothing says whose it is, the run has to say so."""
-    session = Session(client, list, environ={**NO_TOKENS, "AZURE_STORAGE_KEY": key()})
+def test_what_is_given_needs_no_variable_that_says_whose_it_is(client: Client) -> None:
+    """It was given for this account, whatever is in the variables."""
+    given = Given(api_key=Secret(key(), "--api-key"))
+    access = found(client, {"AZURE_STORAGE_KEY": key(), "AZURE_STORAGE_ACCOUNT": ""}, given=given)
+    assert access.source == "--api-key"
+
+
+def test_one_key_does_not_go_to_two_services(client: Client) -> None:
+    """Both may say that the account is theirs."""
+    session = Session(client, list, environ={**NO_TOKENS, "AZURE_STORAGE_KEY": key(), "AZURE_STORAGE_ACCOUNT": "acme"})
     find_azure(session, Place.of(session, "acme", ["conda"]))
-    with pytest.raises(UsageError, match=r"AZURE_STORAGE_KEY would go to https://acme\.blob.* and to https://other"):
-        find_azure(session, Place.of(session, "other", ["conda"]))
+    with pytest.raises(UsageError, match=r"AZURE_STORAGE_KEY would go to https://acme\.blob.* and to https://acme\."):
+        find_azure(session, Place.of(session, "acme.blob.core.usgovcloudapi.net", ["conda"]))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a script with an interpreter line")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keelback.channels.buckets import index
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Attributes, Bucket, Changed, Condition, Staged, Stored
 from keelback.channels.buckets.index import SubdirIndexWriter
 from keelback.errors import ChannelError
@@ -267,6 +268,21 @@ def test_an_index_that_others_never_stop_writing_is_an_error_and_no_endless_loop
     assert caught.value.code == "contended"
 
 
+def test_a_record_that_one_form_cannot_have_comes_into_none() -> None:
+    """Rule: all forms are made out before the first is written, so that none is ahead of the others for ever."""
+    objects: Objects = {}
+    _writer(objects).update(_adding("old"))
+    before = dict(objects)
+
+    def change(sources: Sources) -> None:
+        _adding("new")(sources)
+        sources.raw.records[_filename("new")]["build_number"] = 1 << 70
+
+    with pytest.raises(ChannelError):
+        _writer(objects).update(change)
+    assert objects == before
+
+
 def test_what_another_indexer_wrote_beside_the_index_goes_when_it_would_be_outdated() -> None:
     """Rule: no reader takes a form of the index that is not kept up."""
     objects: Objects = {
@@ -288,3 +304,38 @@ def test_a_shard_that_is_gone_comes_back_where_somebody_has_looked() -> None:
     _writer(objects).update(_adding("one"), there)
     assert gone in objects
     _require_index_of(objects, "one", "two")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("others_write", [True, False])
+@pytest.mark.parametrize("is_large", [True, False])
+def test_a_run_reads_the_index_once_unless_others_write_it(
+    *, is_there: bool, others_write: bool, is_large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: what was read at the beginning counts at the end only if it is still there; and much is not kept."""
+    if is_large:
+        monkeypatch.setattr(index, "_LARGEST_KEPT", -1)
+    objects: Objects = {}
+    if is_there:
+        _writer(objects).update(_adding("old"))
+    asked: list[str] = []
+    run = _writer(objects, lambda what, key: asked.append(what) if key == "noarch/repodata.json" else None)
+    assert run.names().listed == ({_filename("old")} if is_there else frozenset())
+    if others_write:
+        _writer(objects).update(_adding("other"))
+    asked.clear()
+    run.update(_adding("new"))
+    before_writing = asked[: asked.index("write")]
+    assert before_writing == (["read"] if is_large else ["stat", "read"] if others_write else ["stat"])
+    _require_index_of(objects, "new", *(["old"] if is_there else []), *(["other"] if others_write else []))
+
+
+def test_an_index_that_has_what_is_published_is_looked_at_all_the_same() -> None:
+    """Rule: where nothing seems to be left to write, others may have taken it out since."""
+    objects: Objects = {}
+    _writer(objects).update(_adding("one"))
+    run = _writer(objects)
+    run.names()
+    _writer(objects).update(lambda sources: sources.raw.records.clear())
+    run.update(_adding("one"))
+    _require_index_of(objects, "one")

@@ -437,6 +437,12 @@ def test_no_credential_says_where_was_looked_and_what_to_do() -> None:
     )
 
 
+def test_one_key_is_told_as_one() -> None:
+    """An address has no wildcards."""
+    error = refused([memory(name="AUTH (/a)")], "http://127.0.0.1/get/main")
+    assert "the key 127.0.0.1 is not in AUTH (/a)." in error.message
+
+
 def test_where_there_was_no_store_none_is_named() -> None:
     """The sentence holds without stores and without a variable."""
     error = refused([], env="")

@@ -15,6 +15,7 @@ import leaks
 from keelback.credentials.keychain import KeychainStore, KeychainUnavailable
 from keelback.credentials.keychain.advapi32 import NO_SUCH_LOGON_SESSION, NOT_FOUND, Advapi32, Credential
 from keelback.credentials.keychain.macos import accounts
+from keelback.credentials.keychain.secret_service import SecretService
 from keelback.credentials.keychain.windows import CredentialManager
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken, OAuth
 from keelback.errors import CredentialError, CredentialStoreError
@@ -197,6 +198,14 @@ def test_a_keychain_that_fails_is_a_store_without_keys(
     assert [f"{record.levelname} {record.getMessage()}" for record in caplog.records] == [told]
     with pytest.raises(CredentialStoreError):
         store.update("a", lambda _: None)
+
+
+def test_a_bus_address_that_is_none_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as an empty one; the library's own words say nothing to a person."""
+    pytest.importorskip("secretstorage")
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "")
+    with pytest.raises(KeychainUnavailable, match="DBUS_SESSION_BUS_ADDRESS is not the address of one"):
+        SecretService().keys()
 
 
 def test_an_error_of_a_keychain_shows_no_secret(token: str, caplog: pytest.LogCaptureFixture) -> None:

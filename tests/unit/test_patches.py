@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keelback.channels.membertypes import MEMBERS
 from keelback.channels.patches import (
     FROM_PACKAGES,
     INSTRUCTIONS,
@@ -212,6 +213,34 @@ def test_a_writer_that_dies_while_it_takes_patches_back_leaves_one_state_or_the_
         ({"packages": {"a-1-0.tar.bz2": {"depends": "x"}}}, "depends of a-1-0.tar.bz2"),
         ({"packages": {"a-1-0.tar.bz2": {"depends": None}}}, "depends of a-1-0.tar.bz2"),
         ({"packages": {"a-1-0.tar.bz2": {"constrains": [1]}}}, "constrains of a-1-0.tar.bz2"),
+        *(
+            ({"packages.conda": {"a-1-0.conda": {"license": "MIT", member: value}}}, f"{member} of a-1-0.conda")
+            for member, value in [
+                ("build_number", None),
+                ("build_number", [1]),
+                ("build_number", True),
+                ("build_number", -1),
+                ("build_number", 1 << 63),
+                ("timestamp", "x"),
+                ("timestamp", 1.5),
+                ("timestamp", 1 << 62),
+                ("noarch", {}),
+                ("noarch", "perl"),
+                ("license", ["MIT"]),
+                ("license_family", 1),
+                ("features", ["a"]),
+                ("track_features", {}),
+                ("arch", 64),
+                ("platform", []),
+                ("python_site_packages_path", 1),
+                ("legacy_bz2_md5", "x"),
+                ("legacy_bz2_size", -1),
+                ("purls", ["x"]),
+                ("run_exports", {"weak": "x"}),
+                ("extra_depends", {"test": "x"}),
+                ("flags", [1]),
+            ]
+        ),
     ],
 )
 def test_instructions_that_would_break_the_index_are_refused(document, says):
@@ -221,6 +250,32 @@ def test_instructions_that_would_break_the_index_are_refused(document, says):
         decode_instructions(content, "it")
     assert caught.value.code == "bad-patch"
     assert caught.value.message.startswith("it ")
+
+
+@pytest.mark.peer("py-rattler")
+def test_what_a_patch_may_say_is_what_readers_take(tmp_path):
+    """A record with each member of each kind that is accepted is read by rattler, which refuses a whole index else."""
+    import rattler  # noqa: PLC0415 - large, and for this test alone
+
+    values = [None, True, False, 0, 1, -1, 253_402_207_200_000, 1 << 63, 1.5, "x", "", "generic", "a" * 32]
+    values += ["pkg:conda/a@1", [], ["a"], ["pkg:conda/a@1"], [1], {}, {"a": "b"}, {"weak": ["a"]}]
+    members = [*MEMBERS, "revoked", "future"]
+    refused = []
+    for member in members:
+        for value in values:
+            document = {"packages.conda": {"a-1-0.conda": {member: value}}}
+            try:
+                known = decode_instructions(json.dumps(document).encode(), "it")
+            except ChannelError:
+                refused.append((member, value))
+                continue
+            patched = Sources(raw(["a-1-0.conda"]), known).index()
+            patched.records["a-1-0.conda"].setdefault("build_number", 0)
+            file = tmp_path / "repodata.json"
+            file.write_bytes(encode_repodata("noarch", patched))
+            data = rattler.SparseRepoData(rattler.Channel(tmp_path.as_uri()), "noarch", file)
+            assert len(data.load_records(rattler.PackageName("a"))) == 1, (member, value)
+    assert {member for member, _ in refused} == set(MEMBERS)
 
 
 def test_deep_nesting_is_refused():

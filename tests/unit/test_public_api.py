@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from importlib.resources import files
@@ -57,9 +58,12 @@ def test_importing_is_cheap() -> None:
     assert set(done.stdout.split()) <= {"__future__", "keelback", "keelback._version"}
 
 
-@pytest.mark.parametrize("function", [keelback.publish, keelback.check, keelback.credential_for, keelback.inspect])
-def test_each_argument_of_a_function_is_documented(function: object) -> None:
-    """What goes in is in the docstring, by its name."""
+@pytest.mark.parametrize("name", [name for name in keelback.__all__ if inspect.isfunction(getattr(keelback, name))])
+def test_each_argument_of_a_function_is_documented(name: str) -> None:
+    """What goes in is in the docstring, by its name; or in that of the function to which it refers for the others."""
+    function = getattr(keelback, name)
     text = inspect.getdoc(function) or ""
-    for name in inspect.signature(function).parameters:
-        assert f"{name}:" in text or f"{name}," in text or f"*{name}*" in text, name
+    if refers := re.search(r"other\s+arguments are as for :func:`(\w+)`", text):
+        text += inspect.getdoc(getattr(keelback, refers[1])) or ""
+    for argument in inspect.signature(function).parameters:
+        assert f"{argument}:" in text or f"{argument}," in text or f"*{argument}*" in text, argument

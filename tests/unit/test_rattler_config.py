@@ -70,6 +70,13 @@ def test_a_malformed_configuration_is_named_with_what_is_wrong(tmp_path: Path, t
         settings(configured(tmp_path, text))
 
 
+def test_what_is_missing_in_the_configuration_is_told_as_lines(tmp_path: Path) -> None:
+    """Rule: a hint says what to write."""
+    with pytest.raises(UsageError) as caught:
+        settings(configured(tmp_path, "[s3-options.my-bucket]\nendpoint-url = 'https://x.example'"))
+    assert 'region = "us-east-1"' in caught.value.hint
+
+
 def test_a_file_of_the_project_has_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: a checkout cannot send packages elsewhere."""
     configured(tmp_path)

@@ -81,7 +81,27 @@ def test_a_host_that_only_looks_like_a_known_one_is_asked_about(destination: str
     """No token goes to a host because its name contains a known one; the user is asked what it is."""
     with pytest.raises(UsageError, match="which kind of server") as caught:
         channel_for(destination)
-    assert "prefix+https://" in caught.value.hint
+    assert "prefix+, anaconda+, quetz+" in caught.value.hint
+    assert "s3+ (MinIO" in caught.value.hint
+
+
+@pytest.mark.parametrize("destination", ["conda-forge", "my-bucket/channel", "mypkg 2.1.*", "hull>=1.0"])
+def test_no_folder_is_made_of_a_word_alone(destination: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a channel's name, or a spec in the wrong place; one that is there is meant, and so is ``./NAME``."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="is a folder that is not there") as caught:
+        channel_for(destination)
+    assert f"./{destination}" in caught.value.hint
+    assert isinstance(channel_for(f"./{destination}"), LocalChannel)
+    (tmp_path / destination).mkdir(parents=True)
+    assert isinstance(channel_for(destination), LocalChannel)
+
+
+def test_a_bucket_in_capitals_is_not_taken_for_another() -> None:
+    """A host has no case, and a bucket has."""
+    with pytest.raises(UsageError, match="lower case"):
+        channel_for("s3://My_Bucket/chan")
+    assert channel_for("s3+https://s3.example.com/My_Bucket/chan").url.endswith("/My_Bucket/chan")
 
 
 @pytest.mark.parametrize(
@@ -200,10 +220,9 @@ def test_userinfo_is_refused_and_not_repeated(shape: str) -> None:
     ("destination", "folder"),
     [
         ("./chan", Path("chan")),
-        ("chan", Path("chan")),
         ("../chan", Path("../chan")),
         ("/srv/chan", Path("/srv/chan")),
-        ("with space/and:colon", Path("with space/and:colon")),
+        ("./with space/and:colon", Path("with space/and:colon")),
         ("file:///srv/chan", Path("/srv/chan")),
         ("file://localhost/srv/chan", Path("/srv/chan")),
         ("file:///srv/my%20chan", Path("/srv/my chan")),

@@ -97,8 +97,8 @@ def _in_folder(folder: Path) -> Iterator[Path]:
         count += 1
         yield archive
     if not count:
-        unseen = [room for room in left_out if any(_walk(room, left_out=[]))]
-        names = ", ".join(named(os.fspath(room.relative_to(folder))) for room in unseen)
+        unseen = [each for each in left_out if any(_walk(each, left_out=[]))]
+        names = ", ".join(named(os.fspath(each.relative_to(folder))) for each in unseen)
         raise UsageError(
             f"no packages in the folder {named(os.fspath(folder))}",
             hint=f"Those in {names} are left out; name that folder itself if they are the ones you mean."

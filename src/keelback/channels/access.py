@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
 from keelback.channels.answers import exchanged_source
 from keelback.channels.exchange import exchanged_token, how_to_permit, not_exchanged
@@ -16,8 +17,10 @@ from keelback.hosts import host_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from keelback.channels.base import Channel
     from keelback.channels.exchange import Exchange
-    from keelback.channels.session import Session
+    from keelback.channels.session import Given, Session
+    from keelback.credentials.lookup import Match
     from keelback.secret import Secret
 
 _log = logging.getLogger("keelback.credentials")
@@ -25,11 +28,11 @@ _log = logging.getLogger("keelback.credentials")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A credential, and where it came from as a person would say it.
+    """A credential, and where it came from.
 
     Attributes:
         credential: what is sent.
-        source: where it came from.
+        source: where it came from, for messages.
         scope: the path of the server under which it counts.
     """
 
@@ -37,38 +40,35 @@ class Access:
     source: str
     scope: str = "/"
 
+    @classmethod
+    def of(cls, match: Match, scope: str = "/") -> Self:
+        """What was found in a store."""
+        return cls(match.credential, match.source, scope)
 
-def token_access(
-    session: Session,
-    url: str,
-    *,
-    server: str,
-    kind: type[BearerToken | CondaToken],
-    usable: Sequence[type[Credential]],
-    variable: str,
-    exchange: Exchange | None = None,
-) -> Access:
-    """The credential with which *url* is spoken to, where a token given by hand is of *kind*.
+
+def find_access(channel: Channel, session: Session, url: str, *, server: str, flags: str) -> Access:
+    """The credential with which *channel* speaks to its server: given, exchanged, or stored.
 
     Args:
+        channel: says what it takes, and which variables hold it.
         session: what was given, and where to look.
         url: the server's.
         server: what a person calls it.
-        kind: what a token from an option or a variable becomes.
-        usable: the kinds from a store that will do.
-        variable: the server's own variable.
-        exchange: how it exchanges identities, where it does.
+        flags: the options that would give a credential directly.
 
     Raises:
-        UsageError: a user name or a password was given.
-        CredentialError: there is none, or none that will do.
+        UsageError: what was given does not go together, or is not for this server.
+        CredentialError: there is none, or none that the server takes.
     """
+    variable = next(iter(channel.variables), "")
     return in_order(
         session,
         url,
-        given=lambda: given_token(session, url, kind, variable, server=server),
-        exchange=exchange,
-        stored=lambda: stored_access(session, url, server=server, usable=usable, flag="--api-key", variable=variable),
+        given=partial(channel.given_access, session),
+        exchange=channel.exchange(session),
+        stored=partial(
+            _stored_access, session, url, server=server, usable=channel.takes, flag=flags, variable=variable
+        ),
     )
 
 
@@ -80,10 +80,10 @@ def in_order(
     exchange: Exchange | None,
     stored: Callable[[], Access],
 ) -> Access:
-    """The credential for *url*: the one that was *given*, or by *exchange*, or the one that is *stored*.
+    """The credential for *url*: the one that was *given*, one by *exchange*, or the one that is *stored*.
 
     Raises:
-        CredentialError: there is none; where an exchange had failed before, the error says why that did.
+        CredentialError: there is none; where an exchange failed, the error says why.
     """
     access = None if session.trusted.insists else given()
     if access is not None:
@@ -106,7 +106,7 @@ def exchanged_access(session: Session, exchange: Exchange | None) -> Access | No
 
 
 def _stored_or_advice(session: Session, exchange: Exchange | None, stored: Callable[[], Access]) -> Access:
-    """What is *stored*; where nothing is, the error has what would have trusted publishing tried."""
+    """What is *stored*; where nothing is, the hint of the error says how to permit trusted publishing."""
     try:
         return stored()
     except CredentialError as error:
@@ -116,13 +116,13 @@ def _stored_or_advice(session: Session, exchange: Exchange | None, stored: Calla
 
 
 def _stored_instead(failure: CredentialError, stored: Callable[[], Access]) -> Access:
-    """What is *stored*, where trusted publishing ended in a *failure*, which is the error where nothing is."""
+    """What is *stored*, after trusted publishing failed; where nothing is, raises its *failure*."""
     try:
         access = stored()
     except CredentialError:
         failure.hint = f"{failure.hint} No store has a credential to use instead.".lstrip()
         raise failure from None
-    # a job that is not set up for it has a credential for that reason; an exchange that fails is somebody's mistake
+    # a job that is not set up for it has a credential instead; an exchange that fails is a mistake in the set-up
     level = logging.INFO if isinstance(failure, IdentityError) else logging.WARNING
     _log.log(level, "trusted publishing failed, and %s is used: %s", access.source, failure)
     return access
@@ -135,7 +135,7 @@ def given_token(
 
     Raises:
         UsageError: a user name or a password was given for a *server* that takes neither.
-        CredentialError: what was given can be no token.
+        CredentialError: what was given cannot be a token.
     """
     if server is not None and (session.given.username is not None or session.given.password is not None):
         raise UsageError(f"{server} takes a token, not a user name and a password", hint="Give the token alone.")
@@ -148,14 +148,31 @@ def given_token(
     return Access(credential, source)
 
 
-def stored_access(
+def _stored_access(
     session: Session, url: str, *, server: str, usable: Sequence[type[Credential]], flag: str, variable: str
 ) -> Access:
-    """The credential that the stores have for *url*; raises as :func:`token_access`."""
-    match = require(
-        find(url, session.stores), url, usable, server=server, looked=session.stores, flag=flag, env=variable
-    )
-    return Access(match.credential, f"key {match.key!r} of {match.store.name}")
+    """The credential that the stores have for *url*; raises ``CredentialError`` where they have none of *usable*."""
+    stores = session.stores
+    match = require(find(url, stores), url, usable, server=server, looked=stores, flag=flag, env=variable)
+    return Access.of(match)
+
+
+def given_login(given: Given) -> Access | None:
+    """What was *given* for a server that takes a user name with a password, or a token as ``Bearer``.
+
+    Raises:
+        UsageError: both were given, or half of a pair.
+        CredentialError: the token cannot be one.
+    """
+    if given.username is None and given.password is None:
+        return (
+            None
+            if given.api_key is None
+            else Access(BearerToken(check_token(given.api_key, given.source)), given.source)
+        )
+    if given.api_key is not None:
+        raise UsageError("both a token, and a user name with a password, were given", hint="Give one of them.")
+    return given_pair(given.username, given.password, given.source)
 
 
 def given_pair(username: str | None, password: Secret | None, source: str) -> Access:

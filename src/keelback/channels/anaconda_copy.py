@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from keelback.channels.anaconda_api import file_path
 from keelback.channels.answers import expect
 from keelback.channels.delivery import Refusal
 from keelback.channels.relay.servercopy import CannotCopy, ServerCopy
+from keelback.channels.relay.stream import changed
 from keelback.errors import ServerError
 from keelback.transport import servers_words
 
@@ -16,15 +18,16 @@ if TYPE_CHECKING:
     from keelback.listing import Listed
 
 _CANNOT: Final = frozenset({400, 403, 404, 405, 422, 500, 501})
-"""Answers with which the server does not copy, while it may well take the same bytes in an upload: it has no such
-route, the token may not read the source, or the copy goes wrong inside of it."""
+"""Statuses with which the server does not copy, but may still take an upload: it has no such route, the token may not
+read the source, or the copy fails inside the server."""
 
 
 class AnacondaCopy(ServerCopy):
     """Copies between the labels of an owner, and between owners, of the same server.
 
     An owner has one file of a name, on which labels are put: from label to label, there is no second file. What the
-    server says of a copy is not taken for granted: afterwards, the file has to be there, with its label.
+    server says of a copy is checked: afterwards, the file has to be there, with its label. A label is put only on the
+    bytes that the index of the source names.
 
     Args:
         source: from which is copied.
@@ -46,12 +49,14 @@ class AnacondaCopy(ServerCopy):
         """``POST /channels/OWNER/LABEL`` for a label, ``POST`` or ``PUT /copy/package/...`` for another owner."""
         attempts = 1
         if self._is_one_owner:
+            if not self._is_there(archive):
+                raise changed(f"{self._source.url}/{archive.relative_path}", "it was replaced or deleted")
             self._target.keep(archive)
         else:
             attempts = self._ask(archive, overwrite=overwrite)
-            if self._arrived(archive) and not self._target.has_labels(archive):
+            if self._is_there(archive) and not self._target.has_labels(archive):
                 self._target.keep(archive)
-        if not self._arrived(archive) or not self._target.has_labels(archive):
+        if not self._is_there(archive) or not self._target.has_labels(archive):
             raise ServerError(
                 f"{self._target.url} says that it has copied {archive.relative_path}, and has not those bytes there",
                 status=200,
@@ -59,7 +64,7 @@ class AnacondaCopy(ServerCopy):
             )
         return attempts
 
-    def _arrived(self, archive: PackageArchive) -> bool:
+    def _is_there(self, archive: PackageArchive) -> bool:
         found = self._target.find(archive)
         return found is not None and found.same_bytes(archive) is True
 
@@ -69,8 +74,8 @@ class AnacondaCopy(ServerCopy):
             "from_channel": self._source.labels[0],
             "to_channel": self._target.labels[0],
         }
-        path = self._source.path("copy/package", archive)
-        answer = self._target.call("PUT" if overwrite else "POST", path, places)
+        path = f"copy/package/{file_path(self._source.owner, archive)}"
+        answer = self._target.api.call("PUT" if overwrite else "POST", path, places)
         if answer.status == 409 and not overwrite:
             raise Refusal(answer.attempts, uncertain=answer.uncertain)
         if answer.status in _CANNOT:

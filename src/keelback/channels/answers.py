@@ -25,7 +25,7 @@ _CODES: Final = {404: "not-found", 413: "too-large", 422: "rejected", 429: "rate
 
 
 def exchanged_source(offered_by: str | None) -> str:
-    """Where a token came from that a server gave for the identity that *offered_by* makes, as a person would say it."""
+    """The source, for messages, of a token that a server gave for an identity from *offered_by*."""
     return f"{_EXCHANGED} ({offered_by})"
 
 
@@ -36,7 +36,7 @@ def expect(answer: Answer, *statuses: int, source: str | None = None, page: bool
         answer: what the server said.
         statuses: what it should have said.
         source: where the credential came from, to be named if it is refused.
-        page: whether a web page with another status than 200 is a fair answer.
+        page: whether a web page is accepted with a status other than 200.
 
     Raises:
         CredentialRefused: 401.
@@ -52,7 +52,7 @@ def expect(answer: Answer, *statuses: int, source: str | None = None, page: bool
 
 
 def error_of(answer: Answer, *, source: str | None = None) -> KeelbackError:
-    """The error that *answer*, which is not a success, stands for."""
+    """The error for *answer*, which is not a success."""
     error = _error_of(answer, source)
     error.attempts = answer.attempts
     return error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import quote
 
 from keelback.channels.access import Access, given_pair, given_token
-from keelback.channels.answers import error_of, expect
+from keelback.channels.answers import expect
 from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.exchange import Exchange
 from keelback.channels.fileserver import FileServerChannel
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from keelback.transport import Answer, Client
 
 _DEPLOY_BY_CHECKSUM_FROM: Final = 1 << 20
-"""From this size on asking whether the server has the content costs less than sending it."""
+"""From this size on, in bytes, asking whether the server has the content costs less than sending it."""
 
 
 class ArtifactoryChannel(FileServerChannel):
@@ -91,7 +91,7 @@ class ArtifactoryChannel(FileServerChannel):
         return Identity(valid=True, name=name, said="it does not tell what the credential permits")
 
     def exchange(self, session: Session) -> Exchange | None:
-        """See :class:`Channel`: for whoever has named the server, and its integration with the CI system."""
+        """See :class:`Channel`; only if the server and its integration with the CI system were named."""
         integration = Integration.at(self._server, session.environ)
         if not (
             integration.provider or session.trusted.insists
@@ -122,7 +122,7 @@ class ArtifactoryChannel(FileServerChannel):
         return given_token(session, self._server, BearerToken, "ARTIFACTORY_TOKEN")
 
     def _found(self, answer: Answer, archive: PackageArchive) -> Listed | None:
-        """See :class:`FileServerChannel`; the answer tells an Artifactory from a plain WebDAV server."""
+        """See :class:`FileServerChannel`; the headers show whether this is Artifactory or a plain WebDAV server."""
         if "x-artifactory-id" in answer.headers or "x-jfrog-version" in answer.headers:
             self._is_artifactory = True
         return super()._found(answer, archive)
@@ -134,7 +134,7 @@ class ArtifactoryChannel(FileServerChannel):
         """
         if not overwrite and self._has_come_meanwhile(archive):
             raise Refusal(attempts=0)
-        if self._is_artifactory and archive.size >= _DEPLOY_BY_CHECKSUM_FROM and self._deployed_by_checksum(archive):
+        if self._deployed_by_checksum(archive):
             return 0
         answer = self._client.send(
             Request(
@@ -146,26 +146,30 @@ class ArtifactoryChannel(FileServerChannel):
                 retried=delivery.retried,
             )
         )
-        if answer.status == 409 and not overwrite:
-            found = self.find(archive)
-            if found is None:
-                raise error_of(answer, source=self._source)
+        if answer.status == 409 and not overwrite and self.find(archive) is not None:
             raise Refusal(answer.attempts, uncertain=answer.uncertain)
-        if answer.status == 403 and answer.uncertain:  # it arrived at first, and may not be replaced by the repetition
-            found = self.find(archive)
-            if found is not None and found.same_bytes(archive):
-                return answer.attempts
-        # WebDAV servers say with a page that they created something
-        self._check(expect(answer, source=self._source, page=True), archive)
+        if not self._arrived_before(answer, archive):
+            # WebDAV servers say with a page that they created something
+            self._check(expect(answer, source=self._source, page=True), archive)
         return answer.attempts
 
+    def _arrived_before(self, answer: Answer, archive: PackageArchive) -> bool:
+        """Whether *archive* got there by an earlier attempt, which this one may not replace, and so was refused."""
+        if answer.status != 403 or not answer.uncertain:
+            return False
+        found = self.find(archive)
+        return found is not None and found.same_bytes(archive) is True
+
     def _deployed_by_checksum(self, archive: PackageArchive) -> bool:
+        """Have the server use content that it has elsewhere; whether it had it."""
+        if not self._is_artifactory or archive.size < _DEPLOY_BY_CHECKSUM_FROM:
+            return False
         headers = {"x-checksum-deploy": "true", "x-checksum-sha256": archive.sha256, "content-length": "0"}
         answer = self._client.send(Request("PUT", self._file(archive), auth=self._auth, headers=headers))
         return answer.ok and _stored_sha256(answer) == archive.sha256
 
     def _check(self, answer: Answer, archive: PackageArchive) -> None:
-        """A server that tells what it stored has to have stored what was sent."""
+        """Check the hash of what was stored, if the server tells it."""
         stored = _stored_sha256(answer)
         if stored is not None and stored != archive.sha256:
             raise ServerError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from keelback.channels.delivery import Arrival
 from keelback.channels.service import Service
 from keelback.errors import UsageError
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from keelback.channels.access import Access
     from keelback.channels.delivery import Delivery
     from keelback.channels.exchange import Exchange
-    from keelback.channels.patches import Instructions
     from keelback.channels.relay.servercopy import ServerCopy
     from keelback.channels.session import Session
     from keelback.channels.target import Target
@@ -26,22 +26,33 @@ if TYPE_CHECKING:
 class Channel(Service):
     """A place that takes archives and serves them, and what is known of its kind of server.
 
-    A run goes: :meth:`open`, :meth:`examine`, :meth:`begin`; :meth:`find` and :meth:`announce` from many threads at
-    once; :meth:`send` from several; :meth:`finish`, :meth:`rejected`, :meth:`close`.
+    A run calls, in this order:
+
+    1. :meth:`server_copy` and :meth:`reading_access`, if it is a copy.
+    2. :meth:`open`; then :meth:`expect_attestations`, if the archives are attested.
+    3. :meth:`examine`, then :meth:`begin`; in a dry run, :meth:`check_credential` in the place of :meth:`begin`.
+    4. For each archive, from many threads at once: :meth:`asks_first`, :meth:`find`, :meth:`announce`; then, from
+       several, :meth:`send`, or :meth:`keep` where the channel has these bytes already. After a refusal, :meth:`find`
+       again, with :meth:`refresh` before each further time. A dry run calls :meth:`find` alone.
+    5. :meth:`finish`, then :meth:`rejected`, unless the user has stopped it; in a dry run, :meth:`foreseen` instead.
+    6. If it waits until readers see the archives: :meth:`refresh`, :meth:`listed` from many threads at once, and
+       :meth:`rejected`, again and again.
+    7. :meth:`close`, whatever became of the run.
+    8. If it failed before :meth:`finish` was through, and :attr:`arrival` is not ``SENT``: :meth:`refresh` and
+       :meth:`listed`, to see what was in the index before.
+
+    It calls :meth:`url_of` at any time after :meth:`open`.
 
     Attributes:
         takes_credential: whether there is anything to log in to.
         needs_md5: whether the MD5 of an archive is asked for, which takes longer than its SHA-256.
         needs_file: whether :meth:`announce` or :meth:`send` wants what only the archive itself says, or reads it in
             any other order than from its first byte on, so that all of it is needed here.
-        takes_copies: whether archives may be sent whose bytes are not here, but in another channel.
-        overwrites: whether the server replaces a file without a word, so that nothing may be sent before :meth:`find`
+        overwrites: whether the server silently replaces a file, so that nothing may be sent before :meth:`find`
             has worked.
         takes_attestations: whether :meth:`send` passes on the attestation of a delivery.
         is_named_with_host: whether ``KIND+https://HOST/...`` names one, and not, as for buckets, ``KIND://NAME/...``.
-        indexes_itself: whether :meth:`finish` writes the index, before which nothing has arrived for readers.
-        decides_last: whether what becomes of an archive shows only in :meth:`finish`, and is told then.
-        keeps_sidecars: whether attestations stand beside the archives, whatever channel they name (CEP 50).
+        arrival: when an archive that was sent has arrived.
         serves_attestations: whether the server has attestations that the index does not name.
         url: the channel's public URL, for messages and JSON; never holds a secret.
     """
@@ -49,13 +60,10 @@ class Channel(Service):
     takes_credential: ClassVar[bool] = True
     needs_md5: ClassVar[bool] = False
     needs_file: ClassVar[bool] = False
-    takes_copies: ClassVar[bool] = True
     overwrites: ClassVar[bool] = False
     takes_attestations: ClassVar[bool] = False
     is_named_with_host: ClassVar[bool] = True
-    indexes_itself: ClassVar[bool] = False
-    decides_last: ClassVar[bool] = False
-    keeps_sidecars: ClassVar[bool] = False
+    arrival: ClassVar[Arrival] = Arrival.SENT
     serves_attestations: ClassVar[bool] = False
     url: str
 
@@ -65,12 +73,12 @@ class Channel(Service):
         """The channel that *target* names, or ``None`` if this class does not handle it.
 
         Raises:
-            UsageError: it is, but names no channel.
+            UsageError: it is for this class, but names no channel.
         """
 
     @property
     def reading_url(self) -> str:
-        """Under which URL readers find the channel's subdirs; :attr:`url`, unless the server reads elsewhere."""
+        """The URL under which readers find the channel's subdirs; :attr:`url`, unless the server has another one."""
         return self.url
 
     def given_access(self, session: Session) -> Access | None:  # noqa: ARG002 - for the channels that look at it
@@ -86,22 +94,24 @@ class Channel(Service):
         """How the server exchanges identities of CI systems for tokens; ``None`` where it does not."""
         return None
 
-    @property
-    def wants_endpoint(self) -> bool:
-        """Whether it can be said apart from the URL where the service is, as for buckets."""
-        return False
+    def reading_access(self, session: Session) -> tuple[str, Access | None] | None:  # noqa: ARG002 - for those that say
+        """The URL under which the subdirs are read, and the credential for it, if these depend on the session.
 
-    def subdirs(self, session: Session) -> Sequence[str] | None:  # noqa: ARG002 - for the channels that know
-        """The subdirs that there are, where that takes a request or none; ``None`` where it cannot be told so."""
-        return None
-
-    def readable(self, session: Session) -> tuple[str, Access | None] | None:  # noqa: ARG002 - for the channels that say
-        """The URL under which the subdirs are read, and the credential for it, where the session has a say in that.
-
-        ``None`` where it is :attr:`reading_url`, with the credential of its host.
+        ``None`` where it is :attr:`reading_url`, with the credential of its host. It may be called before :meth:`open`.
 
         Raises:
             UsageError, CredentialError: the session says what cannot be.
+        """
+        return None
+
+    def server_copy(self, source: Channel | None) -> ServerCopy | None:  # noqa: ARG002 - for the servers that can
+        """Copies archives from *source* inside the server, if that is on the same one; ``None`` where it cannot.
+
+        Args:
+            source: not opened; ``None`` where it is of no known kind.
+
+        Raises:
+            UsageError: nothing can be copied into this channel, wherever it comes from.
         """
         return None
 
@@ -115,7 +125,7 @@ class Channel(Service):
         """
 
     def expect_attestations(self) -> None:
-        """See that the channel, once opened, will take attestations.
+        """Check that the channel, which is open, takes attestations.
 
         Raises:
             UsageError: its kind of server takes none.
@@ -126,6 +136,23 @@ class Channel(Service):
                 f"{self.url} takes no attestations",
                 hint="Keep them with --attestation-dir DIR, or store them with GitHub: --store-github-attestation.",
             )
+
+    def examine(self, archives: Sequence[PackageArchive]) -> None:
+        """Check what this channel demands of *archives* beyond what all channels do; nothing by default.
+
+        Raises:
+            ArchiveError: one of them cannot go there, so that none is sent.
+        """
+
+    def check_credential(self) -> None:
+        """Ask the server whether it takes the credential, where there is a cheap way; nothing by default.
+
+        Raises:
+            CredentialRefused: it does not.
+        """
+
+    def begin(self, archives: Sequence[PackageArchive]) -> None:
+        """Do what is to be done once before *archives* are sent; nothing by default."""
 
     def asks_first(self, archive: PackageArchive) -> bool:  # noqa: ARG002 - for the channels that look at it
         """Whether :meth:`find` is to be asked before *archive* is sent."""
@@ -139,7 +166,7 @@ class Channel(Service):
         """
 
     def announce(self, archive: PackageArchive) -> None:
-        """Do what has to be done before *archive* is sent, as far as that takes small requests; nothing by default.
+        """Do what has to be done before *archive* is sent, with small requests only; nothing by default.
 
         It is called for every archive that is going to be sent; where :meth:`find` came first, right after that.
         """
@@ -159,62 +186,46 @@ class Channel(Service):
         """
 
     def keep(self, archive: PackageArchive) -> None:
-        """The channel has the bytes of *archive* already: see that they are where they should be; nothing by default.
+        """The channel has the bytes of *archive* already: put them where they should be; nothing by default.
 
         Raises:
             KeelbackError: they could not be put there.
         """
 
-    def leaves_out(self, archive: PackageArchive) -> bool:  # noqa: ARG002 - for the channels that do
-        """Whether :meth:`finish` has left *archive*, though it is there, out of the index, as a person wants it."""
-        return False
-
-    def take_patches(self, patches: Mapping[str, Instructions]) -> bool:  # noqa: ARG002 - for the channels that do
-        """Have what comes into the index patched so, by subdir; whether the channel keeps patches at all."""
-        return False
-
     def url_of(self, archive: PackageArchive) -> str:
         """Where readers of the channel get *archive*."""
         return f"{self.url}/{archive.relative_path}"
 
-    def examine(self, archives: Sequence[PackageArchive]) -> None:
-        """Check what this channel asks of *archives* beyond what all do, in a dry run, too; nothing by default.
+    def finish(self) -> None:
+        """Do what is to be done once after the last archive, whatever became of each; nothing by default.
 
         Raises:
-            ArchiveError: one of them cannot go there, so that none is sent.
+            KeelbackError: it did not work; what has not arrived by then is told as failed.
         """
-
-    def begin(self, archives: Sequence[PackageArchive]) -> None:
-        """Do what is to be done once before *archives* are sent; nothing by default."""
-
-    def finish(self) -> None:
-        """Do what is to be done once after the last archive, whatever became of them; nothing by default."""
 
     def foreseen(self, archives: Sequence[PackageArchive]) -> Sequence[str]:  # noqa: ARG002 - for those that do more
         """What :meth:`finish` would do once *archives* are sent, for a dry run, a line each; nothing by default."""
         return ()
 
     def rejected(self) -> Mapping[str, KeelbackError]:
-        """By relative path, why the channel refused archives in :meth:`finish` that it had taken before."""
+        """By relative path, why the channel refused archives that it had taken before, as far as is known by now.
+
+        That shows in :meth:`finish`, or where the server takes its time, in :meth:`listed`.
+        """
         return {}
 
-    def close(self) -> None:
-        """Give back what :meth:`open` or :meth:`begin` took, whatever became of the run; nothing by default."""
+    def refresh(self) -> None:
+        """Forget the index, so that the next :meth:`find` or :meth:`listed` reads it again."""
 
     @abstractmethod
     def listed(self, archive: PackageArchive) -> Listed | None:
-        """What the channel's own index says of *archive* to its readers; ``None`` where it has no such file."""
+        """What the channel's own index says of *archive* to its readers; ``None`` where it has no such file.
 
-    def copier(self, source: Channel) -> ServerCopy | None:  # noqa: ARG002 - for the servers that can
-        """What has the server itself copy archives from *source*, which is on it, too; ``None`` where it cannot."""
-        return None
-
-    def refresh(self) -> None:
-        """Read the index afresh at the next :meth:`find` or :meth:`listed`; nothing where it is never kept."""
-
-    def check_credential(self) -> None:
-        """Ask the server whether it takes the credential, where there is a cheap way; nothing by default.
+        It may be as old as the last :meth:`refresh`.
 
         Raises:
-            CredentialRefused: it does not.
+            KeelbackError: the index cannot be read, or the channel has refused *archive* since.
         """
+
+    def close(self) -> None:
+        """Give back what :meth:`open` or :meth:`begin` took, whatever became of the run; nothing by default."""

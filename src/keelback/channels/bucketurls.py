@@ -1,4 +1,4 @@
-"""Addresses of the web under which clouds have what is in a bucket, and how the same channel is written as a bucket."""
+"""Web addresses of what is in a bucket, and how keelback writes the same channel."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PART: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
-"""What stands between two commas that are not in quotes; a quote that is never closed ends with the text."""
+"""The text between two commas outside of quotes; a quote that is not closed ends with the text."""
 _PARAMETER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*=(?!=*\s*$)")
 _SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}(?=\s|$)")
 _LONGEST: Final = 4096

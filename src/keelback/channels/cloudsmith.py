@@ -8,16 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
-from keelback.channels.access import Access, given_token, token_access
+from keelback.channels.access import Access
 from keelback.channels.answers import expect
 from keelback.channels.cloudsmith_api import API, READING, Package, Repository, auth_of, is_cloudsmith, is_same_service
 from keelback.channels.cloudsmith_upload import PART_SIZE, upload
 from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.exchange import Exchange
 from keelback.channels.reading import IndexReader
-from keelback.channels.server import ServerChannel
 from keelback.channels.service import Identity, shown_text
 from keelback.channels.target import check_name, check_server
+from keelback.channels.tokenchannel import TokenChannel
 from keelback.credentials.kinds import BasicHTTP, BearerToken, CondaToken
 from keelback.credentials.lookup import find
 from keelback.credentials.oidc.cloudsmith import ORGANIZATION, SERVICE, ServiceAccount, exchange
@@ -44,16 +44,16 @@ API_URL: Final = "CLOUDSMITH_API_URL"
 CHANNEL_HOST: Final = "CLOUDSMITH_CHANNEL_HOST"
 """The variables of rattler-build for another API, and for another host to read from."""
 _GOOD_FOR_SECONDS: Final = 10.0
-"""How long it is believed that a file is not there."""
+"""How long the answer that a file is not there holds."""
 _READER: Final = "token"
 """The user name with which a token is a password, where packages are read (Cloudsmith, "Conda Repository")."""
 
 
-class CloudsmithChannel(ServerChannel):
+class CloudsmithChannel(TokenChannel):
     """A repository at Cloudsmith, which takes a file at once and processes it afterwards.
 
-    What it finds while it does so, a duplicate as well as a broken package, it says in the status of the package
-    only. So :meth:`find` is asked first in any case, and :meth:`listed` looks at the status.
+    That a package is a duplicate or broken shows only in its status afterwards. So :meth:`find` is always asked first,
+    and :meth:`listed` looks at the status.
 
     Args:
         owner: a user or an organization.
@@ -69,11 +69,12 @@ class CloudsmithChannel(ServerChannel):
     shape: ClassVar[str] = "cloudsmith://OWNER/REPOSITORY"
     title: ClassVar[str] = "Cloudsmith"
     takes: ClassVar[tuple[type[Credential], ...]] = (CondaToken, BearerToken)
+    token: ClassVar[type[CondaToken]] = CondaToken
     variables: ClassVar[tuple[str, ...]] = ("CLOUDSMITH_API_KEY",)
     login_hint: ClassVar[str] = "Give --token - and the API key on standard input."
     needs_md5: ClassVar[bool] = True
     needs_file: ClassVar[bool] = True  # parts are read side by side
-    overwrites: ClassVar[bool] = True  # or rather: it takes a duplicate without a word, and drops it later
+    overwrites: ClassVar[bool] = True  # it accepts a duplicate, and drops it later
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class CloudsmithChannel(ServerChannel):
         tags: Sequence[str] = (),
         part_size: int = PART_SIZE,
     ) -> None:
-        self._api = check_server(url)
+        self.endpoint = check_server(url)
         self._owner = check_name(owner, "the owner")
         self._name = check_name(repository, "the repository")
         host = reading_host or os.environ.get(CHANNEL_HOST) or READING
@@ -133,55 +134,43 @@ class CloudsmithChannel(ServerChannel):
             valid=True, name=shown_text(user.get("slug")), said="it does not tell what the credential permits"
         )
 
-    def given_access(self, session: Session) -> Access | None:
-        """See :class:`Channel`."""
-        return given_token(session, self._api, CondaToken, *self.variables, server=self.title)
-
-    def readable(self, session: Session) -> tuple[str, Access | None] | None:
+    def reading_access(self, session: Session) -> tuple[str, Access | None] | None:
         """See :class:`Channel`: where packages are read, a token is the password of the user ``token``."""
-        if session.trusted.insists or not is_same_service(self.url, self._api):
+        if session.trusted.insists or not is_same_service(self.url, self.endpoint):
             return None
         access = self.given_access(session)
         if access is None:
             match = find(self.url, session.stores)
             if match is None:
                 return None
-            access = Access(match.credential, f"key {match.key!r} of {match.store.name}")
+            access = Access.of(match)
         if isinstance(access.credential, CondaToken | BearerToken):
             access = Access(BasicHTTP(_READER, access.credential.token), access.source)
         return self.url, access
 
     def exchange(self, session: Session) -> Exchange | None:
-        """See :class:`Channel`: for whoever has named a service account, by the variables of ``cloudsmith-cli``."""
-        origin = self._api.removesuffix("/v1")
+        """See :class:`Channel`; only if the variables of ``cloudsmith-cli`` name a service account."""
+        origin = self.endpoint.removesuffix("/v1")
         account = ServiceAccount.named_in(session.environ, origin)
         if account is not None:
             by = partial(exchange, session.client, account)
-            return Exchange(self._api, account.audience, by, known=is_cloudsmith(self._api))
+            return Exchange(self.endpoint, account.audience, by, known=is_cloudsmith(self.endpoint))
         if session.trusted.insists:
-            return Exchange(self._api, host_of(self._api), _no_account, known=is_cloudsmith(self._api))
+            return Exchange(self.endpoint, host_of(self.endpoint), _no_account, known=is_cloudsmith(self.endpoint))
         return None
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`; asks for the repository."""
-        access = token_access(
-            session,
-            self._api,
-            server=self.title,
-            kind=CondaToken,
-            usable=self.takes,
-            variable=self.variables[0],
-            exchange=self.exchange(session),
-        )
+        access = self.find_access(session)
         auth = auth_of(access.credential)
         index = IndexReader(session.client, self.url, self._reading_auth(session, access.credential))
         self.use(session, auth, access.source, index)
-        self._repository = Repository(session.client, self._api, self._owner, self._name, auth, access.source)
+        self._repository = Repository(session.client, self.endpoint, self._owner, self._name, auth, access.source)
         self._repository.require()
 
     def _reading_auth(self, session: Session, credential: Credential) -> httpx2.Auth | None:
         """The same token where the same service is read; elsewhere what the stores have for that host."""
-        if is_same_service(self.url, self._api):
+        if is_same_service(self.url, self.endpoint):
             if isinstance(credential, CondaToken | BearerToken):
                 return BasicHTTP(_READER, credential.token)
             return auth_of(credential)
@@ -192,14 +181,14 @@ class CloudsmithChannel(ServerChannel):
 
     def check_credential(self) -> None:
         """Ask whose the credential is (``GET user/self/``)."""
-        user = self._repository.document(self._client.send(_who(self._api, self._auth)))
+        user = self._repository.document(self._client.send(_who(self.endpoint, self._auth)))
         if not user.get("authenticated"):
             raise CredentialRefused(
-                f"{host_of(self._api)} does not know the token from {self._source}", hint="Give a new one."
+                f"{host_of(self.endpoint)} does not know the token from {self._source}", hint="Give a new one."
             )
 
     def find(self, archive: PackageArchive) -> Listed | None:
-        """What the list of packages has: what is processed or will be, and not what failed to be."""
+        """What the list of packages says of it, unless its processing has failed."""
         self._asked[archive.relative_path] = time.monotonic()
         package = self._package(archive)
         return None if package is None else package.listed
@@ -244,7 +233,7 @@ class CloudsmithChannel(ServerChannel):
             self._packages[archive.relative_path] = package.slug
 
     def _look_whether_created(self, archive: PackageArchive) -> None:
-        """An answer that got lost need not have been a failure, and a second package would become a failed one."""
+        """Check before a repetition: if the first request worked, a second package would fail as a duplicate."""
         package = self._package(archive)
         if package is not None and package.listed.same_bytes(archive):
             raise _AlreadyCreated

@@ -1,4 +1,4 @@
-"""The API of Cloudsmith for one repository: requests, what its answers say of packages, and its errors.
+"""The API of Cloudsmith for one repository: requests, packages in its answers, and its errors.
 
 Paths and fields are those of the Cloudsmith API, version 1 (``cloudsmith_api``: ``FilesApi``, ``PackagesApi``,
 ``ReposApi``, ``UserApi``).
@@ -23,7 +23,7 @@ from keelback.credentials.oidc.idtoken import claims_of
 from keelback.errors import ServerError
 from keelback.hosts import host_of
 from keelback.listing import Listed
-from keelback.transport import Client, Request, Retry, servers_words
+from keelback.transport import Client, Request, Retry, origin_of, servers_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +37,7 @@ API: Final = "https://api.cloudsmith.io/v1"
 READING: Final = "https://conda.cloudsmith.io"
 
 _PAGE: Final = 100
-"""How many packages are asked for: more of one file name than there are subdirs cannot be."""
+"""How many packages are asked for: there cannot be more of one file name than there are subdirs."""
 _SUBDIR: Final = re.compile(r"noarch|(?:linux|osx|win|freebsd|emscripten|wasi|zos)-[a-z0-9_]+")
 _MOST_FIELDS: Final = 5
 
@@ -102,9 +102,9 @@ class Repository:
         self._source = source
 
     def apart(self) -> Repository:
-        """The same over connections of its own and without much patience, for what is done after a run was stopped.
+        """The same with a client of its own that gives up soon, to clean up after a run was stopped.
 
-        Whoever calls this closes its client.
+        The caller closes that client.
         """
         insecure = [host_of(self.api)] if self.client.may_be_insecure(self.api) else []
         other = copy.copy(self)
@@ -145,13 +145,13 @@ class Repository:
         return self.client.persist(request, once)
 
     def demand(self, answer: Answer) -> Answer:
-        """*answer*, if it is a success; raises what it stands for, in the words of the API."""
+        """*answer*, if it is a success; else raises its error, in the words of the API."""
         if not answer.ok:
             raise self._error(answer)
         return expect(answer)
 
     def require(self) -> None:
-        """See that the repository is there, as far as the credential may ask (``GET repos/OWNER/REPOSITORY/``)."""
+        """Check that the repository exists, if the credential may ask (``GET repos/OWNER/REPOSITORY/``)."""
         answer = self.call("GET", "repos/{}/")
         if answer.status == 404:
             raise ServerError(
@@ -164,7 +164,7 @@ class Repository:
             self.demand(answer)
 
     def packages(self, archive: PackageArchive) -> Iterator[Package]:
-        """What the repository has under the file name of *archive*, in its subdir or where that cannot be told."""
+        """The packages with the file name of *archive*, in its subdir or an unknown one."""
         query = urlencode({"query": f"filename:^{archive.filename}$", "page_size": _PAGE})
         documents = self.demand(self.call("GET", f"packages/{{}}/?{query}")).json()
         if not isinstance(documents, list):
@@ -176,7 +176,7 @@ class Repository:
                     yield package
 
     def status(self, slug: str) -> Package | None:
-        """How far the package *slug* was processed; ``None`` where there is none any more."""
+        """How far the package *slug* was processed; ``None`` where it is gone."""
         answer = self.call("GET", f"packages/{{}}/{quote(slug, safe='')}/status/")
         return None if answer.status == 404 else Package.of(self.document(answer))
 
@@ -215,10 +215,9 @@ def is_cloudsmith(url: str) -> bool:
 def is_same_service(url: str, api: str) -> bool:
     """Whether what is at *url* may have a credential for the API at *api*: one origin, or both Cloudsmith's own."""
     try:
-        one, other = httpx2.URL(url), httpx2.URL(api)
+        same = origin_of(url) == origin_of(api)
     except httpx2.InvalidURL:
         return False
-    same = (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
     return same or (is_cloudsmith(url) and is_cloudsmith(api))
 
 

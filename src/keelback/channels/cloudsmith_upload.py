@@ -1,18 +1,16 @@
-"""How the bytes of a file get to Cloudsmith: in one form, or large ones in numbered parts (``cloudsmith-cli``).
+"""How a file is uploaded to Cloudsmith: in one form, or if it is large, in numbered parts (``cloudsmith-cli``).
 
-The answer to ``POST files/OWNER/REPOSITORY/`` says where they go. That may be another service, an object store as a
-rule, which gets no credential; and the answer is a server's, so that where it points is looked at first.
+The answer to ``POST files/OWNER/REPOSITORY/`` says where they go. That is mostly the storage of another service, which
+gets no credential. Where it points is checked first.
 """
 
 from __future__ import annotations
 
-import html
-import json
 import logging
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -20,13 +18,13 @@ import httpx2
 
 from keelback.channels.answers import expect
 from keelback.channels.cloudsmith_api import is_same_service
+from keelback.channels.forms import form_body, refused_by_storage, texts, without_secrets
 from keelback.errors import Interrupted, KeelbackError, ServerError
 from keelback.hosts import host_of
-from keelback.secret import MASK
-from keelback.transport import ArchiveBody, MultipartBody, PartBody, Request, disposition, is_loopback, servers_words
+from keelback.transport import PartBody, Request, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from keelback.archive import PackageArchive
     from keelback.channels.cloudsmith_api import Repository
@@ -38,7 +36,7 @@ _log = logging.getLogger(__name__)
 PART_SIZE: Final = 100 << 20
 """The size of a part in bytes, and from which size on there are parts (``cloudsmith-cli``, ``CHUNK_SIZE``)."""
 _AT_ONCE: Final = 4
-"""How many parts of a file are on their way at the same time."""
+"""How many parts of a file are sent at the same time."""
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TEXT: Final = re.compile(r"[\t\x20-\x7e]*")
@@ -68,7 +66,7 @@ class Place:
 
     @property
     def secrets(self) -> list[str]:
-        """What of it lets anybody upload in its stead."""
+        """The values with which anybody could upload the file."""
         return [self.identifier, *self.fields.values(), *self.headers.values()]
 
 
@@ -108,7 +106,7 @@ def upload(repository: Repository, archive: PackageArchive, delivery: Delivery, 
 
 
 def _place(repository: Repository, document: Mapping[str, Any], status: int) -> Place:
-    """Where the file goes, by the answer to ``files/``; raises ``ServerError`` where that cannot be."""
+    """Where the file goes, from the answer to ``files/``; raises ``ServerError`` where that is not acceptable."""
 
     def refusal(what: str) -> ServerError:
         return ServerError(f"{host_of(repository.api)} {what}", status=status, hint="Nothing was sent there.")
@@ -124,10 +122,10 @@ def _place(repository: Repository, document: Mapping[str, Any], status: int) -> 
     problem = _problem_of(url, repository.api)
     if problem:
         raise refusal(f"wants the file sent to {problem}")
-    fields = _texts(document.get("upload_fields"))
+    fields = _texts(document, "upload_fields")
     if fields is None:
         raise refusal("wants the file sent with fields that are not text")
-    headers = _texts(document.get("upload_headers"))
+    headers = _texts(document, "upload_headers")
     if headers is None or not all(_HEADER.fullmatch(name) and _TEXT.fullmatch(text) for name, text in headers.items()):
         raise refusal("wants the file sent with headers that are none")
     headers = {name.lower(): text for name, text in headers.items()}
@@ -137,7 +135,7 @@ def _place(repository: Repository, document: Mapping[str, Any], status: int) -> 
 
 
 def _problem_of(url: str, api: str) -> str:
-    """What is wrong with the place *url* of which the server at *api* speaks; empty where nothing is."""
+    """What is wrong with *url*, which the server at *api* chose; empty where nothing is."""
     try:
         place, own = httpx2.URL(url), httpx2.URL(api)
     except (httpx2.InvalidURL, ValueError):
@@ -153,16 +151,10 @@ def _problem_of(url: str, api: str) -> str:
     return ""
 
 
-def _texts(value: object) -> dict[str, str] | None:
-    """*value*, which may be missing, if it is an object of texts that can be sent; else ``None``."""
-    if value is None:
-        return {}
-    good = isinstance(value, dict) and all(map(_is_text, [*value, *value.values()]))
-    return dict(value) if good and isinstance(value, dict) else None
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+def _texts(document: Mapping[str, Any], key: str) -> dict[str, str] | None:
+    """What is under *key*, which may be missing, if it is an object of texts that can be sent; else ``None``."""
+    value = document.get(key)
+    return {} if value is None else texts(value)
 
 
 def _with_query(url: str, query: str) -> str:
@@ -177,46 +169,27 @@ def _file(place: Place, what: str) -> str:
 
 
 def _send_form(repository: Repository, archive: PackageArchive, place: Place, delivery: Delivery) -> int:
-    """Send the fields in their order, then the file, which object stores want last (Amazon S3 API, POST Object)."""
-    parts: list[tuple[list[tuple[str, str]], str | ArchiveBody]] = [
-        ([disposition(name)], value) for name, value in place.fields.items()
-    ]
-    parts.append(([disposition("file", archive.filename)], ArchiveBody(archive, delivery.sent)))
     headers = {name: value for name, value in place.headers.items() if name != "content-type"}  # that of the form
-    request = Request("POST", place.url, headers=headers, body=MultipartBody(parts), retried=delivery.retried)
-    answer = repository.client.send(request)
+    body = form_body(place.fields, archive, delivery, filename=archive.filename)
+    answer = repository.client.send(Request("POST", place.url, headers=headers, body=body, retried=delivery.retried))
     return _expect_stored(answer, place, repository, with_credential=False).attempts
 
 
 def _expect_stored(answer: Answer, place: Place, repository: Repository, *, with_credential: bool) -> Answer:
     """*answer*, if it is a success; what it repeats of the place is not shown."""
-    answer = _without(answer, place.secrets)
+    answer = without_secrets(answer, place.secrets)
     if with_credential and not answer.ok:
         return repository.demand(answer)
-    if answer.status in (401, 403):  # no credential of ours was refused
-        refused = (
-            f"{host_of(answer.url)}, where the file was to go, refused it ({answer.status}): {servers_words(answer)}"
-        )
-        error = ServerError(refused.removesuffix(": "), status=answer.status)
-        error.attempts = answer.attempts
-        raise error
+    if answer.status in (401, 403):
+        raise refused_by_storage(answer, repository.api)
     return expect(answer, page=True)
-
-
-def _without(answer: Answer, secrets: Sequence[str]) -> Answer:
-    content = answer.content
-    for secret in secrets:
-        if len(secret) > len(MASK):
-            for spelling in {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], html.escape(secret)}:
-                content = content.replace(spelling.encode(), MASK.encode())
-    return replace(answer, content=content)
 
 
 # --- in parts ---------------------------------------------------------------------------------------------------------
 
 
 class _Parts:
-    """The parts of a file on their way, several at once."""
+    """Sends the parts of a file, several at once."""
 
     def __init__(
         self, repository: Repository, archive: PackageArchive, place: Place, delivery: Delivery, size: int
@@ -229,7 +202,7 @@ class _Parts:
         self._auth = repository.auth if is_same_service(place.url, repository.api) else None
 
     def send(self) -> int:
-        """Send all of them; returns how often the one was sent that took the most attempts."""
+        """Send all parts; returns the attempts of the part that took the most."""
         starts = range(0, self._archive.size, self._size)
         with ThreadPoolExecutor(min(_AT_ONCE, len(starts)), thread_name_prefix="part") as pool:
             sending = [pool.submit(self._send_one, number, start) for number, start in enumerate(starts, start=1)]
@@ -259,7 +232,7 @@ class _Parts:
 
 
 class _Progress:
-    """What is out of all parts together: no byte of a part that is sent again counts twice."""
+    """The progress of all parts together; a part that is sent again does not count twice."""
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
@@ -268,11 +241,11 @@ class _Progress:
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Have every part break off."""
+        """Stop all parts."""
         self._stopped.set()
 
     def sent(self, count: int) -> None:
-        """*count* more bytes are out."""
+        """*count* more bytes are sent."""
         if self._stopped.is_set():
             raise Interrupted("another part could not be sent")
         with self._lock:
@@ -280,7 +253,7 @@ class _Progress:
             self._delivery.sent(count)
 
     def retried(self, seconds: float, why: str) -> None:
-        """A part is tried again: that is told, and the others go on from where they are."""
+        """A part is sent again; the others go on."""
         with self._lock:
             self._delivery.retried(seconds, why)
             self._delivery.sent(self._sent)
@@ -288,23 +261,23 @@ class _Progress:
 
 def _complete(repository: Repository, place: Place) -> None:
     answer = repository.call("POST", _file(place, "complete"), {"upload_id": place.identifier, "complete": True})
-    # the answer to the first try got lost, and there is nothing left to complete: that a package can be made of it
-    # is what tells
+    # the answer to the first try got lost, and there is nothing left to complete; if that failed, no package can be
+    # made of the file, which is an error then
     if not (answer.uncertain and 400 <= answer.status <= 499 and answer.status not in (401, 403)):
         repository.demand(answer)
 
 
 def _discard(repository: Repository, place: Place, asked: Mapping[str, str]) -> None:
-    """Have the server forget the parts; never raises ``KeelbackError``.
+    """Tell the server to delete the parts; never raises ``KeelbackError``.
 
-    The requests are not those of the run, which the user may have stopped.
+    Uses a client of its own, because the user may have stopped the run.
     """
     apart = repository.apart()
     try:
         with apart.client:
             answer = apart.call("POST", _file(place, "abort"), asked)
-            if answer.status != 404:  # it has none of them any more
+            if answer.status != 404:  # they are gone already
                 apart.demand(answer)
     except KeelbackError as error:
-        # not in its own words, which may have the identifier in them
+        # without the message, which may contain the identifier
         _log.warning("what was sent of %s is left at %s (%s)", asked["filename"], host_of(repository.api), error.code)

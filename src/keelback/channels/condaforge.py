@@ -1,23 +1,23 @@
-"""conda-forge: packages of a feedstock go to a staging area, and conda-forge takes from there what it finds valid."""
+"""conda-forge: packages of a feedstock go to a staging area; conda-forge copies those that it finds valid."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections import defaultdict
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from keelback.channels.access import Access, given_token, in_order
 from keelback.channels.anaconda import MAIN, SERVER, AnacondaChannel
 from keelback.channels.base import Channel
-from keelback.channels.condaforge_copying import PAUSES, Copier, Feedstock
 from keelback.channels.condaforge_targets import OWNER, label_of
-from keelback.channels.delivery import Delivery, Refusal
+from keelback.channels.condaforge_webservice import PAUSES, Feedstock, Webservice
+from keelback.channels.delivery import Arrival, Delivery, Refusal
 from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
 from keelback.channels.target import check_server
 from keelback.credentials.kinds import CondaToken, check_token
-from keelback.errors import ConflictError, CredentialError
+from keelback.errors import ConflictError, CredentialError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ ENDPOINT: Final = "https://conda-forge.herokuapp.com/feedstock-outputs/copy"
 
 
 class CondaForgeChannel(Channel):
-    """conda-forge, as it is published to from one of its feedstocks.
+    """conda-forge, as a channel for the packages of one feedstock.
 
     Each package goes under the label that it names itself (:mod:`keelback.channels.condaforge_targets`).
 
@@ -55,9 +55,7 @@ class CondaForgeChannel(Channel):
     takes: ClassVar[tuple[type[Credential], ...]] = (CondaToken,)
     variables: ClassVar[tuple[str, ...]] = ("STAGING_BINSTAR_TOKEN",)
     needs_md5: ClassVar[bool] = True
-    takes_copies: ClassVar[bool] = False
-    indexes_itself: ClassVar[bool] = True
-    decides_last: ClassVar[bool] = True
+    arrival: ClassVar[Arrival] = Arrival.DECIDED
 
     def __init__(
         self,
@@ -98,6 +96,10 @@ class CondaForgeChannel(Channel):
             _check_replaced(access.credential.token)
         return access
 
+    def server_copy(self, source: Channel | None) -> NoReturn:  # noqa: ARG002 - whatever it is
+        """See :class:`Channel`: it takes what a feedstock has built, and nothing from another channel."""
+        raise UsageError(f"{self.url} takes no copies", hint="Fetch the packages, then publish them.")
+
     def open(self, session: Session) -> None:
         """See :class:`Channel`: both tokens have to be given; none from a store is for this."""
         self._session = session
@@ -111,7 +113,7 @@ class CondaForgeChannel(Channel):
             )
         source = token.source or "the given feedstock token"
         auth = CondaToken(check_token(_check_replaced(token), source)).header("FEEDSTOCK_TOKEN")
-        self._copier = Copier(
+        self._webservice = Webservice(
             session.client,
             self._endpoint,
             auth=auth,
@@ -136,7 +138,7 @@ class CondaForgeChannel(Channel):
         self._staged, self._rejected = [], {}
 
     def find(self, archive: PackageArchive) -> Listed | None:
-        """What conda-forge itself has; what waits in the staging area shows when it is sent."""
+        """What conda-forge itself has; a file in the staging area is noticed when this one is sent."""
         label = self._label(archive)
         production = self._owner(OWNER, label)
         found = production.find(archive)
@@ -181,9 +183,9 @@ class CondaForgeChannel(Channel):
     # --- the copying ------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Have conda-forge copy what was staged, label by label."""
+        """Ask conda-forge to copy what was staged, label by label."""
         for label, archives in self._by_label(self._staged):
-            self._rejected.update(self._copier.copy(self._told, label, archives))
+            self._rejected.update(self._webservice.copy(self._told, label, archives))
 
     def foreseen(self, archives: Sequence[PackageArchive]) -> Sequence[str]:
         """See :class:`Channel`: where each archive would be staged, and what conda-forge would be asked."""
@@ -199,7 +201,7 @@ class CondaForgeChannel(Channel):
 
     @property
     def _told(self) -> Feedstock:
-        """The feedstock; whether a failure becomes a comment is for the job to say, by a variable of whatever value."""
+        """The feedstock; a variable of the job, with any value, says that failures become comments."""
         given = self._feedstock
         return Feedstock(given.name, given.provider, given.git_sha, "POST_COMMENT_ON_ERROR" in self._session.environ)
 

@@ -81,7 +81,7 @@ def _targets_in_json(text: str) -> list[str]:
 
 
 def _value(value: str, lines: Iterator[str]) -> list[str]:
-    """What stands behind a key: a scalar, a list in brackets, or items on the next of *lines*."""
+    """The value after a key: a scalar, a list in brackets, or items on the next of *lines*."""
     if _NOTHING.fullmatch(value):
         return _scalars(_items(lines))
     inner = re.fullmatch(r"\[(.*)\][ \t]*(?:[ \t]#.*)?", value)

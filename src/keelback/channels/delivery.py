@@ -1,7 +1,8 @@
-"""One archive on its way into a channel, and how the channel refuses it."""
+"""One archive on its way into a channel: when it has arrived, and how the channel refuses it."""
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from keelback.errors import Interrupted
@@ -11,6 +12,21 @@ if TYPE_CHECKING:
 
     from keelback.archive import PackageArchive
     from keelback.report import Reporter
+
+
+class Arrival(Enum):
+    """When an archive that was sent to a channel has arrived there.
+
+    Attributes:
+        SENT: once it is sent.
+        INDEXED: once the channel's ``finish`` has written the index: until then, no reader finds it. Whether it may
+            replace another one shows there, too, and is told only then.
+        DECIDED: once ``finish`` has shown what the server makes of it, which is told only then.
+    """
+
+    SENT = auto()
+    INDEXED = auto()
+    DECIDED = auto()
 
 
 class Refusal(Exception):
@@ -25,6 +41,10 @@ class Refusal(Exception):
         super().__init__("the channel has a file of that name")
         self.attempts = attempts
         self.uncertain = uncertain
+
+
+class NotBegun(Exception):
+    """The user has stopped the run before anything of an archive was sent."""
 
 
 class Delivery:
@@ -50,8 +70,13 @@ class Delivery:
         self._stop = stop
         self._begun = False
 
+    def begin(self) -> None:
+        """It is about to be sent; raises :class:`NotBegun` where the run was stopped."""
+        if self._stop is not None and self._stop.is_set():
+            raise NotBegun
+
     def sent(self, count: int) -> None:
-        """*count* more bytes are out; raises :class:`~keelback.errors.Interrupted` where that is enough."""
+        """*count* more bytes are sent; raises :class:`~keelback.errors.Interrupted` where the run was stopped."""
         if self._stop is not None and self._stop.is_set():
             raise Interrupted("stopped while it was being sent")
         if not self._begun:
@@ -60,6 +85,6 @@ class Delivery:
         self._reporter.sent(self.archive, count)
 
     def retried(self, seconds: float, why: str) -> None:
-        """It is tried again in *seconds*, because of *why*."""
+        """The archive is sent again in *seconds*, because of *why*."""
         self._begun = False
         self._reporter.waiting(self.archive, seconds, why)

@@ -54,9 +54,9 @@ class Standing(StrEnum):
     PLAIN_HTTP = "plain-http"
     """It may not: anyone on the way could read the identity."""
     NO_EXCHANGE = "no-exchange"
-    """It would do nothing with it, as far as keelback knows."""
+    """It may not: as far as keelback knows, it exchanges none."""
     UNKNOWN_KIND = "unknown-kind"
-    """It cannot be told from the URL which kind of server it is."""
+    """It may not: the URL does not show which kind of server it is."""
 
     @property
     def permits(self) -> bool:
@@ -115,14 +115,14 @@ def exchanged_token(session: Session, exchange: Exchange) -> ExchangedToken | No
 
 
 def _origin(server: str) -> str:
-    """*server* without its path, in one form for all ways of writing it."""
+    """*server* without its path, normalised."""
     scheme, host = scheme_and_host(server)
     port = httpx2.URL(server).port  # None for the scheme's own
     return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
 
 
 def how_to_permit(session: Session, exchange: Exchange | None) -> str:
-    """What to do to have the identity that is offered exchanged at a server that has to be named for it, as a sentence.
+    """A hint on how to permit the exchange of the identity that is offered, where the server has to be named for it.
 
     Empty where that is not what is missing.
     """

@@ -1,17 +1,16 @@
-"""Channels whose files are asked for, sent and read under one URL each: ``CHANNEL/SUBDIR/FILE``."""
+"""Channels of servers that use one URL to ask for, send and read a file: ``CHANNEL/SUBDIR/FILE``."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from abc import abstractmethod
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import quote
 
 import httpx2
 
-from keelback.channels.access import Access, in_order, stored_access
+from keelback.channels.access import Access, find_access
 from keelback.channels.answers import expect
 from keelback.channels.server import ServerChannel
 from keelback.channels.target import check_server
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from keelback.transport import Answer
 
 _GOOD_FOR_SECONDS: Final = 10.0
-"""How long it is believed that a file is not there: a ``PUT`` may replace what came meanwhile without a word."""
+"""How long the answer that a file is not there holds: a ``PUT`` may silently replace what came meanwhile."""
 
 UNCHANGED: Final = {"accept-encoding": "identity"}
 """Asks for the very bytes of a file, and so for their number."""
@@ -52,22 +51,7 @@ class FileServerChannel(ServerChannel):
 
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
-        stored = partial(
-            stored_access,
-            session,
-            self._server,
-            server=self.title,
-            usable=self.takes,
-            flag=self.flags,
-            variable=next(iter(self.variables), ""),
-        )
-        access = in_order(
-            session,
-            self._server,
-            given=partial(self.given_access, session),
-            exchange=self.exchange(session),
-            stored=stored,
-        )
+        access = find_access(self, session, self._server, server=self.title, flags=self.flags)
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that are usable are
         self.use(session, access.credential, access.source)
 
@@ -76,7 +60,7 @@ class FileServerChannel(ServerChannel):
         """See :class:`Channel`."""
 
     def find(self, archive: PackageArchive) -> Listed | None:
-        """What ``HEAD`` of the file says: always asked first, because a ``PUT`` may replace without a word."""
+        """What ``HEAD`` of the file says; always asked first, because a ``PUT`` may silently replace a file."""
         self._asked[archive.relative_path] = time.monotonic()
         return self._found(self._head(archive), archive)
 
@@ -84,7 +68,7 @@ class FileServerChannel(ServerChannel):
         return self._client.send(Request("HEAD", self._file(archive), auth=self._auth, headers=UNCHANGED))
 
     def _found(self, answer: Answer, archive: PackageArchive) -> Listed | None:
-        """What the *answer* to a ``HEAD`` says of the file, and where it names no hash, the bytes themselves."""
+        """What the *answer* to a ``HEAD`` says of the file; if that has no hash, the file is read."""
         if answer.status == 404:
             return None
         expect(answer, source=self._source)
@@ -108,7 +92,7 @@ class FileServerChannel(ServerChannel):
         return digest.hexdigest() if read == size else None
 
     def _has_come_meanwhile(self, archive: PackageArchive) -> bool:
-        """Whether somebody else has put a file there since it was asked for, where that was long ago.
+        """Whether somebody else has put a file there since :meth:`find` was asked, if that was long ago.
 
         Where the server has no way to put a file only if there is none, the seconds between question and upload remain.
         """

@@ -2,7 +2,7 @@
 
 Any number of keelbacks may work in one folder at once, and each may be killed at any moment:
 
-- What a run copies goes into a room of its own, ``.keelback/RUN/``, which it holds locked. A room that nobody holds was
+- What a run copies goes into a folder of its own, ``.keelback/RUN/``, which it holds locked. One that nobody holds was
   left by a run that is dead, and is cleared away by the next one.
 - Names are given, and the index is written, under one lock for the channel.
 - The index of a subdir is made from what stands in its folder, and from its patches. So a file that was placed by a run
@@ -31,18 +31,18 @@ from filelock import FileLock, Timeout
 
 from keelback.archive import SUBDIRS, inspect
 from keelback.archive.source import Stamp
-from keelback.channels.indexable import (
+from keelback.channels.folderindex import NewIndex, read_index, read_sources
+from keelback.channels.indexchanges import (
     change_of,
     deletable,
     patch_and_remove,
     require_found,
     restore,
-    unmatched,
     warn_of_removed,
+    without_effect,
 )
-from keelback.channels.indexing import NewIndex, read_index, read_sources
 from keelback.channels.journal import Journal
-from keelback.channels.scanning import archives_in, bring_up, merged
+from keelback.channels.scanning import archives_in, bring_up, is_of, made_at, merged
 from keelback.channels.sidecarfiles import SidecarFiles
 from keelback.durable import remove, rename, sync_folder
 from keelback.errors import ChannelError, KeelbackError
@@ -75,29 +75,30 @@ class Folder:
         left_out: the relative paths of what :meth:`finish` has left out of the index, since it was removed from it.
     """
 
-    ROOM: ClassVar[str] = ".keelback"
+    WORKDIRS: ClassVar[str] = ".keelback"
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._common = root / self.ROOM
-        self._room = self._common / secrets.token_hex(8)
-        self._held = FileLock(self._room.with_suffix(".lock"), thread_local=False)
+        self._common = root / self.WORKDIRS
+        self._workdir = self._common / secrets.token_hex(8)
+        self._held = FileLock(self._workdir.with_suffix(".lock"), thread_local=False)
         self._between_threads = threading.Lock()
         self._standing: dict[str, tuple[PackageArchive, Stamp]] = {}
         self._replacing: dict[str, tuple[PackageArchive, Path]] = {}
         self._attestations: dict[str, bytes] = {}
         self._journal = Journal(self._common / "replacing.json")
         self._kept: set[str] = set()
+        self._removed: dict[str, set[str]] = {}
         self.patches: Mapping[str, Instructions] = {}
         self.left_out: set[str] = set()
 
     def path(self, relative_path: str) -> Path:
-        """Where ``SUBDIR/FILE`` stands."""
+        """The path of ``SUBDIR/FILE``."""
         return self.root / relative_path
 
     def other_spelling(self, relative_path: str) -> str | None:
-        """The name in other case under which a file system that does not tell case apart has *relative_path*."""
-        if not (self.root / self.ROOM.upper()).exists():
+        """The name, in other case, that *relative_path* has in a file system that ignores case."""
+        if not (self.root / self.WORKDIRS.upper()).exists():
             return None
         name = self.path(relative_path).name
         names = (path.name for path in self.path(relative_path).parent.iterdir())
@@ -107,16 +108,21 @@ class Folder:
         """The subdirs that are there."""
         return [subdir for subdir in SUBDIRS if (self.root / subdir).is_dir()]
 
+    def begin(self, subdirs: Collection[str]) -> None:
+        """As :meth:`prepare`; what others remove from the index from now on, :meth:`finish` does not list again."""
+        self.prepare(subdirs)
+        self._removed = {subdir: read_sources(self.root / subdir).removed() for subdir in subdirs}
+
     def prepare(self, subdirs: Collection[str]) -> None:
-        """Make the folders, clear away what dead runs left, and hold a room for this one."""
+        """Make the folders, remove what dead runs left, and lock a working folder for this one."""
         if not self._common.is_dir():
             # the first of all: until there is an index, it tells a channel that was cut short from a foreign folder
             self._common.mkdir(parents=True, exist_ok=True)
             sync_folder(self.root)
         with self._lock():
-            self._clear_dead_rooms()
+            self._clear_dead_workdirs()
             self._held.acquire(timeout=_LOCK_SECONDS)
-            self._room.mkdir()
+            self._workdir.mkdir()
         missing = [subdir for subdir in sorted({*subdirs, "noarch"}) if not (self.root / subdir).is_dir()]
         for subdir in missing:
             (self.root / subdir).mkdir(exist_ok=True)
@@ -124,16 +130,16 @@ class Folder:
             sync_folder(self.root)
 
     def close(self) -> None:
-        """Give the room of this run back."""
+        """Remove the working folder of this run."""
         if self._held.is_locked:
-            shutil.rmtree(self._room, ignore_errors=True)
+            shutil.rmtree(self._workdir, ignore_errors=True)
             self._held.release()
             with contextlib.suppress(OSError):  # then the next run does it
                 Path(self._held.lock_file).unlink(missing_ok=True)
 
     def new_file(self) -> Path:
-        """A path, in the room of this run, for a file on its way."""
-        return self._room / secrets.token_hex(8)
+        """A path, in the working folder of this run, for a file on its way."""
+        return self._workdir / secrets.token_hex(8)
 
     def place(self, file: Path, archive: PackageArchive, attestation: bytes | None = None) -> bool:
         """Give *file*, which is on the disk, the name of *archive*, unless that is taken; returns whether it got it.
@@ -173,7 +179,7 @@ class Folder:
         warn_of_removed(str(self.root), self.left_out)
 
     def index(self, changes: IndexChanges) -> list[SubdirChange]:
-        """Bring the index up to the files that stand in the folder, with *changes*; see :class:`Indexable`.
+        """Bring the index up to date with the files in the folder, with *changes*; see :class:`Indexable`.
 
         Where nothing is to be written, nobody is kept from writing meanwhile, either.
         """
@@ -195,15 +201,16 @@ class Folder:
             folder = self.root / subdir
             before = read_index(folder)
             of_subdir = read_sources(folder)
-            found |= restore(changes, subdir, of_subdir, {entry.name for entry in archives_in(folder)})
+            there = {entry.name for entry in archives_in(folder)}
+            found |= restore(changes, subdir, of_subdir, there)
             names = {path.partition("/")[2] for path in unsure if path.startswith(f"{subdir}/")}
-            findings = bring_up(of_subdir, folder, names, rebuild=changes.rebuild)
-            to_delete = [name for name in sorted(deletable(changes, subdir, of_subdir)) if (folder / name).exists()]
+            findings = bring_up(of_subdir, folder, names, rebuild=changes.within(subdir).rebuild)
+            to_delete = sorted(deletable(changes, subdir, of_subdir) & there)
             found |= patch_and_remove(changes, subdir, of_subdir)
             sources[subdir] = of_subdir
-            missed = unmatched(changes, subdir, of_subdir)
-            result.append(change_of(subdir, before, of_subdir, deleted=to_delete, unmatched=missed, findings=findings))
-        require_found(changes, found)
+            idle = without_effect(changes, subdir, of_subdir)
+            result.append(change_of(subdir, before, of_subdir, deleted=to_delete, findings=findings, **idle))
+        require_found(changes, found, sources)
         return result, sources
 
     def _write(self, sources: Mapping[str, Sources], unsure: Collection[str]) -> None:
@@ -214,7 +221,7 @@ class Folder:
             renewed[subdir] = self._sidecars(subdir).advertise(of_subdir.raw, self._coming(subdir))
             changed[subdir] = self._changed(subdir, of_subdir.raw.records, unsure)
             sync_folder(folder)  # once for all files that were placed: no index names one that may be lost
-            indexes[subdir] = NewIndex.prepare(folder, of_subdir, self._room)
+            indexes[subdir] = NewIndex.prepare(folder, of_subdir, self._workdir)
         if self._replacing:
             self._journal.write({*unsure, *self._replacing}, self.new_file())
         for index in indexes.values():
@@ -242,6 +249,9 @@ class Folder:
         """What the index of *subdir* has to be made from: as it was, and everything that stands in the folder."""
         sources = read_sources(self.root / subdir)
         raw = sources.raw
+        removed_since = sources.removed() - self._removed.get(subdir, set())
+        self._kept |= self._standing.keys() & {f"{subdir}/{name}" for name in removed_since}
+        made = made_at(self.root / subdir)
         new = set()
         for entry in archives_in(self.root / subdir):
             relative_path = f"{subdir}/{entry.name}"
@@ -249,7 +259,8 @@ class Folder:
             published = relative_path in self._standing
             if relative_path in self._replacing or (before is None and not published and entry.name in raw.removed):
                 continue
-            record = self._record(entry, relative_path, before, sure=relative_path not in unsure)
+            sure = relative_path not in unsure and is_of(before, entry, made)
+            record = self._record(entry, relative_path, before, sure=sure)
             if record is not None:
                 self._enter(sources, relative_path, record)
             if record is not None and published and (before is None or not same_file(before, record)):
@@ -263,7 +274,7 @@ class Folder:
         return sources
 
     def _enter(self, sources: Sources, relative_path: str, record: Record) -> None:
-        """Have *record* of the file *relative_path* in *sources*."""
+        """Set *record* of the file *relative_path* in *sources*."""
         filename = relative_path.rpartition("/")[2]
         if relative_path in self._kept:
             if not sources.keep(filename, record):
@@ -283,7 +294,7 @@ class Folder:
             if Stamp.of(path.stat()) == stamp:
                 return merged(before, record_of(archive))
             sure = False  # another run has replaced it meanwhile
-        if before is not None and sure and before.get("size") in (None, entry.stat().st_size):
+        if sure:
             return before
         try:
             return merged(before, record_of(inspect(path, subdir=path.parent.name)))
@@ -294,7 +305,7 @@ class Folder:
     # --- files that replace others ----------------------------------------------------------------------------------
 
     def _coming(self, subdir: str) -> dict[str, bytes | None]:
-        """From the names of the files in *subdir* that are to be replaced to the attestation that comes with each."""
+        """The attestations that come with the files in *subdir* that are to be replaced, by file name."""
         return {
             archive.filename: self._attestations.get(relative_path)
             for relative_path, (archive, _) in self._replacing.items()
@@ -321,7 +332,7 @@ class Folder:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """Hold the channel; the system lets go of it when the process dies."""
+        """Lock the channel; the system unlocks it when the process dies."""
         lock = FileLock(self._common / "channel.lock", timeout=_LOCK_SECONDS, poll_interval=_POLL_SECONDS)
         try:
             with self._between_threads, lock:
@@ -333,14 +344,14 @@ class Folder:
                 code="locked",
             ) from None
 
-    def _clear_dead_rooms(self) -> None:
-        """Remove the rooms of runs that no longer hold them; rooms are only made and taken under the channel's lock."""
-        rooms = {path.with_suffix("") for path in self._common.iterdir() if path.is_dir() or path.suffix == ".lock"}
-        for room in rooms - {self._common / "channel"}:
-            lock = room.with_suffix(".lock")
+    def _clear_dead_workdirs(self) -> None:
+        """Remove the working folders that no run has locked; they are made and locked under the channel's lock."""
+        entries = [path for path in self._common.iterdir() if path.is_dir() or path.suffix == ".lock"]
+        for workdir in {path.with_suffix("") for path in entries} - {self._common / "channel"}:
+            lock = workdir.with_suffix(".lock")
             try:
                 with FileLock(lock, timeout=0):
-                    shutil.rmtree(room, ignore_errors=True)
+                    shutil.rmtree(workdir, ignore_errors=True)
             except Timeout:
                 continue
             lock.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which kind of server is where, and whose a credential is, as far as the server tells.
+"""Which kind of server is at a place, and whose a credential is, as far as the server tells.
 
 Every kind of server is asked the cheapest question whose answer tells a good credential from a bad one. What a server
 does not tell is left out, and said.
@@ -23,7 +23,7 @@ __all__ = ["Identity", "service_of", "whoami"]
 
 
 def service_of(place: str) -> type[Service] | None:
-    """The kind of server that is at *place*, where that can be told by how it is written.
+    """The kind of server at *place*, if how it is written shows that.
 
     Args:
         place: a host, a URL, or a URL with the kind before it: ``quetz+https://conda.example.com``.
@@ -60,6 +60,6 @@ def whoami(client: Client, place: str, credential: Credential, environ: Mapping[
 
 
 def _found_by_asking(client: Client, site: Site, credential: Credential) -> type[Service] | None:
-    """The kind of server at *site* among those that would take *credential*, where one knows itself when asked."""
+    """The first kind that takes *credential* and that the server at *site*, when asked, turns out to be."""
     would = (service for service in services() if isinstance(credential, service.takes))
     return next((service for service in would if service.answers(client, site)), None)

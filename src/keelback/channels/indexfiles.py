@@ -1,4 +1,4 @@
-"""Indexes of channels on this machine's disk: kept between runs, and confirmed by the server in each.
+"""Indexes of channels on disk: kept between runs, and confirmed by the server in each run.
 
 An index goes from the connection to the disk, and from there unpacked to the disk: memory does not grow with it.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _ABSENT: Final = frozenset({404, 410, 501})
 _BLOCK: Final = 1 << 20
 _PAGE: Final = 512
-"""How many bytes at its beginning tell a web page."""
+"""How many bytes at its beginning are enough to recognise a web page."""
 
 
 class IndexFiles:
@@ -107,7 +107,7 @@ class IndexFiles:
             return None
 
     def keep_shard(self, sha256: str, content: bytes) -> None:
-        """Keep a shard; where that does not work, it is read again another time."""
+        """Keep a shard; if that fails, it is downloaded again next time."""
         file = self._folder / f"{sha256}.{uuid.uuid4().hex}"
         with contextlib.suppress(OSError, ChannelError):
             make_private_folder(self._folder)
@@ -125,7 +125,7 @@ class IndexFiles:
             return None
 
     def _keep(self, key: str, url: str, new: Path, headers: Mapping[str, str], unpacked: int | None) -> Path:
-        """Have *new* be what is kept under *key*, and forget what was before."""
+        """Keep *new* under *key*, in place of what was there."""
         before = self._kept(key, url)
         name = uuid.uuid4().hex
         file = self._folder / f"{key}.{name}"
@@ -157,7 +157,7 @@ class IndexFiles:
 
 
 def _stamp(file: Path) -> list[int]:
-    """What changes with *file*: one that was damaged is read again, and not confirmed by the server for ever."""
+    """A stamp that changes with *file*, so that a damaged file is downloaded again and not confirmed for ever."""
     found = file.stat()
     return [found.st_size, found.st_mtime_ns]
 
@@ -171,7 +171,7 @@ class _Kept:
 
 
 def _receive(reader: Reader, request: Request, to: Path, limit: int) -> Answer:
-    """Send *request*, and have what comes, if it is a success, in the file *to*.
+    """Send *request*, and write a successful answer to the file *to*.
 
     Raises:
         ChannelError: it has more than *limit* bytes.
@@ -195,7 +195,7 @@ def _receive(reader: Reader, request: Request, to: Path, limit: int) -> Answer:
 
 
 def _refuse_page(reader: Reader, file: Path) -> None:
-    """Raise ``ChannelError`` where *file* is a web page: what servers send in place of what they do not have."""
+    """Raise ``ChannelError`` where *file* is a web page, which some servers send in place of an index."""
     with file.open("rb") as content:
         start = content.read(_PAGE).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(b"<") and b"html" in start:

@@ -1,4 +1,4 @@
-"""Channels in a folder: archives in ``SUBDIR/``, with the index that readers need, and nothing else to run."""
+"""Channels in a folder: archives in ``SUBDIR/``, and the index that readers need; no server."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from keelback.archive import SUBDIRS
 from keelback.archive.source import Stamp
-from keelback.channels.base import Channel
 from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.folder import Folder
-from keelback.channels.indexing import check_index, read_file
+from keelback.channels.folderindex import check_index, read_file
+from keelback.channels.indexable import Indexable
+from keelback.channels.indexchanges import require_subdirs
 from keelback.channels.memo import Memo
+from keelback.durable import disk_full, is_full
 from keelback.errors import ChannelError, ConflictError, SourceChanged, UsageError
 from keelback.listing import Listed, Listing
 from keelback.repodata import REPODATA
@@ -40,7 +41,7 @@ _HINTS: Final = {
 }
 
 
-class LocalChannel(Channel):
+class LocalChannel(Indexable):
     """A channel in a folder.
 
     A new file gets its name as soon as all of it is on the disk; files that replace others, and the index, wait for
@@ -52,11 +53,6 @@ class LocalChannel(Channel):
 
     kind: ClassVar[str] = "local"
     takes_credential: ClassVar[bool] = False
-    is_named_with_host: ClassVar[bool] = False
-    indexes_itself: ClassVar[bool] = True
-    keeps_sidecars: ClassVar[bool] = True
-    needs_md5: ClassVar[bool] = True
-    takes_attestations: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = Folder(folder.absolute())
@@ -85,12 +81,12 @@ class LocalChannel(Channel):
                 check_index(root / subdir)
 
     def begin(self, archives: Sequence[PackageArchive]) -> None:
-        """Make the folder, and clear away what runs that were killed have left."""
+        """Make the folder, and remove what killed runs have left."""
         with self._explained():
-            self._folder.prepare({archive.subdir for archive in archives})
+            self._folder.begin({archive.subdir for archive in archives})
 
     def find(self, archive: PackageArchive) -> Listed | None:
-        """What the folder has; the file itself is hashed, whatever the index says of it."""
+        """What the folder has: the file itself is hashed, because the index may be wrong."""
         with self._explained():
             try:
                 file = self._folder.path(archive.relative_path).open("rb")
@@ -137,16 +133,15 @@ class LocalChannel(Channel):
         self._folder.keep(archive, self._found[archive.relative_path])
 
     def leaves_out(self, archive: PackageArchive) -> bool:
-        """See :class:`Channel`."""
+        """See :class:`Indexable`."""
         return archive.relative_path in self._folder.left_out
 
-    def take_patches(self, patches: Mapping[str, Instructions]) -> bool:
-        """See :class:`Channel`."""
+    def take_patches(self, patches: Mapping[str, Instructions]) -> None:
+        """See :class:`Indexable`."""
         self._folder.patches = patches
-        return True
 
     def subdirs(self, session: Session) -> Sequence[str]:  # noqa: ARG002 - as in :meth:`open`
-        """See :class:`Channel`."""
+        """See :class:`Indexable`."""
         return self._folder.subdirs()
 
     def finish(self) -> None:
@@ -155,10 +150,10 @@ class LocalChannel(Channel):
             self._folder.finish()
 
     def index(self, changes: IndexChanges, session: Session) -> list[SubdirChange]:  # noqa: ARG002 - as in :meth:`open`
-        """See :class:`~keelback.channels.indexable.Indexable`; a folder with subdirs in it becomes a channel.
+        """See :class:`Indexable`; a folder with subdirs in it becomes a channel.
 
         Raises:
-            UsageError: there is no such folder, or none with subdirs in it.
+            UsageError: there is no such folder or subdir, or none with subdirs in it.
         """
         root = self._folder.root
         with self._explained():
@@ -169,6 +164,7 @@ class LocalChannel(Channel):
                     f"{root} is a folder, but not a channel: it has no subdir, such as noarch or linux-64",
                     hint="Name the folder that holds the subdirs, or an empty one.",
                 )
+            require_subdirs(changes, self._folder.subdirs(), str(root))
             if changes.dry_run:
                 return self._folder.index(changes)
             _require_writable(root)
@@ -198,7 +194,7 @@ class LocalChannel(Channel):
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what the system says no to into an error that says what to do."""
+        """Turn an error of the system into one that says what to do."""
         try:
             yield
         except OSError as error:
@@ -206,8 +202,8 @@ class LocalChannel(Channel):
 
 
 def is_channel(root: Path) -> bool:
-    """Whether keelback, or anybody else, has made a channel of *root*: some subdir of it has an index."""
-    return (root / Folder.ROOM).is_dir() or any((root / subdir / REPODATA).is_file() for subdir in SUBDIRS)
+    """Whether *root* is a channel, of keelback or another tool: some subdir of it has an index."""
+    return (root / Folder.WORKDIRS).is_dir() or any((root / subdir / REPODATA).is_file() for subdir in SUBDIRS)
 
 
 def _require_writable(root: Path) -> None:
@@ -240,13 +236,8 @@ def _drop(file: Path) -> None:
 
 
 def _disk(error: OSError, root: Path) -> ChannelError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        nearest = next(folder for folder in (root, *root.parents) if folder.exists())
-        return ChannelError(
-            f"no space left for the channel in {root} ({shutil.disk_usage(nearest).free} bytes free)",
-            hint="Make room, and run it again: only what is left will be done.",
-            code="disk-full",
-        )
+    if is_full(error):
+        return disk_full(f"the channel in {root}", root)
     what = error.strerror or str(error)
     hint = _HINTS.get(error.errno or 0, "see to that, and run it again: only what is left will be done")
     return ChannelError(f"the channel in {root}: {what} ({error.filename or root})", hint=hint, code="disk")

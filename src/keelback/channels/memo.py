@@ -1,4 +1,4 @@
-"""Work that is done once, whoever asks for it first; the others wait for its result."""
+"""Work that is done once; others who ask meanwhile wait for its result."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ class Memo(Generic[T]):
         return result.result()
 
     def forget(self) -> None:
-        """Run everything anew from now on."""
+        """Forget all results, so that the work is done again."""
         with self._lock:
             self._results = {}

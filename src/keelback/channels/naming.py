@@ -12,7 +12,7 @@ def is_same_channel(one: str, other: str) -> bool:
 
 
 def _reading_url(channel: str) -> str:
-    """Under which URL readers find *channel*, as far as the kind of its server can be told."""
+    """The URL under which readers find *channel*, if the kind of its server is known; else *channel*."""
     plain = channel.rstrip("/")
     if "://" not in channel:
         return plain

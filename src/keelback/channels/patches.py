@@ -1,4 +1,4 @@
-"""Patches of an index: what is to be said of packages otherwise than their archives do, and which are not listed.
+"""Patches of an index: what it says of packages in place of what their archives say, and which it does not list.
 
 The format is that of conda-index: ``SUBDIR/patch_instructions.json`` in the channel says what to change, and
 ``SUBDIR/repodata_from_packages.json`` keeps the records as they were before. rattler's indexer and conda-index apply
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
+from keelback.channels.membertypes import misfits
 from keelback.errors import ChannelError
+from keelback.indexed import is_filename
 from keelback.repodata import Repodata, decode_repodata, encode_repodata, same_file
 
 if TYPE_CHECKING:
@@ -21,10 +23,10 @@ if TYPE_CHECKING:
     from keelback.repodata import Record
 
 INSTRUCTIONS: Final = "patch_instructions.json"
-"""In a subdir of a channel, as conda-index has it."""
+"""Its name in a subdir of a channel (conda-index)."""
 
 FROM_PACKAGES: Final = "repodata_from_packages.json"
-"""The records of a subdir before they were patched, as conda-index and rattler's indexer have it."""
+"""The records of a subdir before they were patched (conda-index, rattler_index)."""
 
 REVOKED: Final = "package_has_been_revoked"
 """A dependency that nothing satisfies, which conda-index gives a revoked package."""
@@ -35,7 +37,7 @@ _VERSION: Final = 1
 _IDENTITY: Final = frozenset(
     {"name", "version", "build", "subdir", "size", "md5", "sha256", "attestations_sha256", "fn", "filename", "url"}
 )
-"""The members of a record that say which file it is of; who changed them would hand out another one."""
+"""The members of a record that identify its file; with others, readers would get another file."""
 
 _CONDA, _TAR_BZ2 = ".conda", ".tar.bz2"
 
@@ -66,7 +68,7 @@ class Instructions:
         return {**(self.members.get(twin, {}) if twin else {}), **self.members.get(filename, {})}
 
     def with_patch(self, patch: Instructions) -> Instructions:
-        """These, and *patch*: of a file that both name, its members are those of *patch*, or none where it has none."""
+        """These, and *patch*: of a file that both name, its members count; empty ones undo those that were there."""
         return replace(
             self,
             members={name: members for name, members in {**self.members, **patch.members}.items() if members},
@@ -114,12 +116,12 @@ class Sources:
     instructions: Instructions = NONE
 
     def put(self, filename: str, record: Record) -> None:
-        """Have *record* as that of *filename*, which has been published: it is listed from now on."""
+        """Set the *record* of *filename*, which has been published: it is listed from now on."""
         self.raw.put(filename, record)
         self.relist([filename])
 
     def keep(self, filename: str, record: Record) -> bool:
-        """Have *record* as that of *filename*, whose bytes the channel had already; whether it is listed.
+        """Set the *record* of *filename*, whose bytes the channel had already; returns whether it is listed.
 
         Publishing the same bytes again undoes nothing: what was removed from the index, or revoked, stays so. Where the
         removed record is of other bytes, these are new, and are listed.
@@ -134,12 +136,12 @@ class Sources:
         return filename not in self.instructions.remove
 
     def relist(self, filenames: Collection[str]) -> None:
-        """Have *filenames* neither removed nor revoked."""
+        """List *filenames* again: they are neither removed nor revoked."""
         self.raw.relist(filenames)
         self.instructions = self.instructions.listing(filenames)
 
     def removed(self) -> set[str]:
-        """The names of all files that the index does not list, although it knew them."""
+        """The names of all files that were removed from the index."""
         return {*self.raw.removed, *self.instructions.remove}
 
     def index(self) -> Repodata:
@@ -155,7 +157,7 @@ class Sources:
         return Repodata(records, {**self.raw.others, "removed": sorted({*self.raw.removed, *removed})})
 
     def files(self, subdir: str) -> dict[str, bytes | None]:
-        """From the names of the files that keep this beside the index to their contents; ``None``: not to be there.
+        """The files that keep this beside the index, by name; ``None`` for a file that must not be there.
 
         They are put in place before the index is, and those that are not to be there go after it: until then,
         instructions that are there have to say nothing (:data:`NOTHING`). So, from whatever a writer leaves that stops
@@ -173,20 +175,22 @@ class Sources:
 
 
 def sources_of(repodata: bytes | None, from_packages: bytes | None, instructions: bytes | None) -> Sources:
-    """What the index of a subdir was made from, by the files that are there; ``None`` for one that is not.
+    """What the index of a subdir was made from, read from the files beside it; ``None`` for one that is missing.
 
     Without instructions there is no patch of the channel's own: records that somebody has patched stay as they are.
     With them, a record that is in ``repodata_from_packages.json``, and is of the same bytes as the one in the index, is
     what was patched. All others are taken as the index has them, since somebody else has written it meanwhile.
 
+    Names that no archive can have are left out: they may lead to another file.
+
     Raises:
         ChannelError: code ``bad-index`` or ``bad-patch``: one of them is malformed, or cannot be added to.
     """
-    index = decode_repodata(repodata or b"")
+    index = _of_archives(decode_repodata(repodata or b""))
     if instructions is None:
         return Sources(index)
     known = decode_instructions(instructions, INSTRUCTIONS)
-    before = decode_repodata(from_packages or b"", FROM_PACKAGES).records
+    before = _of_archives(decode_repodata(from_packages or b"", FROM_PACKAGES)).records
     records = dict(index.records)
     for filename, record in before.items():
         listed = index.records.get(filename)
@@ -200,11 +204,11 @@ def decode_instructions(content: bytes, what: str) -> Instructions:
     """The ``patch_instructions.json`` *content*, which is called *what* in errors.
 
     Where another tool has written it, a ``.tar.bz2`` that it removes or revokes stands for the ``.conda`` of the same
-    name, too, as that tool has it.
+    name, too, as that tool has it. Names that no archive can have are left out.
 
     Raises:
         ChannelError: code ``bad-patch``: it is malformed, of a kind that is not known here, or changes which file a
-            record is of.
+            record is of, or a member to what readers do not take.
     """
     try:
         document = msgspec.json.decode(content, type=_Document)
@@ -214,9 +218,10 @@ def decode_instructions(content: bytes, what: str) -> Instructions:
     if document.patch_instructions_version > _VERSION or document.v3:
         raise _bad(what, "has instructions of a kind that keelback does not know yet")
     members = {**document.packages, **document.conda}
+    members = {filename: changed for filename, changed in members.items() if is_filename(filename)}
     for filename, changed in members.items():
         _check(what, filename, changed)
-    remove, revoke = frozenset(document.remove), frozenset(document.revoke)
+    remove, revoke = frozenset(filter(is_filename, document.remove)), frozenset(filter(is_filename, document.revoke))
     if not document.exactly:
         remove, revoke = _with_twins(remove), _with_twins(revoke)
     known = {member.encode_name for member in msgspec.structs.fields(_Document)}
@@ -256,6 +261,12 @@ class _Document(msgspec.Struct):
     exactly: bool = msgspec.field(name=_EXACTLY, default=False)
 
 
+def _of_archives(repodata: Repodata) -> Repodata:
+    """*repodata* without the names that no archive can have."""
+    records = {filename: record for filename, record in repodata.records.items() if is_filename(filename)}
+    return Repodata(records, {**repodata.others, "removed": list(filter(is_filename, repodata.removed))})
+
+
 def _patched(record: Record, members: Mapping[str, Any], revoked: bool) -> Record:  # noqa: FBT001 - private
     if not members and not revoked:
         return record
@@ -267,16 +278,13 @@ def _patched(record: Record, members: Mapping[str, Any], revoked: bool) -> Recor
 
 
 def _check(what: str, filename: str, members: Mapping[str, Any]) -> None:
-    """See that *members*, which are for *filename*, leave a record that readers can use, of the same file."""
+    """Check that *members* leave *filename* a record that readers can use, of the same file."""
     fixed = sorted(_IDENTITY & members.keys())
     if fixed:
-        raise _bad(what, f"changes {', '.join(fixed)} of {filename}, which say which file it is")
-    for member, kind in (("depends", list[str]), ("constrains", list[str] | None)):
-        if member in members:
-            try:
-                msgspec.convert(members[member], kind)
-            except msgspec.ValidationError:
-                raise _bad(what, f"has {member} of {filename} that are no list of texts") from None
+        says = "which says" if len(fixed) == 1 else "which say"
+        raise _bad(what, f"changes {', '.join(fixed)} of {filename}, {says} which file it is")
+    for member, why in misfits(members):
+        raise _bad(what, f"changes {member} of {filename} to what readers do not take: {why}")
 
 
 def _with_twins(names: frozenset[str]) -> frozenset[str]:

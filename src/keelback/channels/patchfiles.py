@@ -32,6 +32,9 @@ _LARGEST_PACKAGE: Final = 4 * LARGEST
 _MOST_MEMBERS: Final = 10_000
 """How many files a package of patches may have; there are two dozen subdirs."""
 
+_SPECS: Final = ("depends", "constrains")
+"""The members of a record that are lists of specs."""
+
 
 def read_patches(path: Path, subdirs: Collection[str]) -> dict[str, Instructions]:
     """The instructions in *path*, by subdir.
@@ -43,8 +46,11 @@ def read_patches(path: Path, subdirs: Collection[str]) -> dict[str, Instructions
             after which its folder is named.
 
     Raises:
-        UsageError: it cannot be read, or has no instructions for these subdirs.
+        UsageError: it cannot be read, or has no instructions for these subdirs; code ``bad-patch``: they cannot be
+            followed, or have a member or a spec that means nothing to readers.
     """
+    if not path.exists():
+        raise UsageError(f"there is no {path}", hint="Check the path.")
     try:
         found = {subdir: content for subdir, content in _contents(path, subdirs) if not subdirs or subdir in subdirs}
     except OSError as error:
@@ -61,9 +67,36 @@ def read_patches(path: Path, subdirs: Collection[str]) -> dict[str, Instructions
 
 def _decode(content: bytes, what: str) -> Instructions:
     try:
-        return decode_instructions(content, what)
+        instructions = decode_instructions(content, what)
     except ChannelError as error:
         raise UsageError(error.message, hint=error.hint, code=error.code) from error
+    for member, value in instructions.others.items():
+        if value:
+            raise _bad(f"{what} has a member {member!r}, which means nothing")
+    _check_specs(what, instructions)
+    return instructions
+
+
+def _check_specs(what: str, instructions: Instructions) -> None:
+    """Check that a solver can read each spec: a package with another one can never be installed."""
+    from rattler import MatchSpec  # noqa: PLC0415 - large, and for patches only
+    from rattler.exceptions import InvalidMatchSpecError  # noqa: PLC0415 - likewise
+
+    checked = set()
+    for filename, members in instructions.members.items():
+        for member in _SPECS:
+            for spec in members.get(member) or ():
+                if spec in checked:
+                    continue
+                try:
+                    MatchSpec(spec)
+                except InvalidMatchSpecError as error:
+                    raise _bad(f"{what} changes {member} of {filename} to an invalid spec, {spec!r}: {error}") from None
+                checked.add(spec)
+
+
+def _bad(message: str) -> UsageError:
+    return UsageError(message, hint="Correct it, or have the tool that wrote it write it anew.", code="bad-patch")
 
 
 def _contents(path: Path, subdirs: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -87,7 +120,7 @@ def _subdir_of(path: Path, subdirs: Collection[str]) -> str:
 
 
 def _of_package(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The instructions among the files that a package installs, read from its beginning to its end."""
+    """The instructions among the files that a package installs, read in one pass."""
     with ExitStack() as until_read:
         if path.name.endswith(".conda"):
             package = until_read.enter_context(zipfile.ZipFile(path))

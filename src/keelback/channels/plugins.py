@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from keelback.errors import KeelbackError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from importlib.metadata import EntryPoint
 
     from keelback.channels.base import Channel
@@ -60,21 +60,24 @@ class Plugins:
             raise BrokenPluginError(f"{both} both have channels of the kind {kind!r}", hint="Uninstall one of them.")
         return _load(found[0])
 
-    def classes(self) -> Iterator[type[Channel]]:
+    @cached_property
+    def classes(self) -> Sequence[type[Channel]]:
         """All of them that are not broken."""
+        found = []
         for kind in self.kinds:
             try:
-                yield self.load(kind)
+                found.append(self.load(kind))
             except BrokenPluginError as error:
                 _log.warning("%s; it is left out", error)
+        return found
 
     def channel_of_kind(self, kind: str, target: Target) -> Channel | None:
         """The channel of *kind* that *target* names, or ``None``; raises as :meth:`load`, and ``UsageError``."""
         return _channel(self.load(kind), target, _entry_points()[kind][0])
 
     def channel_at(self, target: Target) -> Channel | None:
-        """The first channel that takes *target*, which names no kind, for its own; raises what that raises."""
-        for found in self.classes():
+        """The first channel that recognises *target*, which names no kind; raises what that raises."""
+        for found in self.classes:
             try:
                 channel = _channel(found, target, _entry_points()[found.kind][0])
             except BrokenPluginError as error:

@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 import httpx2
 
-from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
 from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.exchange import Exchange
 from keelback.channels.reading import IndexReader
-from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
+from keelback.channels.server import ASK_FIRST_FROM
 from keelback.channels.service import Identity, shown_text
 from keelback.channels.target import check_name, check_server
+from keelback.channels.tokenchannel import TokenChannel
 from keelback.credentials.kinds import BearerToken, OAuth
 from keelback.credentials.oidc.audience import audience_of
 from keelback.credentials.oidc.exchanged import ExchangedToken
@@ -43,7 +43,7 @@ _API: Final = "PREFIX_DEV_API_URL"
 """The variable that names another place for prefix.dev's API, as for ``rattler auth login``."""
 
 
-class PrefixChannel(ServerChannel):
+class PrefixChannel(TokenChannel):
     """A channel on prefix.dev, or on a server like it.
 
     Args:
@@ -54,6 +54,7 @@ class PrefixChannel(ServerChannel):
     kind: ClassVar[str] = "prefix"
     title: ClassVar[str] = "prefix.dev"
     takes: ClassVar[tuple[type[Credential], ...]] = (BearerToken, OAuth)
+    token: ClassVar[type[BearerToken]] = BearerToken
     variables: ClassVar[tuple[str, ...]] = ("PREFIX_API_KEY",)
     takes_attestations: ClassVar[bool] = True
     serves_attestations: ClassVar[bool] = True
@@ -62,13 +63,17 @@ class PrefixChannel(ServerChannel):
     )
 
     def __init__(self, channel: str, *, url: str = SERVER) -> None:
-        self._server = check_server(url)
+        self.endpoint = check_server(url)
         self._channel = "/".join(check_name(part, "the channel") for part in channel.split("/"))
-        self.url = f"{self._server}/{quote(self._channel)}"
-        repository = _REPOSITORY if self._server == SERVER else self._server
+        self.url = f"{self.endpoint}/{quote(self._channel)}"
+        repository = _REPOSITORY if self.endpoint == SERVER else self.endpoint
         self._readable = f"{repository}/{quote(self._channel)}"
-        host = host_of(self._server)
-        self._name = self.title if is_of_family(host) else host
+
+    @property
+    def server_name(self) -> str:
+        """See :class:`TokenChannel`; a server like prefix.dev is named by its host."""
+        host = host_of(self.endpoint)
+        return self.title if is_of_family(host) else host
 
     @property
     def reading_url(self) -> str:
@@ -109,21 +114,9 @@ class PrefixChannel(ServerChannel):
         name = shown_text(viewer.get("login")) if isinstance(viewer, dict) else None
         return Identity(valid=True, name=name, said="it does not tell what the credential permits")
 
-    def given_access(self, session: Session) -> Access | None:
-        """See :class:`Channel`."""
-        return given_token(session, self._server, BearerToken, *self.variables, server=self._name)
-
     def open(self, session: Session) -> None:
         """See :class:`Channel`."""
-        access = token_access(
-            session,
-            self._server,
-            server=self._name,
-            kind=BearerToken,
-            usable=self.takes,
-            variable=self.variables[0],
-            exchange=self.exchange(session),
-        )
+        access = self.find_access(session)
         assert isinstance(access.credential, httpx2.Auth)  # noqa: S101 - the kinds that it takes are
         self._excludes_exchange = session.trusted.mode is Mode.NEVER
         self._instead = _how_to_exchange(session, access)
@@ -132,15 +125,15 @@ class PrefixChannel(ServerChannel):
 
     def exchange(self, session: Session) -> Exchange:
         """See :class:`Channel`; only prefix.dev itself is known to take identities."""
-        known = is_of_family(host_of(self._server))
-        audience = audience_of(self._server, AUDIENCES)
-        return Exchange(self._server, audience, partial(mint, session.client, self._server), known)
+        known = is_of_family(host_of(self.endpoint))
+        audience = audience_of(self.endpoint, AUDIENCES)
+        return Exchange(self.endpoint, audience, partial(mint, session.client, self.endpoint), known)
 
     def expect_attestations(self) -> None:
-        """See :class:`Channel`; with an API key, the server takes none (rattler, ``upload prefix``)."""
+        """See :class:`Channel`; with an API key, the server takes no attestations (rattler, ``upload prefix``)."""
         if isinstance(self._auth, ExchangedToken):
             return
-        host = host_of(self._server)
+        host = host_of(self.endpoint)
         if self._excludes_exchange:
             raise UsageError(
                 f"{host} takes attestations with trusted publishing alone, which --trusted-publishing never rules out",
@@ -153,14 +146,14 @@ class PrefixChannel(ServerChannel):
 
     def check_credential(self) -> None:
         """Ask GraphQL for ``viewer { login }``, as ``rattler auth login`` does; ``null`` means a bad token."""
-        if isinstance(self._auth, ExchangedToken):  # it was made a moment ago, and is no user's
+        if isinstance(self._auth, ExchangedToken):  # it is new, and belongs to no user
             return
-        answer = _ask_viewer(self._client, self._server, self._auth)
+        answer = _ask_viewer(self._client, self.endpoint, self._auth)
         if answer.status == 404:  # a server that speaks the upload protocol only
             return
         if _viewer(expect(answer, source=self._source)) is None:
             raise CredentialRefused(
-                f"{self._server} does not know the token from {self._source}", hint="Make a new one in its settings."
+                f"{self.endpoint} does not know the token from {self._source}", hint="Make a new one in its settings."
             )
 
     def asks_first(self, archive: PackageArchive) -> bool:
@@ -168,7 +161,7 @@ class PrefixChannel(ServerChannel):
         return archive.size >= ASK_FIRST_FROM
 
     def find(self, archive: PackageArchive) -> Listed | None:
-        """What the channel's index has: the upload interface itself tells no hash."""
+        """What the channel's index has; the upload interface does not tell hashes."""
         return self._index.listed(archive)
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
@@ -189,7 +182,7 @@ class PrefixChannel(ServerChannel):
         answer = self._client.send(
             Request(
                 "POST",
-                f"{self._server}/api/v1/upload/{quote(self._channel)}" + ("?force=true" if overwrite else ""),
+                f"{self.endpoint}/api/v1/upload/{quote(self._channel)}" + ("?force=true" if overwrite else ""),
                 auth=self._auth,
                 body=MultipartBody(parts),
                 retried=delivery.retried,
@@ -222,7 +215,7 @@ def _ask_viewer(client: Client, server: str, auth: httpx2.Auth) -> Answer:
 
 
 def _viewer(answer: Answer) -> Any:
-    """The viewer of *answer*: ``None`` for a credential of nobody, ``...`` where the answer does not tell."""
+    """The viewer in *answer*: ``None`` if nobody has the credential, ``...`` if the answer does not tell."""
     document = answer.json()
     data = document.get("data") if isinstance(document, dict) else None
     return data.get("viewer", ...) if isinstance(data, dict) else ...

@@ -9,20 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import quote
 
-from keelback.channels.access import Access, given_pair
+from keelback.channels.access import given_login
 from keelback.channels.answers import error_of, expect
 from keelback.channels.delivery import Delivery, Refusal
 from keelback.channels.fileserver import UNCHANGED, FileServerChannel, size_in
 from keelback.channels.memo import Memo
 from keelback.channels.target import check_server
-from keelback.credentials.kinds import BasicHTTP, BearerToken, check_token
-from keelback.errors import ConflictError, ServerError, UsageError
+from keelback.credentials.kinds import BasicHTTP, BearerToken
+from keelback.errors import ConflictError, ServerError
 from keelback.transport import Answer, ArchiveBody, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from keelback.archive import PackageArchive
+    from keelback.channels.access import Access
     from keelback.channels.session import Session
     from keelback.channels.target import Target
     from keelback.credentials.kinds import Credential
@@ -34,11 +35,11 @@ _MAY_BE_THERE: Final = frozenset({400, 403, 405, 409, 412})
 """How servers refuse what they have: 412 by the condition (RFC 9110), 409 of Gitea, 400 of Nexus, 403 and 405 where
 nobody may replace anything."""
 _STORED: Final = frozenset({200, 201, 204})
-"""With any other success, a file may get there later."""
+"""After any other success, the file may arrive later."""
 
 
 class PutChannel(FileServerChannel):
-    """A channel on a server of which no more is known than that it takes ``PUT``.
+    """A channel on a server that takes ``PUT``; nothing else is known about it.
 
     Args:
         url: the channel's: ``https://HOST/PATH``.
@@ -71,17 +72,10 @@ class PutChannel(FileServerChannel):
 
     def given_access(self, session: Session) -> Access | None:
         """See :class:`Channel`: a pair or a token given with the command; there are no variables."""
-        given = session.given
-        if given.username is not None or given.password is not None:
-            if given.api_key is not None:
-                raise UsageError("both a token, and a user name with a password, were given", hint="Give one of them.")
-            return given_pair(given.username, given.password, given.source)
-        if given.api_key is None:
-            return None
-        return Access(BearerToken(check_token(given.api_key, given.source)), given.source)
+        return given_login(session.given)
 
     def _head(self, archive: PackageArchive) -> Answer:
-        """The answer to a ``HEAD`` of the file; of a server that has none, the beginning of that to a ``GET``."""
+        """The answer to a ``HEAD`` of the file; if the server takes none, the start of the answer to a ``GET``."""
         answer = super()._head(archive)
         if answer.status not in _NO_HEAD:
             return answer
@@ -90,7 +84,7 @@ class PutChannel(FileServerChannel):
             return Answer(status, headers, b"", request.url)
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
-        """``PUT`` the file, on the condition that there is none, which not every server observes."""
+        """``PUT`` the file on the condition that there is none; not every server observes that."""
         if not overwrite and self._has_come_meanwhile(archive):
             raise Refusal(attempts=0)
         answer = self._put(archive, delivery, overwrite=overwrite)
@@ -129,16 +123,19 @@ class PutChannel(FileServerChannel):
         return self.find(archive) is not None
 
     def _make_folder(self, archive: PackageArchive) -> bool:
-        """Make the folder of the subdir, without which WebDAV takes no file (RFC 4918, 9.7.1); whether it is new."""
+        """Make the folder of the subdir, which WebDAV needs first (RFC 4918, 9.7.1); returns whether it is new."""
         request = Request("MKCOL", f"{self.url}/{quote(archive.subdir)}/", auth=self._auth)
         return self._folders.get(archive.subdir, lambda: self._client.send(request).status == 201)
 
     def _refused(self, answer: Answer, archive: PackageArchive) -> KeelbackError:  # noqa: ARG002 - for Gitea
         """The error for an *answer* that is no success."""
-        return error_of(answer, source=self._source)
+        error = error_of(answer, source=self._source)
+        if answer.status == 400 and "updating assets" in error.message:  # Nexus Repository, "Deployment Policy"
+            error.hint = "Set the repository's deployment policy to Allow redeploy, or leave out --force."
+        return error
 
     def _check_stored(self, archive: PackageArchive) -> None:
-        """A server that says yes to everything has to have the file: nothing else is known of it.
+        """Check that the file is there: some servers answer every ``PUT`` with success.
 
         Raises:
             ServerError: it has none, or one of another size.
@@ -166,11 +163,11 @@ class GiteaChannel(PutChannel):
     overwrites: ClassVar[bool] = False
 
     def find(self, archive: PackageArchive) -> Listed | None:
-        """What the index says, which is made of the database whenever it is asked for."""
+        """What the index says; the server makes it from its database at each request."""
         return self._index.listed(archive)
 
     def _has_come_meanwhile(self, archive: PackageArchive) -> bool:  # noqa: ARG002 - whichever it is
-        """Of no account: nothing is ever replaced."""
+        """Not asked: the server replaces nothing."""
         return False
 
     def _destination(self, archive: PackageArchive) -> str:
@@ -188,4 +185,4 @@ class GiteaChannel(PutChannel):
         return super()._refused(answer, archive)
 
     def _check_stored(self, archive: PackageArchive) -> None:
-        """Of no account: it reads the package before it says yes."""
+        """Not asked: the server reads the package before it says yes."""

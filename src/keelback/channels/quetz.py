@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote, urlencode
 
-from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
 from keelback.channels.delivery import Delivery, Refusal
-from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
+from keelback.channels.server import ASK_FIRST_FROM
 from keelback.channels.service import Identity
 from keelback.channels.target import check_name, check_server
+from keelback.channels.tokenchannel import TokenChannel
 from keelback.credentials.kinds import CondaToken
 from keelback.errors import ServerError, UsageError
 from keelback.listing import Listed
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from keelback.archive import PackageArchive
-    from keelback.channels.access import Access
     from keelback.channels.service import Site
     from keelback.channels.session import Session
     from keelback.channels.target import Target
@@ -31,7 +30,7 @@ _USERS: Final = "api/paginated/users?limit=1"
 """A key sees at least its own user there."""
 
 
-class QuetzChannel(ServerChannel):
+class QuetzChannel(TokenChannel):
     """A channel of a Quetz server.
 
     Args:
@@ -42,14 +41,15 @@ class QuetzChannel(ServerChannel):
     kind: ClassVar[str] = "quetz"
     title: ClassVar[str] = "Quetz"
     takes: ClassVar[tuple[type[Credential], ...]] = (CondaToken,)
+    token: ClassVar[type[CondaToken]] = CondaToken
     variables: ClassVar[tuple[str, ...]] = ("QUETZ_API_KEY",)
     login_hint: ClassVar[str] = "Give --conda-token - and the API key on standard input."
 
     def __init__(self, channel: str, *, url: str) -> None:
-        self._server = check_server(url)
+        self.endpoint = check_server(url)
         self._channel = check_name(channel, "the channel")
-        self._api = f"{self._server}/api/channels/{quote(channel)}"
-        self.url = f"{self._server}/get/{quote(channel)}"
+        self._api = f"{self.endpoint}/api/channels/{quote(channel)}"
+        self.url = f"{self.endpoint}/get/{quote(channel)}"
 
     @classmethod
     def from_target(cls, target: Target) -> QuetzChannel | None:
@@ -71,7 +71,7 @@ class QuetzChannel(ServerChannel):
 
     @classmethod
     def answers(cls, client: Client, site: Site) -> bool:
-        """See :class:`Channel`: Quetz has its own words for those without a key."""
+        """See :class:`Service`: Quetz has its own answer to those without a key."""
         answer = client.send(Request("GET", f"{site.origin}/{_USERS}"))
         return answer.status == 401 and answer.json() == {"detail": "Not logged in"}
 
@@ -89,26 +89,15 @@ class QuetzChannel(ServerChannel):
         expect(answer, 200)
         return Identity(valid=True, said="it does not tell whose key it is, nor what the key permits")
 
-    def given_access(self, session: Session) -> Access | None:
-        """See :class:`Channel`."""
-        return given_token(session, self._server, CondaToken, *self.variables, server=self.title)
-
     def open(self, session: Session) -> None:
-        """See :class:`Channel`; asks for the channel, as an upload to one that is not there is answered with 500."""
-        access = token_access(
-            session,
-            self._server,
-            server=self.title,
-            kind=CondaToken,
-            usable=self.takes,
-            variable=self.variables[0],
-        )
+        """See :class:`Channel`; asks for the channel, because Quetz answers an upload to a missing one with 500."""
+        access = self.find_access(session)
         assert isinstance(access.credential, CondaToken)  # noqa: S101 - what it takes
         self.use(session, access.credential.header("X-API-Key"), access.source)
         answer = self._client.send(Request("GET", self._api, auth=self._auth))
         if answer.status == 404:
             raise ServerError(
-                f"{self._server} has no channel {self._channel!r}",
+                f"{self.endpoint} has no channel {self._channel!r}",
                 status=404,
                 code="no-channel",
                 hint="Create it on the server first, or check how it is spelled.",
@@ -116,10 +105,10 @@ class QuetzChannel(ServerChannel):
         if answer.status == 403:  # a key that may upload one package, but not look at the channel
             return
         if not isinstance(expect(answer, 200, source=self._source).json(), dict):
-            raise ServerError(f"{self._server} does not answer as Quetz does", status=200, hint="Check the URL.")
+            raise ServerError(f"{self.endpoint} does not answer as Quetz does", status=200, hint="Check the URL.")
 
     def asks_first(self, archive: PackageArchive) -> bool:
-        """A small file is sent at once: Quetz says 409 where it has one."""
+        """A small file is sent at once: Quetz answers 409 where it has one."""
         return archive.size >= ASK_FIRST_FROM
 
     def find(self, archive: PackageArchive) -> Listed | None:

@@ -1,4 +1,4 @@
-"""What a channel's own index says of a file: by shards where there are some, else by repodata.
+"""What a channel's own index says of a file: read from shards if there are any, else from repodata.
 
 A server may be hostile, or just large: each part of an index has a limit, and one of them at a time is unpacked.
 A form that is refused with 403 may not be there; the rule is that of :mod:`keelback.channels.subdirindex`.
@@ -29,7 +29,7 @@ from keelback.listing import (
     unpack,
 )
 from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
-from keelback.transport import Request
+from keelback.transport import Request, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ _PACKED_LIMIT: Final = {SHARD_INDEX: 32 << 20, REPODATA_ZST: 64 << 20}
 """How many bytes are read of each form of an index that comes packed."""
 _PACKED_SHARD_LIMIT: Final = 4 << 20
 _HELD_SHARDS: Final = 64 << 20
-"""How many bytes of shards are kept; where there are more, some are read twice."""
+"""How many bytes of shards are kept; beyond that, some are read twice."""
 
 
 class IndexReader:
@@ -88,7 +88,7 @@ class IndexReader:
         return self._subdirs.get(subdir, lambda: self._open(subdir))
 
     def _open(self, subdir: str) -> _Find | None:
-        """As :meth:`_load`, but what it raises can be kept."""
+        """As :meth:`_load`; what it raises holds no frames, so that it can be kept."""
         try:
             return self._load(subdir)
         except KeelbackError as error:
@@ -96,7 +96,7 @@ class IndexReader:
             raise
 
     def _load(self, subdir: str) -> _Find | None:
-        """How to find in the index of *subdir* what it says of an archive; ``None`` where it has none."""
+        """Looks up archives in the index of *subdir*; ``None`` where there is no index."""
         folder = f"{self._base}/{subdir}/"
         refusals: list[KeelbackError] = []
         content = self._fetch(folder + SHARD_INDEX, _PACKED_LIMIT[SHARD_INDEX], [])
@@ -143,13 +143,13 @@ class IndexReader:
             self._shards.forget()
 
     def _fetch(self, url: str, limit: int, refusals: list[KeelbackError] | None = None) -> bytes | None:
-        """What is at *url*, or ``None`` where there is nothing, or a refusal (403), which goes to *refusals*."""
-        auth = self._auth if _origin(url) == _origin(self._base) else None
+        """What is at *url*; ``None`` where there is nothing, or a 403, which is added to *refusals*."""
+        auth = self._auth if origin_of(url) == origin_of(self._base) else None
         answer = self._client.get(Request("GET", url, auth=auth, headers=_FRESH, limit=limit))
         if answer.status in _ABSENT:
             return None
         if answer.status != 200:
-            error = _refusal(answer, anonymous=auth is None or _origin(answer.url) != _origin(url))
+            error = _refusal(answer, anonymous=auth is None or origin_of(answer.url) != origin_of(url))
             if answer.status != 403 or refusals is None:
                 raise error
             refusals.append(error)
@@ -173,8 +173,3 @@ def _refusal(answer: Answer, *, anonymous: bool) -> KeelbackError:
     )
     error.attempts = answer.attempts
     return error
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = httpx2.URL(url)
-    return parts.scheme, parts.host, parts.port

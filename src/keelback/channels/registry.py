@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from keelback.channels.bucketurls import bucket_form
 from keelback.channels.plugins import Plugins
-from keelback.channels.target import NoHostError, UnknownSchemeError, parse_target, refuse_part
+from keelback.channels.target import (
+    ALIASES,
+    NoHostError,
+    UnknownSchemeError,
+    parse_target,
+    refuse_bare_name,
+    refuse_part,
+)
 from keelback.errors import UsageError
 from keelback.secret import redact
 
@@ -32,13 +39,10 @@ KINDS: Final = {
     "az": "keelback.channels.buckets.azurechannel:AzureChannel",
     "put": "keelback.channels.put:PutChannel",
 }
-"""Every kind of channel, in the order in which they are asked whether a URL is theirs."""
+"""Every kind that a URL can name, in the order in which they are asked whether a URL is theirs."""
 
-ALIASES: Final = {"gcs": "gs", "azure": "az"}
-"""Other words for some of them: what other tools call them."""
-
-_OBJECT_STORES: Final = frozenset({"b2", "ceph", "garage", "minio", "oss", "r2", "spaces", "tigris", "wasabi"})
-"""What people write for services with the S3 protocol."""
+_S3_SERVICES: Final = frozenset({"b2", "ceph", "garage", "minio", "oss", "r2", "spaces", "tigris", "wasabi"})
+"""Schemes that people write for services with the S3 protocol."""
 
 _PLUGINS: Final = Plugins(frozenset({*KINDS, *ALIASES}))
 
@@ -53,29 +57,37 @@ def channel_class(kind: str) -> type[Channel]:
 def services() -> Iterator[type[Service]]:
     """Every kind of server that there are credentials for; those of other distributions come last."""
     yield from (found for kind in KINDS if (found := channel_class(kind)).takes_credential)
-    yield from (found for found in _PLUGINS.classes() if found.takes_credential)
+    yield from (found for found in _PLUGINS.classes if found.takes_credential)
 
 
 def channel_for(destination: str) -> Channel:
     """The channel that *destination* names: a folder, or a URL.
 
     Raises:
-        UsageError: it names none, or it cannot be told which kind of server that is.
+        UsageError: it names none, or it does not show which kind of server that is.
     """
     target = target_of(destination)
     form = bucket_form(target.host, target.segments) if target.kind is None else None
     if form is not None:
         raise UsageError(f"{redact(destination)} is in a bucket, which is not published to by that URL", hint=form.hint)
+    refuse_bare_name(target)
     channel = recognise(target)
     if channel is not None:
         if channel.kind == "put":
             refuse_part(target)
         return channel
-    named = [*(kind for kind in KINDS if channel_class(kind).is_named_with_host), *_PLUGINS.kinds]
-    examples = ", ".join(f"{kind}+{target.scheme}://{target.netloc}/..." for kind in named)
     raise UsageError(
-        f"{redact(destination)}: which kind of server is {target.host}?", hint=f"Say it in the URL: {examples}."
+        f"{redact(destination)}: which kind of server is {target.host}?",
+        hint=f"Put its kind before the URL, as in quetz+{target.scheme}://{target.netloc}/...: {_kinds()}.",
     )
+
+
+def _kinds() -> str:
+    """The words that may stand before the URL of a server that is not known by its host."""
+    others = [found.kind for found in _PLUGINS.classes]
+    named = [kind for kind in KINDS if channel_class(kind).is_named_with_host]
+    more = {"put": "put+ (WebDAV, Nexus)", "s3": "s3+ (MinIO and other S3 services)"}
+    return ", ".join(more.get(kind, f"{kind}+") for kind in [*named, *others, "s3"])
 
 
 def target_of(text: str) -> Target:
@@ -106,8 +118,8 @@ def _parsed(text: str) -> Target:
 
 
 def _known_shapes(kind: str) -> str:
-    """How channels can be written, for whoever wrote *kind* where none is known."""
-    if kind in _OBJECT_STORES:
+    """How channels can be written, as the hint for an unknown *kind*."""
+    if kind in _S3_SERVICES:
         return "Services with the S3 protocol are written s3+https://HOST/BUCKET/CHANNEL."
     classes = (channel_class(known) for known in KINDS if known != "local")
     shapes = [found.shape or f"{found.kind}+https://HOST/CHANNEL" for found in classes]
@@ -116,7 +128,7 @@ def _known_shapes(kind: str) -> str:
 
 
 def recognise(target: Target) -> Channel | None:
-    """The channel of a known kind that *target* names; ``None`` where it cannot be told of which kind it is.
+    """The channel of a known kind that *target* names; ``None`` where *target* does not show its kind.
 
     Raises:
         UsageError: it is of a known kind, and names no channel; or what another distribution has for it is broken.

@@ -1,4 +1,4 @@
-"""The records of a subdir's folder, brought up to the archives that stand in it."""
+"""Brings the records of a subdir up to date with the archives in its folder."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _ARCHIVES: Final = (".conda", ".tar.bz2")
 _NOT_READ: Final = frozenset({"unreadable", "no-such-file", "not-a-file"})
-"""Codes of an archive's errors that say nothing of its bytes."""
+"""Codes of errors of an archive that are not about its bytes."""
 
 
 def archives_in(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """The archives that stand in *folder*; none where there is no such folder."""
+    """The archives in *folder*; none where there is no such folder."""
     try:
         entries = os.scandir(folder)
     except FileNotFoundError:
@@ -37,10 +37,10 @@ def archives_in(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def bring_up(sources: Sources, folder: Path, unsure: Collection[str], *, rebuild: bool) -> list[Finding]:
-    """Have *sources* say what the archives in *folder* say, and nothing of those that are not there.
+    """Bring *sources* up to date with the archives in *folder*; records of files that are not there go.
 
-    An archive is read where there is no record of it, where its record is of another size, or where it is newer than
-    the index. What another tool has removed from its index stays removed.
+    An archive is read where there is no record of it, where its record is of another size, or where it is not older
+    than the index. What another tool has removed from its index stays removed.
 
     Args:
         sources: of the index in *folder*; changed.
@@ -54,13 +54,13 @@ def bring_up(sources: Sources, folder: Path, unsure: Collection[str], *, rebuild
         What is wrong with the files that are no packages, and with those that could not be read.
     """
     raw = sources.raw
-    made = _modified(folder / REPODATA)
+    made = made_at(folder)
     standing = {entry.name: entry for entry in archives_in(folder)}
     stale = [
         entry
         for name, entry in standing.items()
         if (name in raw.records or name not in raw.removed)
-        and (rebuild or name in unsure or not _is_of(raw.records.get(name), entry, made))
+        and (rebuild or name in unsure or not is_of(raw.records.get(name), entry, made))
     ]
     findings = []
     for entry, read in zip(stale, _read_all([Path(entry.path) for entry in stale]), strict=True):
@@ -81,7 +81,7 @@ def merged(before: Record | None, now: Record) -> Record:
 
 
 def is_no_package(error: KeelbackError) -> bool:
-    """Whether *error*, from reading an archive, is about its bytes; otherwise they may well be those of a package."""
+    """Whether *error*, from reading an archive, is about its bytes; otherwise it may be a sound package."""
     return isinstance(error, ArchiveError) and error.code not in _NOT_READ
 
 
@@ -92,23 +92,27 @@ def finding_of(error: KeelbackError, file: Path) -> Finding:
     return Finding(Severity.ERROR, error.code, file, "", error.message, error.hint)
 
 
-def _is_of(record: Record | None, entry: os.DirEntry[str], made: int) -> bool:
-    """Whether *record*, from an index that was *made* then, can be believed to be that of the file *entry*."""
-    if record is None:
-        return False
-    status = entry.stat()
-    return record.get("size") in (None, status.st_size) and status.st_mtime_ns <= made
-
-
-def _modified(path: Path) -> int:
+def made_at(folder: Path) -> int:
+    """When the index in *folder* was made, in nanoseconds since 1970; 0 where there is none."""
     try:
-        return path.stat().st_mtime_ns
+        return (folder / REPODATA).stat().st_mtime_ns
     except FileNotFoundError:
         return 0
 
 
+def is_of(record: Record | None, entry: os.DirEntry[str], made: int) -> bool:
+    """Whether *record*, from an index that was *made* then, can be believed to be that of the file *entry*.
+
+    A file of the same moment may have come after the index: some file systems keep times in whole seconds.
+    """
+    if record is None:
+        return False
+    status = entry.stat()
+    return record.get("size") in (None, status.st_size) and status.st_mtime_ns < made
+
+
 def _read_all(paths: Sequence[Path]) -> list[Record | KeelbackError]:
-    """The record of each of *paths*, or why there is none; Ctrl-C waits only for those under way."""
+    """The record of each of *paths*, or the error; Ctrl-C waits only for those that are being read."""
     pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="index")
     try:
         return list(pool.map(_read, paths))

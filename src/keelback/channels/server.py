@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from keelback.listing import Listed
 
 ASK_FIRST_FROM: Final = 4 << 20
-"""From this size on, in bytes, a question costs less than sending an archive for nothing."""
+"""From this size on, in bytes, asking first costs less than sending an archive for nothing."""
 
 
 class ServerChannel(Channel):

@@ -1,4 +1,4 @@
-"""What is known of a kind of server: where it is, what it takes, and how to ask it whose a credential is.
+"""What is known of a kind of server: where it is, which credentials it takes, and how it is asked about one.
 
 Nothing outside the module of a kind knows its name; the others ask :mod:`keelback.channels.registry` for all of them.
 """
@@ -10,6 +10,7 @@ from abc import ABC
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from keelback.channels.target import ALIASES
 from keelback.hosts import host_of, split_url
 from keelback.secret import redact
 from keelback.transport import servers_words
@@ -27,7 +28,7 @@ class Identity:
 
     Attributes:
         valid: whether it takes the credential; ``None`` where that cannot be told.
-        name: whose it is; ``None`` where the server does not tell.
+        name: of the user; ``None`` where the server does not tell.
         permits: ``read`` and ``upload``, as far as the server tells; empty where it does not.
         expires: when it expires, in Unix seconds; ``None`` where the server does not tell.
         said: what the server said, or why it was not asked; redacted.
@@ -52,7 +53,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Site:
-    """Where a server is, as far as a person wrote it.
+    """Where a server is, as a person wrote it.
 
     Attributes:
         kind: the word before the scheme: ``quetz`` of ``quetz+https://HOST``, ``s3`` of ``s3://BUCKET``; may be empty.
@@ -71,8 +72,6 @@ class Site:
     @classmethod
     def of(cls, place: str) -> Self:
         """The server at *place*: a host, or any URL of the server; a kind may stand before its scheme."""
-        from keelback.channels.registry import ALIASES  # noqa: PLC0415 - it is what imports all kinds
-
         url = place if "://" in place else f"https://{place}"
         scheme, rest = split_url(url)
         kind, _, scheme = scheme.rpartition("+")
@@ -121,7 +120,7 @@ class Service(ABC):
 
     @classmethod
     def usual_username(cls, site: Site) -> str:  # noqa: ARG003 - for those where it goes without saying
-        """The only user name with which one can log in at *site*; empty where a person has to say it."""
+        """The only user name that can log in at *site*; empty where the user has to give one."""
         return ""
 
     @classmethod
@@ -158,5 +157,5 @@ class Service(ABC):
 
 
 def shown_text(value: object) -> str | None:
-    """*value*, which a server sent, if it is a text to show."""
+    """*value*, which a server sent, if it is printable text: redacted and shortened; else ``None``."""
     return redact(value)[:200] if isinstance(value, str) and value and value.isprintable() else None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from keelback.credentials.oidc.providers import IdentitySource
 from keelback.credentials.oidc.trusted import TrustedPublishing
 from keelback.errors import UsageError
-from keelback.secret import Secret
+from keelback.secret import Secret, as_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from keelback.credentials.oidc.exchanged import ExchangedToken
     from keelback.credentials.stores import Store
     from keelback.transport import Client
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Given:
     username: str | None = None
     password: Secret | None = None
 
+    @classmethod
+    def of(cls, api_key: Secret | str | None, username: str | None, password: Secret | str | None) -> Self:
+        """See the class; text is what a program gave."""
+        return cls(as_secret(api_key, "api_key"), username, as_secret(password, "password"))
+
     def __bool__(self) -> bool:
         return self.api_key is not None or self.username is not None or self.password is not None
 
@@ -42,10 +51,18 @@ class Given:
         secret = self.api_key or self.password
         return secret.source if secret is not None and secret.source else "the given credential"
 
+    def refuse_several(self, channels: int) -> None:
+        """Raise ``UsageError`` where there is a credential, and more than one of *channels* that could get it."""
+        if self and channels > 1:
+            raise UsageError(
+                f"{self.source} would go to {channels} channels",
+                hint="Store the credential of each server: keelback auth login; or set each server's variable.",
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class BucketOptions:
-    """What the user said of where a bucket is, and with which keys it is spoken to; ``None`` for what was left out.
+    """Where a bucket is, and the keys for it, as the user gave them; ``None`` for what was left out.
 
     Attributes:
         endpoint_url: of the service, where it is not that of the cloud itself.
@@ -112,6 +129,12 @@ class Session:
         self.kept: dict[Hashable, Any] = {}
         self._load_stores = load_stores
         self._taken: dict[str, str] = {}
+
+    def note_once(self, text: str) -> None:
+        """Log *text*, unless this run has logged it before."""
+        if ("noted", text) not in self.kept:
+            self.kept["noted", text] = True
+            _log.info("%s", text)
 
     @cached_property
     def stores(self) -> Sequence[Store]:

@@ -42,7 +42,7 @@ def _bad_folder(shard: Shard, why: str) -> ChannelError:
 
 
 def _can_be_looked_up(host: str) -> bool:
-    """Whether *host* is one that resolvers do not choke on (RFC 1035, 2.3.4: sizes of names and labels)."""
+    """Whether *host* is within the limits of host names (RFC 1035, 2.3.4: sizes of names and labels)."""
     return len(host) <= 253 and all(0 < len(label) <= 63 for label in host.removesuffix(".").split("."))
 
 

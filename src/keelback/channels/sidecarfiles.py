@@ -1,4 +1,4 @@
-"""The attestations in a channel's folder on disk, each beside its archive, as CEP 50 has them.
+"""The attestations in a channel's folder on disk, each beside its archive (CEP 50).
 
 Those of ``FILE`` are in ``FILE.sigs.HASH``, which never changes, and in ``FILE.sigs``, which is the latest of these.
 The record of ``FILE`` has the hash, in all forms of the index. What is new is written in this order: the file with the
@@ -32,7 +32,7 @@ _SIDECAR: Final = re.compile(r"(?P<filename>.+)\.sigs(?:\.[0-9a-f]{64})?")
 
 
 class SidecarFiles:
-    """The attestations in the subdir *folder* of a channel; whoever uses it holds the channel.
+    """The attestations in the subdir *folder* of a channel; the caller holds its lock.
 
     Args:
         folder: the subdir's.
@@ -44,7 +44,7 @@ class SidecarFiles:
         self._new_file = new_file
 
     def add(self, filename: str, sha256: str, attestation: bytes | None) -> None:
-        """Have *attestation*, and what else there is for these bytes, beside a file that is about to come.
+        """Write *attestation*, and the other ones for these bytes, beside a file that is about to come.
 
         Args:
             filename: the file's.
@@ -60,11 +60,11 @@ class SidecarFiles:
         self.renew({filename: content})
 
     def check(self, filename: str, sha256: str, attestation: bytes | None) -> None:
-        """See that :meth:`advertise` can take *attestation*; raises as :meth:`add`."""
+        """Check that :meth:`advertise` can take *attestation*; raises as :meth:`add`."""
         self._with(attestation, filename, sha256)
 
     def advertise(self, repodata: Repodata, coming: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
-        """Have the records in *repodata* name the attestations of their files, and have those files.
+        """Name the attestations in the records of *repodata*, and write the files that they name.
 
         Args:
             repodata: what the index is to say; changed.
@@ -95,7 +95,7 @@ class SidecarFiles:
         return renewed
 
     def renew(self, contents: Mapping[str, bytes | None]) -> None:
-        """Have *contents*, by file name, as the latest attestations; ``None`` for none."""
+        """Write *contents*, by file name, as the latest attestations; ``None`` removes them."""
         for filename, content in contents.items():
             path = self._folder / f"{filename}{CURRENT}"
             if content is None:
@@ -104,7 +104,7 @@ class SidecarFiles:
                 self._write(path, content)
 
     def sweep(self, records: Mapping[str, Record]) -> None:
-        """Remove what is about other bytes than *records* say, by file name, which have to be in force."""
+        """Remove what is about other bytes than those of *records*, by file name; these have to be in force."""
         for path in list(self._folder.iterdir()) if records else ():
             found = _SIDECAR.fullmatch(path.name)
             sha256 = records.get(found["filename"], {}).get("sha256") if found else None

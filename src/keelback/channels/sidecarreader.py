@@ -1,13 +1,10 @@
-"""The attestations that a channel has beside an archive, as readers get them: over HTTP, or from a folder."""
+"""Reads the attestations that a channel has beside an archive: over HTTP, or from a folder."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from keelback.attestationfiles import (
     CURRENT,
@@ -18,11 +15,12 @@ from keelback.attestationfiles import (
     read_start,
     sidecar_bundles,
 )
-from keelback.channels.reader import REFUSED
+from keelback.channels.target import path_of
 from keelback.errors import AttestationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from keelback.channels.reader import Reader
     from keelback.indexed import IndexedArchive
@@ -85,11 +83,11 @@ def read_sidecar(reader: Reader, url: str, sha256: str | None = None) -> Sequenc
 def _read(reader: Reader, url: str, forbidden: str) -> bytes | None:
     """What is at *url*; ``None`` where nothing is; raises with the code *forbidden* where the server says 403."""
     if url.startswith("file:"):
-        return _read_file(Path(url2pathname(urlsplit(url).path)))
+        return _read_file(path_of(url))
     answer = _ask(reader, url)
     if answer.status in _ABSENT:
         return None
-    if answer.status == 403:  # so some object stores say that there is nothing
+    if answer.status == 403:  # so some services say that there is nothing
         raise AttestationError(f"{url}: {reader.error(answer, url).message}", code=forbidden)
     if answer.status != 200:
         raise reader.error(answer, url)
@@ -100,7 +98,7 @@ def _ask(reader: Reader, url: str) -> Answer:
     while True:
         request = replace(reader.request(url, _JSON), limit=LARGEST_SIDECAR)
         answer = reader.client.get(request)
-        if request.auth is not None or answer.status not in REFUSED or not reader.look_further(url):
+        if not reader.may_ask_again(request, answer):
             return answer
 
 

@@ -64,7 +64,7 @@ def _bundles_about(content: bytes, sha256: str) -> list[bytes]:
 
 
 def _value(bundle: bytes) -> Any:
-    """What is compared of *bundle*: however it is spaced; where that cannot be told, its bytes."""
+    """*bundle* in a form to compare, without its spacing; its bytes, where it is not JSON."""
     try:
         return json.loads(bundle)
     except (ValueError, RecursionError):

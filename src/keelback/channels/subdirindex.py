@@ -14,20 +14,20 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urljoin, urlsplit
-from urllib.request import url2pathname
+from urllib.parse import urljoin
 
 import msgspec
 
 from keelback.channels.shards import records_of, shard_url, shown
+from keelback.channels.target import path_of
 from keelback.errors import ChannelError, CredentialError
 from keelback.listing import REPODATA_LIMIT, decode_whole_shard_index
 from keelback.repodata import REPODATA, REPODATA_ZST, SHARD_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from keelback.channels.indexfiles import IndexFiles
     from keelback.channels.reader import Reader
@@ -48,10 +48,10 @@ _AT_ONCE: Final = 32
 """How many shards are read at once; they are small."""
 
 _RECORDS: Final = 1_000_000
-"""How many records may have to be looked at for dependencies: about all that conda-forge has for a platform."""
+"""How many records are looked at for dependencies at most: about all that conda-forge has for a platform."""
 
 _ROUNDS: Final = 200
-"""How deep dependencies may be nested: several times those of conda-forge."""
+"""How deep dependencies may be nested: several times as deep as in conda-forge."""
 
 
 class SubdirIndex:
@@ -61,16 +61,16 @@ class SubdirIndex:
         reader: of the channel.
         files: where indexes are kept between runs.
         subdir: ``linux-64``, ``noarch``.
-        room: a folder for files of this run.
+        workdir: a folder for files of this run.
 
     What is read is read once; safe to use from one thread at a time.
     """
 
-    def __init__(self, reader: Reader, files: IndexFiles, subdir: str, room: Path) -> None:
+    def __init__(self, reader: Reader, files: IndexFiles, subdir: str, workdir: Path) -> None:
         self.reader = reader
         self.subdir = subdir
         self._files = files
-        self._room = room
+        self._workdir = workdir
         self._folder = f"{reader.url}/{subdir}/"
         self._records: dict[str, Mapping[str, Record]] = {}
 
@@ -87,7 +87,7 @@ class SubdirIndex:
             CredentialError, ChannelError, TransportError: it cannot be read.
         """
         if self.reader.is_folder:
-            file = Path(url2pathname(urlsplit(self._folder + REPODATA).path))
+            file = path_of(self._folder + REPODATA)
             return file if file.is_file() else None
         refusals: list[KeelbackError] = []
         plain = self._form(REPODATA_ZST, [], _REPODATA_PACKED, REPODATA_LIMIT)
@@ -97,7 +97,7 @@ class SubdirIndex:
         return self._unless_absent(refusals[0]) if refusals else plain
 
     def _form(self, name: str, refusals: list[KeelbackError], limit: int, unpacked: int | None = None) -> Path | None:
-        """The index as *name* has it; ``None`` where there is none, or it may not be read, as *refusals* then say."""
+        """The index from the file *name*; ``None`` where there is none, or where it may not be read: see *refusals*."""
         url = self._folder + name
         return self._files.get(self.reader, url, limit=limit, unpacked=unpacked, refusals=refusals)
 
@@ -118,7 +118,7 @@ class SubdirIndex:
 
     def _try_noarch(self) -> bool:
         """Whether the channel has an index of noarch that may be read."""
-        noarch = SubdirIndex(self.reader, self._files, _NOARCH, self._room)
+        noarch = SubdirIndex(self.reader, self._files, _NOARCH, self._workdir)
         try:
             return noarch.has_shards or noarch.whole is not None
         except (CredentialError, ChannelError):
@@ -135,7 +135,7 @@ class SubdirIndex:
         assert self._shard_index is not None  # noqa: S101 - what has_shards says
         records = self.records(names)
         base_url = self._absolute(self._shard_index.base_url)
-        file = self._room / f"{uuid.uuid4().hex}.json"
+        file = self._workdir / f"{uuid.uuid4().hex}.json"
         conda = {filename: record for filename, record in records.items() if filename.endswith(".conda")}
         document = {
             "info": {"subdir": self.subdir, "base_url": base_url},
@@ -216,7 +216,7 @@ def closure(indexes: Sequence[SubdirIndex], names: Collection[str]) -> set[str]:
 
 
 def _dependencies(record: Record) -> list[str]:
-    """Those of *record* that can be some; what else is wrong with it is found when it is read."""
+    """The dependencies of *record* that are text; other faults are found when it is read."""
     depends = record.get("depends")
     return [spec for spec in depends if isinstance(spec, str)] if isinstance(depends, list) else []
 

@@ -13,10 +13,15 @@ from keelback.errors import UsageError
 from keelback.hosts import host_of
 from keelback.secret import redact
 
+ALIASES: Final = {"gcs": "gs", "azure": "az"}
+"""What other tools call some kinds, and what they are called here."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9._~-]+")
 _HOST: Final = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _HOST_AND_PATH: Final = re.compile(r"(?:[a-z0-9-]+\.)+(?:com|dev|io|net|org)(?::\d+)?/", re.IGNORECASE)
 _AMBIGUOUS: Final = re.compile(r"[\x00-\x1f\x7f\\]")
+_PATH: Final = re.compile(r"[./\\~]|file:|[a-z]:", re.IGNORECASE)
+"""How a folder begins that is written as one."""
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9.+-]+):")  # two letters at least: C:\channel is a folder
 
 
@@ -116,7 +121,7 @@ def parse_target(text: str, kinds: frozenset[str]) -> Target:
 
 
 def _refuse_secrets(text: str, parts: SplitResult) -> None:
-    """The URL of a channel ends up in logs and reports: what is secret has no place in it."""
+    """Refuse a secret in the URL of a channel, which ends up in logs and reports."""
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             f"{redact(text)} has a user name or password in it, where it ends up in logs",
@@ -133,7 +138,7 @@ def _refuse_secrets(text: str, parts: SplitResult) -> None:
 
 
 def check_name(name: str, what: str) -> str:
-    """*name* itself, if a channel, owner, label or repository can be called so.
+    """*name*, if that can be the name of a channel, an owner, a label or a repository.
 
     Raises:
         UsageError: it is empty, is ``.`` or ``..``, or has other characters than letters, digits and ``._~-``.
@@ -161,7 +166,7 @@ def check_server(url: str, what: str = "--url") -> str:
 
 
 def refuse_part(target: Target) -> None:
-    """See that *target* can be a channel where any path can be one.
+    """Refuse a *target* that is only part of a channel, where any path can be a channel.
 
     Raises:
         UsageError: it is a subdir of a channel, or an archive in one.
@@ -179,6 +184,24 @@ def refuse_part(target: Target) -> None:
         raise UsageError(
             f"{redact(target.text)} is a package, and not a channel",
             hint=f"Leave out {extra}: what is published gets its name in the channel by itself.",
+        )
+
+
+def refuse_bare_name(target: Target) -> None:
+    """See that a folder that is to be made is written as one.
+
+    A word alone may be meant for something else: the name of a channel, a bucket, a spec in the wrong place.
+
+    Raises:
+        UsageError: it is a word alone, and there is no folder of that name.
+    """
+    written = target.text
+    if target.folder is None or _PATH.match(written):
+        return
+    if not target.folder.is_absolute() and not target.folder.exists():
+        raise UsageError(
+            f"{redact(written)} is a folder that is not there",
+            hint=f"Write ./{redact(written)} to make it; a channel of a server is written as its URL.",
         )
 
 
@@ -215,3 +238,13 @@ def _folder(text: str, netloc: str, path: str) -> Target:
     if netloc not in ("", "localhost"):
         raise UsageError(f"{text} names a folder of another machine", hint="Write it like file:///folder.")
     return Target(text, None, "file", folder=Path(url2pathname(path)))
+
+
+def as_written(place: str | Path) -> str:
+    """*place* as a person would write it; a path is made absolute, which is never taken for a host."""
+    return str(place.absolute()) if isinstance(place, Path) else place
+
+
+def path_of(url: str) -> Path:
+    """The path of what is at *url*, which is one with ``file:``."""
+    return Path(url2pathname(urlsplit(url).path))

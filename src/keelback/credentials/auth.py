@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx2
@@ -16,6 +15,7 @@ from keelback.transport.logs import redact_logs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Generator, Sequence
+    from pathlib import Path
 
     from keelback.credentials.stores import Store
 
@@ -51,9 +51,7 @@ class StoredAuth(httpx2.Auth):
         self, *, auth_file: Path | str | None = None, keychain: bool = True, insecure_hosts: Collection[str] = ()
     ) -> None:
         redact_logs()  # httpx2 logs URLs, and a conda token is in one
-        self._stores: Sequence[Store] = default_stores(
-            None if auth_file is None else Path(auth_file), keychain=keychain
-        )
+        self._stores: Sequence[Store] = default_stores(auth_file, keychain=keychain)
         self._insecure = {host_of(f"https://{host}") for host in insecure_hosts}
 
     def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:

@@ -90,7 +90,7 @@ def answer_bazel(request: str, lookup: Lookup) -> tuple[dict[str, object], ExitS
     headers = _sent(credential, url)["headers"]
     if not headers:
         raise CredentialError(
-            f"The {credential.kind} under key {match.key!r} of {match.store.name} does not go into a header, "
+            f"The {credential.kind} under {match.source} does not go into a header, "
             "and nothing else can be told in this protocol.",
             hint="Ask in keelback's own format.",
             code="wrong-kind",

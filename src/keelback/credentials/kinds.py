@@ -38,9 +38,15 @@ _SEGMENT_SAFE: Final = "!$&'()*+,;=:@"
 
 
 class Credential:
-    """What all kinds have in common: the name by which auth files and messages call them."""
+    """What all kinds have in common.
+
+    Attributes:
+        kind: the name by which auth files call it.
+        noun: what a sentence calls it, behind an article.
+    """
 
     kind: ClassVar[str]
+    noun: ClassVar[str] = "credential"
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class BearerToken(Credential, httpx2.Auth):
     """A token sent as ``Authorization: Bearer TOKEN``."""
 
     kind: ClassVar[str] = "BearerToken"
+    noun: ClassVar[str] = "bearer token"
     token: Secret
 
     def auth_flow(self, request: httpx2.Request) -> _AuthFlow:
@@ -90,6 +97,7 @@ class CondaToken(Credential, httpx2.Auth):
     """
 
     kind: ClassVar[str] = "CondaToken"
+    noun: ClassVar[str] = "conda token"
     token: Secret
 
     def __post_init__(self) -> None:
@@ -115,6 +123,7 @@ class BasicHTTP(Credential, httpx2.Auth):
     """A name and a password, sent as ``Authorization: Basic BASE64`` (RFC 7617, in UTF-8)."""
 
     kind: ClassVar[str] = "BasicHTTP"
+    noun: ClassVar[str] = "user name and password"
     username: str
     password: Secret
 
@@ -133,9 +142,10 @@ class BasicHTTP(Credential, httpx2.Auth):
 
 @dataclass(frozen=True)
 class S3Credentials(Credential):
-    """Keys with which requests to an object store are signed; they put nothing onto a request themselves."""
+    """Keys with which requests to an S3 service are signed; they put nothing onto a request themselves."""
 
     kind: ClassVar[str] = "S3Credentials"
+    noun: ClassVar[str] = "S3 keys"
     access_key_id: str = field(repr=False)
     secret_access_key: Secret
     session_token: Secret | None = None
@@ -164,6 +174,7 @@ class OAuth(Credential, httpx2.Auth):
     """
 
     kind: ClassVar[str] = "OAuth"
+    noun: ClassVar[str] = "OAuth login"
     access_token: Secret
     refresh_token: Secret | None
     expires_at: int | None

@@ -217,12 +217,12 @@ def _urls_to_try(place: str, key: str, kind: type[Credential]) -> Iterable[str]:
 
 
 def _shadow(url: str, match: Match) -> str:
-    where = f"key {match.key!r} of {match.store.name}"
     if isinstance(match.store, WritableStore):
         remedy = f"end both with: keelback auth logout {match.key!r}, and log in again"
     else:
         remedy = "remove that one where it is, by hand"
-    return f"{host_of(url)} still gets the {match.credential.kind} under {where}, which goes before this one; {remedy}"
+    still = f"{host_of(url)} still gets the {match.credential.noun} under {match.source}"
+    return f"{still}, which goes before this one; {remedy}"
 
 
 # --- ending -----------------------------------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ def _nothing_removed(stores: Sequence[Store], place: str, out: LoggedOut) -> Cre
     with contextlib.suppress(CredentialError, UsageError):
         match = find(url_of(place), stores)
         if match is not None:
-            hint = f"It is served by key {match.key!r} of {match.store.name}: keelback auth logout '{match.key}'."
+            hint = f"It is served by {match.source}: keelback auth logout '{match.key}'."
     return CredentialError(f"There is no login for {redact(place)} in any store.", hint=hint, code="not-logged-in")
 
 

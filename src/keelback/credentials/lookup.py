@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, unquote
 
@@ -23,6 +22,7 @@ from keelback.secret import Secret, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from keelback.credentials.kinds import Credential
 
@@ -39,6 +39,11 @@ class Match:
     credential: Credential
     key: str
     store: Store
+
+    @property
+    def source(self) -> str:
+        """Where it was found, for messages."""
+        return f"key {self.key!r} of {self.store.name}"
 
 
 def find(url: str, stores: Sequence[Store]) -> Match | None:
@@ -190,7 +195,7 @@ def credential_for(url: str, *, auth_file: Path | str | None = None, keychain: b
     from keelback.transport.logs import redact_logs  # noqa: PLC0415 - for those only who have a credential to use
 
     redact_logs()  # httpx2 logs URLs, and a conda token is in one
-    return find(url, default_stores(None if auth_file is None else Path(auth_file), keychain=keychain))
+    return find(url, default_stores(auth_file, keychain=keychain))
 
 
 def require(
@@ -220,20 +225,25 @@ def require(
     """
     host = host_of(url)
     if match is None:
-        keys = redact(", ".join(keys_for(url)))
         raise CredentialError(
-            f"No credential for {_named(server, host)}: none of the keys {keys} is in {_listed(looked)}.",
+            f"No credential for {_named(server, host)}: {in_no_store(keys_for(url), looked)}.",
             hint=_how_to_give_one(url, looked, flag, env),
         )
     if not isinstance(match.credential, tuple(usable)):
         kinds = " or ".join(kind.kind for kind in usable)
         raise CredentialError(
-            f"{_named(server, host)} cannot use the {match.credential.kind} under key {match.key!r} of "
-            f"{match.store.name}; it takes {kinds}.",
+            f"{_named(server, host)} cannot use the {match.credential.kind} under {match.source}; it takes {kinds}.",
             hint=_how_to_give_one(url, (), flag, env),
             code="wrong-kind",
         )
     return match
+
+
+def in_no_store(keys: Sequence[str], looked: Sequence[Store]) -> str:
+    """That none of *keys* is in the stores that were *looked* in, as a clause."""
+    shown = redact(", ".join(keys))
+    which = f"the key {shown} is not" if len(keys) == 1 else f"none of the keys {shown} is"
+    return f"{which} in {', '.join(store.name for store in looked) or 'any store'}"
 
 
 def _how_to_give_one(url: str, looked: Sequence[Store], flag: str, env: str) -> str:
@@ -266,10 +276,6 @@ def login_name(url: str) -> str:
 
 def _named(server: str, host: str) -> str:
     return host if server == host else f"{server} at {host}"
-
-
-def _listed(stores: Sequence[Store]) -> str:
-    return ", ".join(store.name for store in stores) or "any store"
 
 
 def _first_time(*what: str) -> bool:

@@ -52,7 +52,7 @@ class StoreSource:
 
 
 def default_stores(
-    auth_file: Path | None = None,
+    auth_file: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
     home: Path | None = None,
     *,
@@ -83,7 +83,7 @@ def default_stores(
 
 
 def store_sources(
-    auth_file: Path | None = None,
+    auth_file: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
     home: Path | None = None,
     *,
@@ -92,7 +92,7 @@ def store_sources(
 ) -> list[StoreSource]:
     """Where the stores of :func:`default_stores` are, those included that are off; arguments as there."""
     if auth_file is not None:
-        return [_auth_file(f"--auth-file ({auth_file})", auth_file, required=required)]
+        return [_auth_file(f"--auth-file ({auth_file})", Path(auth_file), required=required)]
     environ = os.environ if environ is None else environ
     return list(_usual_sources(environ, home or home_folder(), keychain=keychain, required=required))
 

@@ -58,9 +58,9 @@ def lock_folder() -> Path:
     return user_state_path("keelback", appauthor=False) / "locks"
 
 
-def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where indexes of channels are kept between runs: ``KEELBACK_CACHE_DIR``, or the user's cache directory."""
-    named = environ.get("KEELBACK_CACHE_DIR")
+def cache_folder(named: str | Path | None = None) -> Path:
+    """Where indexes are kept between runs: *named*, or else ``KEELBACK_CACHE_DIR``, or the user's cache directory."""
+    named = named or os.environ.get("KEELBACK_CACHE_DIR")
     if named:
         return Path(named)
     from platformdirs import user_cache_path  # noqa: PLC0415 - only where it is not named

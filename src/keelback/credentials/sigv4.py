@@ -1,4 +1,4 @@
-"""Signatures on requests: AWS Signature Version 4, which object stores and their neighbours take.
+"""Signatures on requests: AWS Signature Version 4, which S3 services and other services of AWS take.
 
 (Amazon S3 API Reference, "Signature Calculations for the Authorization Header"; AWS General Reference, "Signing AWS API
 requests", for services other than S3.)
@@ -6,7 +6,6 @@ requests", for services other than S3.)
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import hmac
 import logging
@@ -19,13 +18,13 @@ from urllib.parse import quote, unquote_plus, unquote_to_bytes
 import httpx2
 
 from keelback.credentials.kinds import Credential
+from keelback.transport.dates import seconds_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
     from keelback.credentials.kinds import S3Credentials
 
-EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 CONTENT_SHA256: Final = "x-amz-content-sha256"
 """The header field that says which body is signed."""
 TOLERATED_SECONDS: Final = 600.0
@@ -55,7 +54,7 @@ class SigV4(Credential, httpx2.Auth):
     """Signs each request with keys, for one region and service.
 
     The path is sent in the one spelling that is signed: every byte but letters, digits and ``-._~/`` percent-encoded,
-    once. It matters for ``+``, which an object store may take for a space.
+    once. It matters for ``+``, which a service may take for a space.
 
     A 403 from a server whose clock is more than ten minutes from this one sets :attr:`offset`; where the request has
     no body that is gone by then, it is signed and sent once more.
@@ -72,6 +71,7 @@ class SigV4(Credential, httpx2.Auth):
     """
 
     kind: ClassVar[str] = "S3Credentials"
+    noun: ClassVar[str] = "S3 keys"
 
     def __init__(
         self,
@@ -161,15 +161,6 @@ class SigV4(Credential, httpx2.Auth):
         return True
 
 
-def seconds_ahead(headers: Mapping[str, str], now: float) -> float | None:
-    """By how many seconds the clock that says *now* is ahead of the server with the answer's *headers*.
-
-    ``None`` where the server does not say what its clock has.
-    """
-    theirs = http_time(headers.get("date"))
-    return None if theirs is None else now - theirs
-
-
 def _payload_hash(request: httpx2.Request) -> str:
     """The SHA-256 of a body that is at hand; a body that is yet to come is not signed."""
     if isinstance(request.stream, httpx2.ByteStream):
@@ -204,11 +195,3 @@ def _signature(secret: str, scope: str, text: str) -> str:
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     return hmac.digest(key, text.encode(), "sha256").hex()
-
-
-def http_time(date: str | None) -> float | None:
-    """An HTTP *date* in Unix seconds; ``None`` where it is none."""
-    try:
-        return None if date is None else email.utils.parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None

@@ -128,7 +128,7 @@ def attest(
     folder = None if attestation_dir is None else AttestationFolder(attestation_dir)
     if folder is not None:
         folder.check(archive.filename for archive in archives)
-    trust = _trust(trust_config)
+    trust = Trust.from_options(trust_config, os.environ)
     with Client() as client:
         source = IdentitySource(client, os.environ, as_secret(oidc_token, "the given ID token"))
         attester = Attester(signing_identity(source), trust, url, retry=client.retry)
@@ -221,7 +221,7 @@ def verify(
     wanted = Policy.parse(policy) if isinstance(policy, str) else policy
     url = None if channel is None else _channel_url(channel)
     files = discover(_listed(paths))
-    trust = _trust(trust_config, offline=offline)
+    trust = Trust.from_options(trust_config, os.environ, offline=offline)
     trust.check()  # first: what cannot be used is wrong whatever the attestations are
     given = None if attestations is None else GivenAttestations(attestations)
     more = None if otherwise is None else cache(lambda: GivenAttestations(otherwise()))
@@ -259,10 +259,6 @@ def _channel_url(channel: str) -> str:
         )
     known = recognise(target)
     return target.base(len(target.segments)) if known is None else known.url
-
-
-def _trust(config: str | Path | None, *, offline: bool | None = None) -> Trust:
-    return Trust.from_options(None if config is None else str(config), os.environ, offline=offline)
 
 
 def _sha256(path: Path) -> str:

@@ -36,14 +36,6 @@ class Source:
     is_last_resort: bool = False
 
 
-def verify_any(
-    bundles: Sequence[bytes], *, filename: str, sha256: str, policy: Policy, channel: str | None, trust: Trust
-) -> Verified:
-    """The first of *bundles* that verifies; as for :func:`verify_first`."""
-    source = Source(lambda: bundles)
-    return verify_first([source], filename=filename, sha256=sha256, policy=policy, channel=channel, trust=trust)
-
-
 def verify_first(
     sources: Iterable[Source],
     *,

@@ -67,7 +67,7 @@ class Trust:
         self._verifier: Verifier | None = None
 
     @classmethod
-    def from_options(cls, file: str | None, environ: Mapping[str, str], *, offline: bool | None = None) -> Trust:
+    def from_options(cls, file: str | Path | None, environ: Mapping[str, str], *, offline: bool | None = None) -> Trust:
         """What ``--trust-config`` says, else the variable ``KEELBACK_TRUST_CONFIG``, else the public deployment."""
         chosen = file or environ.get(VARIABLE)
         return cls(Path(chosen) if chosen else None, offline=offline)

@@ -6,7 +6,7 @@ from keelback.transport.body import ArchiveBody, Body, MultipartBody, PartBody, 
 from keelback.transport.client import Client
 from keelback.transport.download import Downloaded, download
 from keelback.transport.explain import servers_words
-from keelback.transport.messages import Answer, Request
+from keelback.transport.messages import Answer, Origin, Request, origin_of
 from keelback.transport.partial import Expected, unchanged
 from keelback.transport.pools import is_loopback
 from keelback.transport.renewable import RenewableAuth
@@ -20,6 +20,7 @@ __all__ = [
     "Downloaded",
     "Expected",
     "MultipartBody",
+    "Origin",
     "PartBody",
     "RenewableAuth",
     "Request",
@@ -28,6 +29,7 @@ __all__ = [
     "download",
     "is_loopback",
     "is_temporary",
+    "origin_of",
     "servers_words",
     "unchanged",
 ]

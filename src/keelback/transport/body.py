@@ -93,8 +93,8 @@ class PartBody:
 class MultipartBody:
     """A ``multipart/form-data`` body with one archive in it (RFC 7578), in exactly the order given.
 
-    Object stores read the fields in front of the file and ignore what follows it, prefix.dev wants the file first and
-    headers of its own on it: so order and part headers are the caller's.
+    Storage services read the fields in front of the file and ignore what follows it; prefix.dev wants the file first,
+    with headers of its own. So order and part headers are the caller's.
 
     Args:
         parts: ``(headers, content)`` in order, headers as ``(name, value)``; content is text, or the archive's body.

@@ -18,7 +18,7 @@ from keelback.hosts import host_of
 from keelback.secret import redact
 from keelback.transport.failures import BROKEN, NEVER_SENT, describe, is_hopeless, no_answer
 from keelback.transport.logs import redact_logs
-from keelback.transport.messages import Answer, Request
+from keelback.transport.messages import Answer, Request, origin_of
 from keelback.transport.pools import Pools, is_loopback
 from keelback.transport.renewable import RenewableAuth
 from keelback.transport.retry import Retry, is_temporary
@@ -334,8 +334,7 @@ def _redirected(request: Request, first: Request, location: str) -> Request:
     origin = httpx2.URL(first.url)
     if target.scheme not in ("http", "https") or (origin.scheme == "https" and target.scheme != "https"):
         raise TransportError(f"{redact(request.url)} redirects to {redact(str(target.copy_with(query=None)))}: refused")
-    same = (target.scheme, target.host, target.port) == (origin.scheme, origin.host, origin.port)
-    same = same and f"{target.path}/".startswith(f"{first.scope.rstrip('/')}/")
+    same = origin_of(target) == origin_of(origin) and f"{target.path}/".startswith(f"{first.scope.rstrip('/')}/")
     return dataclasses.replace(
         request,
         url=str(target),

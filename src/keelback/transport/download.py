@@ -39,13 +39,11 @@ class Downloaded:
         attempts: how many requests it took, redirects not counted; 0 where what an earlier run left was all of it.
         size: in bytes.
         sha256: in hexadecimal digits.
-        resumed: whether its beginning came with an earlier request than its end.
     """
 
     attempts: int
     size: int
     sha256: str
-    resumed: bool
 
 
 def download(
@@ -101,7 +99,6 @@ class _Download:
         self._total = expected.size
         self._attempts = 0
         self._resumable = expected.digest
-        self._resumed = False
         self._page = False
 
     def run(self) -> Downloaded | Answer:
@@ -110,7 +107,6 @@ class _Download:
             self._told(self._partial.size)
         if self._partial.size and self._partial.size == self._expected.size:
             if self._partial.digests.mismatch() is None:
-                self._resumed = True
                 return self._finish()
             self._start_over()
         problem = ""
@@ -152,7 +148,6 @@ class _Download:
             incoming = Incoming(response, self._client.turns)
             if incoming.encoded or not self._fits(response.headers, start):
                 return None
-            self._resumed = True
             self._receive(incoming)
             return _done(response)
 
@@ -199,7 +194,7 @@ class _Download:
     def _finish(self) -> Downloaded:
         with self._client.turns.waiting():  # for the disk
             self._partial.finish()
-        return Downloaded(self._attempts, self._partial.size, self._partial.digests.sha256, self._resumed)
+        return Downloaded(self._attempts, self._partial.size, self._partial.digests.sha256)
 
     def _start_over(self) -> None:
         if self._partial.size:
@@ -207,7 +202,6 @@ class _Download:
             self._partial.clear()
         self._validator = None
         self._total = self._expected.size
-        self._resumed = False
 
     def _ask(self, request: Request) -> contextlib.AbstractContextManager[httpx2.Response]:
         self._attempts += 1

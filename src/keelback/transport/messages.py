@@ -6,15 +6,24 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx2
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    import httpx2
 
     from keelback.transport.body import Body
 
 ANSWER_LIMIT: Final = 1 << 20
-"""How much of an answer is read where nobody asked for more: enough for any API, too little to be a weapon."""
+"""How much of an answer is read where nobody asked for more: enough for any API, too little to do harm."""
+
+Origin = tuple[str, str, int | None]
+"""Scheme, host and port; ``None`` for the scheme's own port."""
+
+
+def origin_of(url: str | httpx2.URL) -> Origin:
+    """The origin of *url* (RFC 6454); raises ``httpx2.InvalidURL`` where it is none."""
+    parts = httpx2.URL(url)
+    return parts.scheme, parts.host, parts.port
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import email.utils
 import random
 import time
 from dataclasses import dataclass
 from typing import Final
+
+from keelback.transport.dates import http_time
 
 _RETRIED_BELOW_500: Final = frozenset({408, 425, 429})
 _NEVER_RETRIED: Final = frozenset({501, 505})
@@ -64,8 +65,5 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value)
-    try:
-        date = email.utils.parsedate_to_datetime(value).timestamp()
-    except (ValueError, OverflowError, OSError):  # no date; one that no calendar has; one that no clock has (Windows)
-        return None
-    return max(0.0, date - (time.time() if now is None else now))
+    date = http_time(value)
+    return None if date is None else max(0.0, date - (time.time() if now is None else now))

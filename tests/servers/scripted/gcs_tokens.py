@@ -100,7 +100,7 @@ class GoogleServer(GCSServer):
         form = self._form(exchange)
         fixed = {
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-            "audience": f"//iam.googleapis.com/{POOL}",
+            "audience": self.gate.audience.removeprefix("https:"),
             "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
             "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
         }

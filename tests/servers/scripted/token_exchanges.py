@@ -55,7 +55,7 @@ class Gate:
         if not isinstance(token, str):
             raise RefusedIdentity("invalid-payload", "there is no identity")
         claims = claims_of(token, self.audience, keys_of([self.issuer]))
-        if claims.get("repository") != self.lets_in:
+        if self.lets_in not in (claims.get("repository"), claims.get("project_path")):
             raise RefusedIdentity("invalid-publisher", f"no identity mapping for {claims.get('repository')}")
         return claims
 

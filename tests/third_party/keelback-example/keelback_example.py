@@ -17,22 +17,20 @@ from urllib.parse import quote
 import httpx2
 
 from keelback import BearerToken, UsageError
-from keelback.channels.access import given_token, token_access
 from keelback.channels.answers import expect
 from keelback.channels.delivery import Refusal
-from keelback.channels.server import ServerChannel
+from keelback.channels.tokenchannel import TokenChannel
 from keelback.listing import Listed
 from keelback.transport import ArchiveBody, Request
 
 if TYPE_CHECKING:
     from keelback import Credential, PackageArchive
-    from keelback.channels.access import Access
     from keelback.channels.delivery import Delivery
     from keelback.channels.session import Session
     from keelback.channels.target import Target
 
 
-class ExampleChannel(ServerChannel):
+class ExampleChannel(TokenChannel):
     """A channel of the example's server.
 
     Args:
@@ -42,10 +40,12 @@ class ExampleChannel(ServerChannel):
     kind: ClassVar[str] = "example"  # as the entry point is called
     title: ClassVar[str] = "the example's server"
     takes: ClassVar[tuple[type[Credential], ...]] = (BearerToken,)
+    token: ClassVar[type[BearerToken]] = BearerToken  # what the token of an option or the variable becomes
     variables: ClassVar[tuple[str, ...]] = ("EXAMPLE_TOKEN",)
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.endpoint = url  # whose host gets the token
 
     @classmethod
     def from_target(cls, target: Target) -> ExampleChannel | None:
@@ -56,15 +56,9 @@ class ExampleChannel(ServerChannel):
             raise UsageError(f"{target.text} names no channel", hint=f"Write it like {target.base()}/CHANNEL.")
         return cls(target.base(1))
 
-    def given_access(self, session: Session) -> Access | None:
-        """The token of ``--api-key``, or of the variable."""
-        return given_token(session, self.url, BearerToken, *self.variables, server=self.title)
-
     def open(self, session: Session) -> None:
-        """Find the credential: the given one, or one of the stores."""
-        access = token_access(
-            session, self.url, server=self.title, kind=BearerToken, usable=self.takes, variable=self.variables[0]
-        )
+        """Find the credential: by option, in the variable, or in a store."""
+        access = self.find_access(session)
         assert isinstance(access.credential, httpx2.Auth)
         self.use(session, access.credential, access.source)
 

@@ -1,1 +1,1 @@
-"""Channels in buckets of object stores: one index, one way to send, and a module for each service's protocol."""
+"""Channels in buckets: one index, one way to send, and modules for the protocol of each service."""

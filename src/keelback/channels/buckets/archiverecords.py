@@ -1,4 +1,4 @@
-"""The records of archives in a bucket, made from the archives themselves: each is fetched, inspected and forgotten."""
+"""The records of archives in a bucket, made from the archives: each is fetched, inspected and deleted again."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _DISK: Final = "disk"
 
 
 class ArchiveRecords:
-    """Makes out the records of archives in *bucket*.
+    """Makes the records of archives in *bucket*.
 
     Args:
         bucket: where they are.
         client: fetches them.
-        write: whether attestations that are beside an archive get the name under which its record names them.
+        write: whether attestations beside an archive are also written under the name that its record has for them.
     """
 
     def __init__(self, bucket: Bucket, client: Client, *, write: bool) -> None:
@@ -81,7 +81,7 @@ class ArchiveRecords:
         if known is not None and _is_of(known, self._bucket.stat(stored.key)):
             return known
         subdir, _, filename = stored.key.partition("/")
-        with self._room(stored.key) as folder:
+        with self._workdir(stored.key) as folder:
             self._fetch(stored, folder / filename)
             archive = inspect(folder / filename, subdir=subdir)
             attested = self._sidecars.of(archive, write=self._write)
@@ -106,13 +106,13 @@ class ArchiveRecords:
             expect(answer, source=source)
 
     @contextlib.contextmanager
-    def _room(self, key: str) -> Iterator[Path]:
+    def _workdir(self, key: str) -> Iterator[Path]:
         """A folder for one archive, so that its name meets no other, in whatever case that is written."""
         try:
-            room = tempfile.TemporaryDirectory(prefix="keelback-", ignore_cleanup_errors=True)
+            workdir = tempfile.TemporaryDirectory(prefix="keelback-", ignore_cleanup_errors=True)
         except OSError as error:
             raise self._no_room(key, error) from error
-        with room as path:
+        with workdir as path:
             yield Path(path)
 
     def _no_room(self, key: str, error: BaseException) -> ChannelError:

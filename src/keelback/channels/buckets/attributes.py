@@ -1,6 +1,6 @@
 """The header fields with which the objects of a channel are served, by what they are.
 
-An index may be asked for again after a short while; what never changes, never.
+Readers may keep an index for a few minutes, and what never changes for a year.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from keelback.repodata import SHARDS_FOLDER
 if TYPE_CHECKING:
     from keelback.archive import PackageArchive
 
-INDEX: Final = "public, max-age=300"
-"""What rattler_index gives an index: readers may take it for five minutes old."""
-FOR_EVER: Final = "public, max-age=31536000, immutable"
+INDEX: Final = "max-age=300"
+"""As long as rattler_index has an index kept: readers may take it for five minutes old. None of these says ``public``:
+that would let caches that many share give one reader what another has got with a credential (RFC 9111, section 3.5)."""
+FOR_EVER: Final = "max-age=31536000, immutable"
 """For what is named by its own content."""
-ARCHIVE: Final = "public, max-age=3600"
+ARCHIVE: Final = "max-age=3600"
 """An archive changes only where it is replaced with force. For an hour, a cache on the way to readers need not ask, and
 may serve the old one beside the new index."""
 

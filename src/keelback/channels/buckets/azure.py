@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from keelback.channels.buckets.azureaccess import find_azure
 from keelback.channels.buckets.azureblocks import PART_SIZE, BlobOfBlocks, BlocksInTheWayError, Upload, WholeBlob
+from keelback.channels.buckets.azureerrors import SERVICE
 from keelback.channels.buckets.azureplace import Place
 from keelback.channels.buckets.azurerequests import (
     DELETE,
@@ -14,20 +15,19 @@ from keelback.channels.buckets.azurerequests import (
     WRITE,
     ContainerRequests,
     attribute_headers,
-    condition_headers,
-    digest,
-    hexadecimal,
     is_missing,
     is_unmet,
-    md5_of,
+    metadata_name,
     quoted,
-    timestamp,
 )
 from keelback.channels.buckets.azurexml import page_in
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Attributes, Bucket, Changed, Stored
-from keelback.channels.buckets.listings import Pages, is_name
-from keelback.credentials.oidc.xmltexts import NotXMLError
+from keelback.channels.buckets.digests import from_base64, md5_of, to_base64, valid_hash
+from keelback.channels.buckets.etags import condition_headers
+from keelback.channels.buckets.listings import Pages, is_in_folder, is_name
 from keelback.errors import ServerError
+from keelback.transport.dates import http_time
+from keelback.xmltexts import NotXMLError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -122,9 +122,9 @@ class AzureContainer(Bucket):
     def _put(self, key: str, content: bytes, attributes: Attributes, condition: Condition) -> Answer:
         headers = {
             "x-ms-blob-type": "BlockBlob",
-            "content-md5": md5_of(content),
+            "content-md5": to_base64(md5_of(content)),
             **attribute_headers(attributes),
-            **condition_headers(condition),
+            **condition_headers(condition, SERVICE),
         }
         return self._requests.send("PUT", key, headers=headers, body=content)
 
@@ -133,8 +133,8 @@ class AzureContainer(Bucket):
     ) -> Staged:
         """See :class:`Bucket`.
 
-        Where blocks that somebody else left under the key keep these from being added, the archive goes out whole when
-        it is published, which has those forgotten.
+        Where blocks that somebody else left under the key are in the way, the archive is sent whole when it is
+        published, which makes the service discard them.
         """
         upload = Upload(self._requests, key, archive, attributes, delivery)
         if archive.size < self._part_size and not ahead:
@@ -147,13 +147,13 @@ class AzureContainer(Bucket):
         return blob
 
     def list(self, prefix: str = "", *, folder: bool = False) -> Iterator[Stored]:
-        """See :class:`Bucket`; what is a folder where the account has them is left out."""
+        """See :class:`Bucket`; the folders of accounts that have a hierarchical namespace are left out."""
         for page in self._pages(prefix, folder=folder):
             for blob in page.blobs:
                 if blob.get("Properties/ResourceType") == "directory" or blob.get("Metadata/hdi_isfolder") == "true":
                     continue
                 found = self._listed(blob, prefix)
-                if not folder or is_name(found.key.removeprefix(prefix)):
+                if not folder or is_in_folder(found.key, prefix):
                     yield found
 
     def prefixes(self) -> Sequence[str]:
@@ -165,10 +165,12 @@ class AzureContainer(Bucket):
 
     def delete(self, key: str, version: str | None = None) -> None:
         """See :class:`Bucket`."""
-        answer = self._requests.send("DELETE", key, headers=condition_headers(version))
+        answer = self._requests.send("DELETE", key, headers=condition_headers(version, SERVICE))
         if answer.status == 202 or is_missing(answer):
             return
         if is_unmet(answer, version):
+            if self.stat(key) is None:  # what is not there has no version, either
+                return
             raise Changed(answer.attempts, uncertain=answer.uncertain)
         raise self._requests.error(answer, DELETE.format(key))
 
@@ -208,9 +210,9 @@ class AzureContainer(Bucket):
             name.removeprefix(self._place.key("")),
             int(length),
             version,
-            timestamp(blob.get("Properties/Last-Modified", "")),
-            digest(blob.get("Metadata/package_sha256")),
-            hexadecimal(blob.get("Properties/Content-MD5")),
+            http_time(blob.get("Properties/Last-Modified")),
+            valid_hash(blob.get(f"Metadata/{metadata_name(SHA256)}"), SHA256),
+            from_base64(blob.get("Properties/Content-MD5")),
         )
 
     def _bad_listing(self, answer: Answer, what: str) -> ServerError:

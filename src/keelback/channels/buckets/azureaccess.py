@@ -37,29 +37,29 @@ SIGNATURE: Final = "AZURE_STORAGE_SAS_TOKEN"
 VARIABLES: Final = (*KEYS, SIGNATURE, VARIABLE)
 """What holds a credential; the names that Azure's command-line tool and other libraries read."""
 _ACCOUNTS: Final = ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME")
-"""Whose the keys and signatures in variables are; where neither is set, that of any account."""
+"""Whose the keys and signatures in variables are (Azure CLI documentation, "az storage", global parameters)."""
 
 CHAIN: Final = "AZURE_TOKEN_CREDENTIALS"
 """Of Azure's own libraries: ``prod``, ``dev``, or the name of the one kind of credential to use."""
 
 
 GIVE_ONE: Final = (
-    "Set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN; or store a key, a shared access signature or a token for that "
-    "host with keelback auth login."
+    "Set AZURE_STORAGE_ACCOUNT, and AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN; or store a key, a shared access "
+    "signature or a token for that host with keelback auth login."
 )
 
 
 def find_azure(session: Session, place: Place) -> Access | None:
     """The credential for *place*; ``None`` where none of them is there, so that only what is public can be read.
 
-    In this order: what was given with the command; the variables of :data:`VARIABLES`; the stores, by the endpoint;
-    and a token of Entra ID: of the application that ``AZURE_TENANT_ID`` and ``AZURE_CLIENT_ID`` name, with the identity
-    in ``AZURE_FEDERATED_TOKEN_FILE``, the secret in ``AZURE_CLIENT_SECRET`` or the identity of the CI system; of the
-    managed identity; of whoever is logged in with Azure's command-line tool. Such a token is good for all accounts of
-    its owner, so that it goes to Azure's own clouds only, and to this machine.
+    In this order: what was given with the command; the variables of :data:`VARIABLES`, for the account that a variable
+    names; the stores, by the endpoint; and a token of Entra ID: of the application that ``AZURE_TENANT_ID`` and
+    ``AZURE_CLIENT_ID`` name, with the identity in ``AZURE_FEDERATED_TOKEN_FILE``, the secret in ``AZURE_CLIENT_SECRET``
+    or the identity of the CI system; of the managed identity; of whoever is logged in with Azure's command-line tool.
+    Such a token is good for all accounts of its owner, so that it goes to Azure's own clouds only, and to this machine.
 
     Raises:
-        UsageError: a variable is invalid, or would go to two servers.
+        UsageError: a variable is invalid, or would go to two servers; or no variable says for which account one is.
         CredentialError: a credential that cannot be used.
     """
     if not place.takes_any_token:
@@ -78,7 +78,7 @@ def find_azure(session: Session, place: Place) -> Access | None:
 
 
 def no_token(place: Place) -> str:
-    """That no token of Entra ID goes to *place* by itself."""
+    """The message that no token of Entra ID is sent to *place* unless it was given for it."""
     return (
         f"{host_of(place.endpoint)} is not a host of Azure's own clouds, so that no token of Entra ID (az login, a "
         "managed identity, an application) goes there by itself"
@@ -109,10 +109,7 @@ def _of_text(secret: Secret, place: Place) -> Credential:
 
 
 def _in_variables(session: Session, place: Place) -> Access | None:
-    owner = next((name for name in map(session.environ.get, _ACCOUNTS) if name), place.account)
-    if owner != place.account:
-        _log.info("the keys and signatures in variables are those of %s, and not of %s", owner, place.account)
-    else:
+    if _owner(session) == place.account:
         for name in KEYS:
             key = session.variable(name, place.endpoint)
             if key is not None:
@@ -130,6 +127,20 @@ def _in_variables(session: Session, place: Place) -> Access | None:
     return None
 
 
+def _owner(session: Session) -> str | None:
+    """The account whose the keys and signatures in variables are; a URL may name anybody's.
+
+    Raises:
+        UsageError: there is one, and no variable says whose it is.
+    """
+    owner = next(filter(None, map(session.environ.get, _ACCOUNTS)), None)
+    variable = next(filter(session.environ.get, (*KEYS, SIGNATURE)), None)
+    if variable is None or owner is not None:
+        return owner
+    hint = f"Set {_ACCOUNTS[0]} to the name of that account."
+    raise UsageError(f"{variable} is set, and nothing says for which account", hint=hint)
+
+
 def _stored(session: Session, place: Place) -> Access | None:
     url = place.container_url
     match = find(url, session.stores)
@@ -137,8 +148,7 @@ def _stored(session: Session, place: Place) -> Access | None:
         return None
     usable = (BasicHTTP, BearerToken)
     match = require(match, url, usable, server="Azure", looked=session.stores, flag="", env=KEYS[0])
-    source = f"key {match.key!r} of {match.store.name}"
-    credential = match.credential
+    credential, source = match.credential, match.source
     if isinstance(credential, BearerToken):
         token = Secret(credential.token.reveal(), source)
         is_sas = is_signature(token.reveal())
@@ -157,7 +167,7 @@ def _stored(session: Session, place: Place) -> Access | None:
 
 
 def _token(session: Session) -> Access | None:
-    """The first token that can be had; where none can, and one was to be, the error says why."""
+    """The first token that a source gives; raises why one that was asked for gave none."""
     chosen = session.environ.get(CHAIN, "").strip().lower()
     failure: CredentialError | None = None
     for names, get in _SOURCES.items():
@@ -217,7 +227,7 @@ _SOURCES: Final[dict[frozenset[str], Callable[[Session], Access | None]]] = {
 
 
 def _renewed(get: Callable[[], Exchanged], source: str) -> Access:
-    """A token that *get* gets, now and later."""
+    """A token that *get* gets, and renews later."""
     token = RenewedToken(get, name=f"the token from {source}")
     token.current()
     return Access(token, source)

@@ -1,12 +1,11 @@
-"""Archives on their way into Azure Blob Storage: whole in one request, or in blocks that become a blob at last.
+"""Uploads of archives to Azure Blob Storage: whole in one request, or in blocks of which a blob is made at the end.
 
 (Azure Storage REST API, "Put Blob", "Put Block", "Put Block List".)
 
-Blocks belong to a key until a blob is made of them, and the service forgets those of which none was made: all of the
-same key at once, as soon as somebody writes a blob under it, and otherwise a week later. There is no request that
-deletes them. An empty blob, written and deleted at once, would do; but for a moment readers and other publishers would
-find an archive without content, and a run that is killed in that moment would leave it there. So nothing is done about
-them: the next run that publishes the archive has them forgotten.
+Blocks belong to a key until a blob is made of them. The service discards unused ones, all those of a key at once: when
+somebody writes a blob under it, or else after a week. No request deletes them. Writing and deleting an empty blob
+would; but for a moment readers and other publishers would find an archive without content, and a run that is killed
+then would leave it there. So unused blocks stay until the next run that publishes the archive, or for a week.
 """
 
 from __future__ import annotations
@@ -22,15 +21,12 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from keelback.channels.buckets.azurerequests import (
-    WRITE,
-    attribute_headers,
-    condition_headers,
-    in_base64,
-    md5_of,
-)
+from keelback.channels.buckets.azureerrors import SERVICE
+from keelback.channels.buckets.azurerequests import WRITE, attribute_headers
 from keelback.channels.buckets.azurexml import block_list, error_code
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Changed, Staged
+from keelback.channels.buckets.digests import md5_of, to_base64
+from keelback.channels.buckets.etags import condition_headers
 from keelback.transport import ArchiveBody, PartBody
 from keelback.transport.body import BLOCK
 
@@ -51,7 +47,7 @@ _MOST_BLOCKS: Final = 50_000
 _AT_ONCE: Final = 4
 """How many blocks of an archive are sent at once."""
 _MOST_SENDINGS: Final = 3
-"""How often the blocks are sent, where others that write under the same key have them forgotten."""
+"""How often the blocks are sent, where others that write under the same key make the service discard them."""
 _IN_THE_WAY: Final = frozenset({"InvalidBlobOrBlock", "BlockCountExceedsLimit"})
 """What the service says where other blocks of the same key are named in another way, or are too many."""
 _FORGOTTEN: Final = "InvalidBlockList"
@@ -81,7 +77,7 @@ class Upload:
 
     def headers(self, condition: Condition) -> dict[str, str]:
         """Those of the request that makes the blob."""
-        return {**attribute_headers(self.attributes), **condition_headers(condition)}
+        return {**attribute_headers(self.attributes), **condition_headers(condition, SERVICE)}
 
     @property
     def md5(self) -> str | None:
@@ -109,7 +105,7 @@ class WholeBlob(Staged):
         upload = self._upload
         headers = {"x-ms-blob-type": "BlockBlob", **upload.headers(condition)}
         if upload.md5 is not None:
-            headers["content-md5"] = in_base64(upload.md5)
+            headers["content-md5"] = to_base64(upload.md5)
         body = ArchiveBody(upload.archive, upload.delivery.sent)
         answer = upload.requests.send("PUT", upload.key, headers=headers, body=body, retried=upload.delivery.retried)
         upload.settle(answer, condition)
@@ -146,7 +142,7 @@ class BlobOfBlocks(Staged):
         self._ids = sending.ids
 
     def publish(self, condition: Condition) -> int:
-        """See :class:`Staged`; where another upload under the same key has these blocks forgotten, all go anew."""
+        """See :class:`Staged`; where another upload under the key made the service discard the blocks, all go again."""
         while True:
             answer = self._commit(condition)
             if error_code(answer.headers, answer.content) != _FORGOTTEN or self._is_settled(answer, condition):
@@ -165,13 +161,17 @@ class BlobOfBlocks(Staged):
     def _commit(self, condition: Condition) -> Answer:
         upload = self._upload
         body = block_list(self._ids)
-        headers = {"content-type": "application/xml", "content-md5": md5_of(body), **upload.headers(condition)}
+        headers = {
+            "content-type": "application/xml",
+            "content-md5": to_base64(md5_of(body)),
+            **upload.headers(condition),
+        }
         if upload.md5 is not None:
-            headers["x-ms-blob-content-md5"] = in_base64(upload.md5)
+            headers["x-ms-blob-content-md5"] = to_base64(upload.md5)
         return upload.requests.send("PUT", upload.key, query={"comp": "blocklist"}, headers=headers, body=body)
 
     def _is_settled(self, answer: Answer, condition: Condition) -> bool:
-        """Whether *answer*, which says that the blocks are forgotten, comes after one that made the blob of them.
+        """Whether the blob was made already by an attempt before *answer*, which says that the blocks are gone.
 
         Raises:
             Changed: the condition does not hold any more.
@@ -191,9 +191,9 @@ class _AbandonedError(Exception):
 
 
 class _Sending:
-    """All blocks of an archive on their way, once.
+    """Sends all blocks of an archive, once.
 
-    Blocks have names that no other upload gives its own: two that write different archives under one key would mix
+    The names of the blocks are unique to this upload: two that write different archives under one key would mix
     their blocks otherwise.
 
     Args:
@@ -231,7 +231,7 @@ class _Sending:
                 raise next((error for error in errors if not isinstance(error, _AbandonedError)), errors[0])
 
     def _run_in_order(self) -> None:
-        """From one pass over an archive that cannot be read twice without being fetched twice; one block is held."""
+        """Send the blocks of an archive that is being fetched, in one pass; one block is kept in memory."""
         blocks = self._upload.archive.blocks(BLOCK)
         held = bytearray()
         for block in self.ids:
@@ -258,7 +258,7 @@ class _Sending:
             "PUT",
             self._upload.key,
             query={"comp": "block", "blockid": block},
-            headers={"content-md5": in_base64(digest.hexdigest())},
+            headers={"content-md5": to_base64(digest.hexdigest())},
             body=PartBody(content, self._length(block), self._sent),
         )
         if answer.status == 201:

@@ -35,8 +35,8 @@ class AzureChannel(CheckedBucketChannel):
         "AZURE_STORAGE_CONNECTION_STRING",
     )
     login_hint: ClassVar[str] = (
-        "Run az login, or set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN; with keelback auth login az://ACCOUNT, "
-        "--password - stores a key of the account, and --token - a shared access signature."
+        "Run az login, or set AZURE_STORAGE_ACCOUNT, and AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN; with keelback "
+        "auth login az://ACCOUNT, --password - stores a key of the account, and --token - a shared access signature."
     )
 
     def bucket(self, session: Session) -> Bucket:
@@ -75,7 +75,7 @@ class AzureChannel(CheckedBucketChannel):
         return AzureContainer(session.client, place, find_azure(alone, place))
 
     def no_credential(self, session: Session) -> CredentialError:
-        """See :class:`BucketChannel`: to a host that is not Azure's, no token goes by itself."""
+        """See :class:`BucketChannel`; a host that is not Azure's gets no token that was not given for it."""
         from keelback.channels.buckets.azureaccess import GIVE_ONE, no_token  # noqa: PLC0415 - for those who have one
 
         place = self._place(session)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote
 
+from keelback.channels.buckets.listings import checked_key
 from keelback.channels.target import check_server
 from keelback.credentials.azure.connection import Connection
 from keelback.errors import UsageError
@@ -87,7 +88,7 @@ class Place:
 
     @property
     def takes_any_token(self) -> bool:
-        """Whether tokens of Entra ID may go to the endpoint without anybody giving them for it."""
+        """Whether tokens of Entra ID may be sent to the endpoint although nobody gave them for it."""
         host = host_of(self.endpoint)
         return is_loopback(host) or (self.endpoint.startswith("https:") and _CLOUDS.fullmatch(host) is not None)
 
@@ -111,8 +112,12 @@ class Place:
         return f"{self.prefix}/{name}" if self.prefix else name
 
     def blob_url(self, name: str) -> str:
-        """Where the blob is that the channel calls *name*."""
-        return f"{self.container_url}/{quote(self.key(name), safe=_SAFE)}"
+        """Where the blob is that the channel calls *name*.
+
+        Raises:
+            ChannelError: it is a name that could be taken for another one.
+        """
+        return f"{self.container_url}/{quote(checked_key(self.key(name)), safe=_SAFE)}"
 
 
 def _endpoint(session: Session, account: str) -> str:

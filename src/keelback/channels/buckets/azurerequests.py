@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import email.utils
-import hashlib
 import logging
 import re
 from typing import TYPE_CHECKING, Final
@@ -16,13 +12,15 @@ from urllib.parse import quote, urlencode
 
 import httpx2
 
-from keelback.channels.buckets.azureerrors import Refused, azure_error
+from keelback.channels.buckets.azureerrors import azure_error
 from keelback.channels.buckets.azurexml import error_code
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Changed, Stored
+from keelback.channels.buckets.digests import from_base64, valid_hash
 from keelback.credentials.azure.sharedkey import SharedKey
 from keelback.credentials.azure.wire import API_VERSION, VERSION_HEADER
 from keelback.errors import ServerError
 from keelback.transport import Request
+from keelback.transport.dates import http_time
 from keelback.transport.messages import ANSWER_LIMIT
 
 if TYPE_CHECKING:
@@ -43,8 +41,6 @@ LIST: Final = "list blobs"
 """What is asked for, as a person would say it."""
 
 _META: Final = "x-ms-meta-"
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_MD5: Final = re.compile(r"[0-9a-f]{32}")
 _VERSION: Final = re.compile(r'(?:W/)?"[!#-~]{1,200}"')
 _UNMET: Final = frozenset({"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"})
 """The errors by which a condition that does not hold is told from a lease and other reasons for the same status."""
@@ -81,7 +77,7 @@ class ContainerRequests:
     ) -> Answer:
         """Send a request about the blob *key*, or about the container, and return the last answer.
 
-        Where a clock that is wrong is the reason for a refusal, requests follow the service's clock from then on.
+        If the service refuses it because this machine's clock is wrong, requests use the service's clock from then on.
 
         Args:
             method: of HTTP.
@@ -113,7 +109,7 @@ class ContainerRequests:
 
     def error(self, answer: Answer, action: str) -> KeelbackError:
         """What *answer*, which does not say that *action* worked, means."""
-        return azure_error(Refused.of(answer, action, self.place, self.access))
+        return azure_error(answer, action, self.place, self.access)
 
     def stat(self, key: str) -> Stored | None:
         """What is under *key*; ``None`` where there is nothing."""
@@ -137,9 +133,10 @@ class ContainerRequests:
             key,
             size,
             self.version(answer, READ.format(key)),
-            timestamp(headers.get("last-modified", "")),
-            digest(headers.get(_META + _own_name(SHA256)), _SHA256),
-            hexadecimal(headers.get("content-md5")) or digest(headers.get(_META + _own_name(MD5)), _MD5),
+            http_time(headers.get("last-modified")),
+            valid_hash(headers.get(_META + metadata_name(SHA256)), SHA256),
+            from_base64(headers.get("content-md5")) or valid_hash(headers.get(_META + metadata_name(MD5)), MD5),
+            seen=http_time(headers.get("date")),
         )
 
     def version(self, answer: Answer, action: str) -> str:
@@ -155,7 +152,7 @@ class ContainerRequests:
         return version
 
     def settle(self, answer: Answer, key: str, *, size: int, condition: Condition, **digests: str | None) -> None:
-        """See that *answer*, to a request that makes the blob *key*, is a success, or came after an unheard one.
+        """See that *answer*, to a request that makes the blob *key*, is a success, or follows one that was lost.
 
         Args:
             answer: the last one.
@@ -177,7 +174,7 @@ class ContainerRequests:
         raise self.error(answer, WRITE.format(key))
 
     def holds(self, key: str, size: int, **digests: str | None) -> bool:
-        """Whether under *key* is a content of this *size* and with at least one of these *digests*."""
+        """Whether the blob under *key* has this *size* and these *digests*, of which at least one is known."""
         known = {name: value for name, value in digests.items() if value is not None}
         found = self.stat(key)
         return (
@@ -196,38 +193,10 @@ def attribute_headers(attributes: Attributes) -> dict[str, str]:
     headers = {"x-ms-blob-content-type": attributes.content_type, "x-ms-blob-cache-control": attributes.cache_control}
     if attributes.content_disposition is not None:
         headers["x-ms-blob-content-disposition"] = attributes.content_disposition
-    return headers | {_META + _own_name(name): value for name, value in attributes.metadata.items()}
+    return headers | {_META + metadata_name(name): value for name, value in attributes.metadata.items()}
 
 
-def condition_headers(condition: Condition) -> dict[str, str]:
-    """The header fields that say on what a request depends ("Specify conditional headers")."""
-    if condition is None:
-        return {}
-    if condition is ABSENT:
-        return {"if-none-match": "*"}
-    if condition.startswith("W/"):  # it never holds (RFC 9110, section 13.1.1); the service's own are all strong
-        raise ServerError(
-            "the answers of Azure Blob Storage have weak ETags, on which no write can depend: a proxy in front of the "
-            "service weakens them",
-            status=200,
-            hint="Have the proxy leave answers as they are (no compression), or name the service itself as the "
-            "endpoint.",
-            code="weak-etag",
-        )
-    return {"if-match": condition}
-
-
-def md5_of(content: bytes) -> str:
-    """The MD5 of *content* as ``Content-MD5`` has it, by which the service tells damage on the way."""
-    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
-
-
-def in_base64(md5: str) -> str:
-    """*md5*, which is in hex, as ``Content-MD5`` has it."""
-    return base64.b64encode(bytes.fromhex(md5)).decode()
-
-
-def _own_name(name: str) -> str:
+def metadata_name(name: str) -> str:
     """*name* as Azure has it: an identifier of C# ("Naming and referencing containers, blobs, and metadata")."""
     return name.replace("-", "_")
 
@@ -254,24 +223,3 @@ def quoted(etag: str) -> str | None:
     """*etag* with its quotes, which listings leave out; ``None`` where it is none."""
     version = etag if etag.startswith(('"', 'W/"')) else f'"{etag}"'
     return version if _VERSION.fullmatch(version) else None
-
-
-def timestamp(text: str) -> float | None:
-    """*text*, a date of HTTP, in Unix seconds; ``None`` where it is none."""
-    try:
-        return email.utils.parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def digest(text: str | None, pattern: re.Pattern[str] = _SHA256) -> str | None:
-    """*text*, which somebody kept as metadata, where it is a hash."""
-    return text if text is not None and pattern.fullmatch(text) else None
-
-
-def hexadecimal(content_md5: str | None) -> str | None:
-    """*content_md5*, as ``Content-MD5`` has it, in hex; ``None`` where it is none."""
-    try:
-        return digest(base64.b64decode(content_md5 or "", validate=True).hex(), _MD5)
-    except (binascii.Error, ValueError):
-        return None

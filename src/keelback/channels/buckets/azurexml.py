@@ -9,14 +9,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
-from xml.parsers import expat
 
-from keelback.credentials.oidc.xmltexts import NotXMLError, texts
+from keelback.xmltexts import NotXMLError, feed, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-_DEEPEST: Final = 16
 _CODE: Final = re.compile(r"[A-Za-z0-9]{1,80}")
 _BLOB: Final = ["EnumerationResults", "Blobs", "Blob"]
 _PREFIX: Final = ["EnumerationResults", "Blobs", "BlobPrefix"]
@@ -42,19 +40,10 @@ def page_in(content: bytes) -> Page:
     """The page of a listing that *content* is.
 
     Raises:
-        NotXMLError: it is something else; or it has a document type, with which XML is made to grow.
+        NotXMLError: it is something else.
     """
-    reader = _Reader()
-    parser = expat.ParserCreate("utf-8")
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
-    try:
-        parser.Parse(content, True)
-    except expat.ExpatError as error:
-        raise NotXMLError(expat.ErrorString(error.code)) from None
+    reader = _PageReader()
+    feed(content, reader)
     if not reader.is_listing:
         raise NotXMLError("it is no listing")
     return reader.page
@@ -77,46 +66,30 @@ def error_code(headers: Mapping[str, str], content: bytes) -> str:
     return code if _CODE.fullmatch(code) else ""
 
 
-class _Reader:
-    """Takes what the parser finds."""
+class _PageReader:
+    """Makes a page of the elements of a listing."""
 
     def __init__(self) -> None:
         self.page = Page()
         self.is_listing = False
-        self._names: list[str] = []
-        self._pieces: list[str] = []
         self._blob: dict[str, str] = {}
         self._is_encoded = False
 
-    def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        if len(self._names) == _DEEPEST:
-            raise NotXMLError("nested too deeply")
-        self._names.append(name)
-        self._pieces = []
+    def start(self, names: Sequence[str], attributes: Mapping[str, str]) -> None:
         self._is_encoded = attributes.get("Encoded") == "true"  # a name that XML cannot hold
-        if self._names == _BLOB:
+        if names == _BLOB:
             self._blob = {}
-        elif self._names == _BLOB[:1]:
+        elif names == _BLOB[:1]:
             self.is_listing = True
 
-    def text(self, piece: str) -> None:
-        self._pieces.append(piece)
-
-    def end(self, _name: str) -> None:
-        text = "".join(self._pieces)
+    def end(self, names: Sequence[str], text: str) -> None:
         text = unquote(text) if self._is_encoded else text
-        if self._names == _BLOB:
-            self.page.blobs.append(self._blob)
-        elif self._names[:3] == _BLOB:
-            self._blob.setdefault("/".join(self._names[3:]), text)
-        elif self._names == [*_PREFIX, "Name"]:
-            self.page.prefixes.append(text)
-        elif self._names == _MARKER:
-            self.page.marker = text
-        self._names.pop()
-        self._pieces = []
         self._is_encoded = False
-
-
-def _refuse(*_: object) -> None:
-    raise NotXMLError("it has a document type")
+        if names == _BLOB:
+            self.page.blobs.append(self._blob)
+        elif names[:3] == _BLOB:
+            self._blob.setdefault("/".join(names[3:]), text)
+        elif names == [*_PREFIX, "Name"]:
+            self.page.prefixes.append(text)
+        elif names == _MARKER:
+            self.page.marker = text

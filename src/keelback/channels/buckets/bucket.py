@@ -1,4 +1,4 @@
-"""What a bucket is, to the channel in it: objects under keys, and writes that can be made to depend on what is there.
+"""What a channel needs of a bucket: objects under keys, and writes on conditions.
 
 Keys are relative to the channel: ``noarch/foo-1.0-0.conda``.
 """
@@ -44,8 +44,10 @@ class Stored:
         size: in bytes.
         version: what a condition names: the ``ETag`` with its quotes, or the generation.
         modified: when it was written, in Unix seconds; ``None`` where the service did not say.
+        seen: when the service said all this, by the same clock of its own; ``None`` where it did not say that.
         sha256: of its content, hex, as whoever wrote it said; ``None`` where unknown. Listings do not say.
-        md5: likewise, or as the service itself knows it.
+        md5: likewise, or as the service itself knows it. In a listing of S3 it is a guess, which is wrong for what is
+            encrypted with a key of its own.
     """
 
     key: str
@@ -54,6 +56,12 @@ class Stored:
     modified: float | None = None
     sha256: str | None = None
     md5: str | None = None
+    seen: float | None = field(default=None, compare=False)
+
+    @property
+    def age(self) -> float | None:
+        """For how many seconds it has been there, by the service's own clock; ``None`` where unknown."""
+        return None if self.seen is None or self.modified is None else self.seen - self.modified
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class Changed(Exception):
 
 
 class Staged(ABC):
-    """An archive that is ready to be seen: its bytes are with the service, or still here where they are few."""
+    """An archive that is ready to become visible: its bytes are with the service, or still here if they are few."""
 
     @abstractmethod
     def publish(self, condition: Condition) -> int:
@@ -99,15 +107,15 @@ class Staged(ABC):
 
     @abstractmethod
     def discard(self) -> None:
-        """Have the service forget what was sent, so that it costs nothing; works when the run is stopped, too.
+        """Have the service discard what was sent, so that it costs nothing; works when the run is stopped, too.
 
         Failures are logged, not raised: :meth:`Bucket.sweep` finds what is left. Where a service has no request for
-        it, what was sent stays, unseen, until the service forgets it: for up to a week at Azure.
+        it, what was sent stays, invisible, until the service discards it: for up to a week at Azure.
         """
 
 
 class Bucket(ABC):
-    """A bucket of an object store, or a place in one, with the credential for it.
+    """A bucket, or a place in one, with the credential for it.
 
     Attributes:
         url: of the channel, for messages: ``s3://bucket/channel``, without a slash at its end.
@@ -124,7 +132,7 @@ class Bucket(ABC):
         """The credential of all requests, which is good for reading, too; ``None`` where there is none."""
 
     def locate(self) -> None:  # noqa: B027 - for those that need a request to tell
-        """Have :attr:`reading_url` right, where a request has to tell; nothing by default."""
+        """Find out :attr:`reading_url`, where that takes a request; does nothing by default."""
 
     @abstractmethod
     def probe(self) -> None:
@@ -183,7 +191,7 @@ class Bucket(ABC):
 
     @abstractmethod
     def delete(self, key: str, version: str | None = None) -> None:
-        """Have nothing under *key*; a success where there was nothing.
+        """Delete what is under *key*; a success where nothing is there.
 
         Args:
             key: of the object.
@@ -195,9 +203,9 @@ class Bucket(ABC):
         """
 
     def sweep(self) -> int:
-        """Have the service forget what runs that are dead had begun to send; returns how many uploads.
+        """Have the service discard uploads that dead runs left unfinished; returns how many.
 
-        An upload of which nothing came for a day is one of a dead run. Failures are logged, not raised. Nothing by
-        default: for services that forget by themselves what was not finished.
+        A run is dead if nothing of its upload came for a day. Failures are logged, not raised. Does nothing by default:
+        some services discard such uploads by themselves.
         """
         return 0

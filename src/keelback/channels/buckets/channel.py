@@ -1,4 +1,4 @@
-"""Channels in buckets: archives under ``SUBDIR/``, with the index that readers need, and nothing else to run.
+"""Channels in buckets: archives under ``SUBDIR/``, with the index that readers need; no program runs there.
 
 A new archive gets its key as soon as all of it is with the service, and only if there is nothing under that key.
 Archives that replace others, and the index, wait for the end: whoever reads meanwhile finds the channel as it was. What
@@ -13,26 +13,27 @@ import logging
 import threading
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import httpx2
 
 from keelback.archive import SUBDIRS
 from keelback.channels.buckets.attributes import archive_attributes
 from keelback.channels.buckets.bucket import ABSENT, Changed
-from keelback.channels.buckets.entries import put_records
+from keelback.channels.buckets.entries import put_records, removed_from
 from keelback.channels.buckets.hashing import read_hash
 from keelback.channels.buckets.index import SubdirIndexWriter
-from keelback.channels.buckets.leftovers import Leftovers, leftovers, without_replaced
+from keelback.channels.buckets.leftovers import Leftovers, leftovers, still_there
 from keelback.channels.buckets.replacing import Replacements
 from keelback.channels.buckets.sidecarobjects import SidecarObjects, attested_record
 from keelback.channels.delivery import Delivery, Refusal
-from keelback.channels.indexable import warn_of_removed
+from keelback.channels.indexable import Indexable
+from keelback.channels.indexchanges import require_subdirs, warn_of_removed
 from keelback.channels.memo import Memo
 from keelback.channels.reading import IndexReader
 from keelback.channels.server import ASK_FIRST_FROM, ServerChannel
 from keelback.channels.target import refuse_part
-from keelback.errors import CredentialError, Interrupted, KeelbackError, UsageError
+from keelback.errors import ChannelError, CredentialError, Interrupted, KeelbackError, UsageError
 from keelback.listing import Listed
 from keelback.secret import redact
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from keelback.archive import PackageArchive
     from keelback.channels.access import Access
     from keelback.channels.buckets.bucket import Bucket, Staged, Stored
+    from keelback.channels.buckets.index import Names
     from keelback.channels.indexable import IndexChanges, SubdirChange
     from keelback.channels.patches import Instructions, Sources
     from keelback.channels.session import Session
@@ -53,19 +55,13 @@ _AT_ONCE: Final = 8
 """How many archives are made visible at once."""
 
 
-class BucketChannel(ServerChannel):
+class BucketChannel(Indexable, ServerChannel):
     """A channel in a bucket.
 
     Args:
         name: the bucket's; of Azure, the account's.
         path: the names that lead to the channel in it; of Azure, the container's first.
     """
-
-    indexes_itself: ClassVar[bool] = True
-    keeps_sidecars: ClassVar[bool] = True
-    is_named_with_host: ClassVar[bool] = False
-    needs_md5: ClassVar[bool] = True
-    takes_attestations: ClassVar[bool] = True
 
     def __init__(self, name: str, *path: str) -> None:
         self.name = name
@@ -76,8 +72,9 @@ class BucketChannel(ServerChannel):
         self._attested: dict[str, str] = {}
         self._kept: set[str] = set()
         self._left_out: set[str] = set()
+        self._deleted: set[str] = set()
         self._patches: Mapping[str, Instructions] = {}
-        self._indexed: Memo[frozenset[str]] = Memo()
+        self._indexed: Memo[Names] = Memo()
         self._lock = threading.Lock()
 
     @classmethod
@@ -106,13 +103,8 @@ class BucketChannel(ServerChannel):
     def no_credential(self, session: Session) -> CredentialError:
         """The error that there is no credential: where it was looked for, and what to do."""
 
-    @property
-    def wants_endpoint(self) -> bool:
-        """See :class:`Channel`: unless the URL has it already, as ``s3+https://HOST/BUCKET``."""
-        return "+" not in self.url.partition(":")[0]
-
     def subdirs(self, session: Session) -> Sequence[str] | None:
-        """See :class:`Channel`; a key that may not list objects may still read them."""
+        """See :class:`Indexable`; a key that may not list objects may still read them."""
         try:
             bucket = self.bucket(session)
             bucket.locate()
@@ -122,7 +114,11 @@ class BucketChannel(ServerChannel):
         except KeelbackError:
             return None
 
-    def readable(self, session: Session) -> tuple[str, Access | None] | None:
+    def require_place(self, session: Session) -> None:
+        """See :class:`Indexable`."""
+        _require_there(self.bucket(session))
+
+    def reading_access(self, session: Session) -> tuple[str, Access | None] | None:
         """See :class:`Channel`."""
         bucket = self.bucket(session)
         bucket.locate()
@@ -132,6 +128,7 @@ class BucketChannel(ServerChannel):
         """See :class:`Channel`; a dry run writes nothing to find out whether it may."""
         self._connect(session)
         if session.dry_run:
+            _require_there(self._bucket)
             self._bucket.stat("noarch/repodata.json")
         else:
             self._probe()
@@ -147,6 +144,7 @@ class BucketChannel(ServerChannel):
         self._sidecars = SidecarObjects(bucket)
         self._replacements = Replacements(bucket, self._sidecars)
         self._left = Leftovers(bucket)
+        self._writers: dict[str, SubdirIndexWriter] = {}
 
     def _probe(self) -> None:
         """See that the bucket can be written; a notice goes there, so this is for runs that write."""
@@ -159,7 +157,7 @@ class BucketChannel(ServerChannel):
             )
 
     def begin(self, archives: Sequence[PackageArchive]) -> None:
-        """See that the index can be added to, and what dead runs left: parts of uploads, and an index to be mended."""
+        """See that the index can be added to; clean up and note what dead runs left: uploads, and an index to mend."""
         subdirs = sorted({*(archive.subdir for archive in archives), "noarch"})
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="begin") as pool:
             sweeping = pool.submit(self._bucket.sweep)
@@ -172,14 +170,14 @@ class BucketChannel(ServerChannel):
             logger.info("%s: %s unfinished uploads of runs that are dead were aborted", self.url, swept)
 
     def asks_first(self, archive: PackageArchive) -> bool:
-        """See :class:`Channel`: where it may be there, or sending it for nothing would cost more than a question."""
+        """See :class:`Channel`: where it may be there, or where sending it in vain would cost more than asking."""
         return (
             not self._bucket.conditional
             or archive.size >= ASK_FIRST_FROM
-            or archive.filename in self._names(archive.subdir)
+            or archive.filename in self._names(archive.subdir).listed
         )
 
-    def _names(self, subdir: str) -> frozenset[str]:
+    def _names(self, subdir: str) -> Names:
         """The archives that the index of *subdir* names, as it was at first."""
         return self._indexed.get(subdir, self._writer(subdir).names)
 
@@ -240,7 +238,7 @@ class BucketChannel(ServerChannel):
         return self._bucket.stage(archive.relative_path, archive, archive_attributes(archive), delivery, ahead=ahead)
 
     def _arrived(self, archive: PackageArchive) -> bool:
-        """Whether the bytes under its key are those of *archive*, as after an attempt that nothing is known of."""
+        """Whether the bytes under its key are those of *archive*, as after an attempt whose answer was lost."""
         there = self.find(archive)
         return there is not None and there.same_bytes(archive) is True
 
@@ -251,13 +249,13 @@ class BucketChannel(ServerChannel):
         """
         self._standing[archive.relative_path] = archive
         self._kept.add(archive.relative_path)
-        if archive.filename not in self._names(archive.subdir):
+        if archive.filename not in self._names(archive.subdir).listed:
             attested = self._sidecars.found(archive)
             if attested is not None:
                 self._attested[archive.relative_path] = attested
 
     def finish(self) -> None:
-        """Have what replaces others be seen, and write the index, once."""
+        """Publish what replaces others, and write the index, once."""
         self._replacements.publish()
         self._standing |= self._replacements.done
         self._attested |= self._replacements.pins
@@ -268,35 +266,38 @@ class BucketChannel(ServerChannel):
         self._replacements.forget()
         self._mend_others(subdirs)
         warn_of_removed(self.url, self._left_out)
+        if self._deleted:
+            logger.warning("%s: deleted by somebody else meanwhile, and not listed", ", ".join(sorted(self._deleted)))
 
     def leaves_out(self, archive: PackageArchive) -> bool:
-        """See :class:`Channel`."""
-        return archive.relative_path in self._left_out
+        """See :class:`Indexable`."""
+        return archive.relative_path in self._left_out | self._deleted
 
-    def take_patches(self, patches: Mapping[str, Instructions]) -> bool:
-        """See :class:`Channel`."""
+    def take_patches(self, patches: Mapping[str, Instructions]) -> None:
+        """See :class:`Indexable`."""
         self._patches = patches
-        return True
 
     def _update(self, subdir: str) -> None:
         standing = [archive for archive in self._standing.values() if archive.subdir == subdir]
         pins = self._attested
         records = {each.filename: attested_record(each, pins.get(each.relative_path)) for each in standing}
         kept = {archive.filename for archive in standing if archive.relative_path in self._kept}
-        left_out = set[str]()
+        left_out, deleted = set[str](), set[str]()
 
         def put(sources: Sources) -> None:
-            left_out.clear()  # others may have written the index since it was made out
+            nonlocal left_out, deleted  # made out anew where others have written the index meanwhile
             self._left.mend(subdir, sources)
-            still = without_replaced(self._bucket, subdir, sources, records)
-            left_out.update(put_records(sources, still, kept, self._patches.get(subdir)))
+            still, deleted = still_there(self._bucket, subdir, sources, records)
+            stays = kept | (removed_from(sources) - self._names(subdir).removed if standing else set())
+            left_out = put_records(sources, still, stays, self._patches.get(subdir))
 
         self._writer(subdir).update(put)
         with self._lock:
             self._left_out |= {f"{subdir}/{filename}" for filename in left_out}
+            self._deleted |= {f"{subdir}/{filename}" for filename in deleted}
 
     def _mend_others(self, done: Collection[str]) -> None:
-        """Mend what dead runs left in other subdirs than those that are *done*; that it fails is no failure of this."""
+        """Mend what dead runs left in subdirs that are not *done*; a failure here does not fail the run."""
         try:
             for subdir in sorted(self._left.subdirs - {*done}):
                 self._update(subdir)
@@ -312,21 +313,23 @@ class BucketChannel(ServerChannel):
         return self._replacements.rejected
 
     def close(self) -> None:
-        """Have the service forget what was staged and not published."""
+        """Have the service discard what was staged and not published."""
         self._replacements.close()
 
     def index(self, changes: IndexChanges, session: Session) -> list[SubdirChange]:
-        """See :class:`~keelback.channels.indexable.Indexable`."""
+        """See :class:`Indexable`."""
         from keelback.channels.buckets.reindexing import Reindexing  # noqa: PLC0415 - for the command that does
 
         self._connect(session)
         self._bucket.locate()
-        if not _subdirs(self._bucket):  # asked before anything is written: a slip must not make a channel
+        there = _subdirs(self._bucket)
+        if not there:  # asked before anything is written: a slip must not make a channel
             raise UsageError(
                 f"there is no channel at {self.url}: nothing is in any subdir, such as noarch or linux-64",
                 hint="Check the URL. Publishing to it makes a channel: keelback publish --to "
                 f"{redact(self.url)} FILES.",
             )
+        require_subdirs(changes, there, self.url)
         if not changes.dry_run:
             self._probe()
             self._bucket.sweep()
@@ -336,11 +339,22 @@ class BucketChannel(ServerChannel):
         """See :class:`Channel`."""
         return f"{self._bucket.reading_url}/{archive.relative_path}"
 
-    def check_credential(self) -> None:
-        """See :class:`Channel`: :meth:`open` has asked."""
-
     def _writer(self, subdir: str) -> SubdirIndexWriter:
-        return SubdirIndexWriter(self._bucket, subdir, self._client.wait)
+        return self._writers.setdefault(subdir, SubdirIndexWriter(self._bucket, subdir, self._client.wait))
+
+
+def _require_there(bucket: Bucket) -> None:
+    """See that there is such a bucket; whoever may not list it is not told.
+
+    Raises:
+        ChannelError: code ``not-found``: there is none.
+        CredentialError, TransportError: it cannot be asked.
+    """
+    try:
+        next(iter(bucket.list()), None)
+    except ChannelError as error:
+        if error.code == "not-found":
+            raise
 
 
 def _subdirs(bucket: Bucket) -> list[str]:

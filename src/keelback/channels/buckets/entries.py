@@ -22,11 +22,12 @@ def put_records(
     Args:
         sources: of the index; changed.
         records: by file name.
-        kept: the names of those whose bytes were there before this run.
+        kept: the names of those whose bytes were there before this run, and of those that somebody has removed
+            since it began.
         patch: what is changed about those that the index did not have.
 
     Returns:
-        The names of what is not listed, since it was removed before.
+        The names of what is not listed, since it was removed.
     """
     new, left_out = set(), set()
     for filename, record in records.items():
@@ -44,3 +45,8 @@ def put_records(
     if patch is not None:
         sources.instructions = sources.instructions.with_patch(patch.only(new))
     return left_out
+
+
+def removed_from(sources: Sources) -> set[str]:
+    """The names of the archives that ``repodata.json`` says were removed, where it is made from *sources*."""
+    return {*sources.raw.removed, *(sources.instructions.remove & sources.raw.records.keys())}

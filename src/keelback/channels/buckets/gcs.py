@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Attributes, Bucket, Changed, Stored
-from keelback.channels.buckets.gcsapi import FIELDS, Api, condition_query, hash_in, hash_of, stored
+from keelback.channels.buckets.digests import md5_of, valid_hash
+from keelback.channels.buckets.gcsapi import FIELDS, Api, condition_query, md5_in, stored
 from keelback.channels.buckets.gcserrors import CREATE, DELETE, LIST, READ, damaged
 from keelback.channels.buckets.gcsuploads import (
     QUANTUM,
@@ -19,9 +19,10 @@ from keelback.channels.buckets.gcsuploads import (
     WholeArchive,
     resource_of,
 )
-from keelback.channels.buckets.listings import Pages, is_name
+from keelback.channels.buckets.listings import Pages, is_in_folder, is_name
 from keelback.errors import ServerError, UsageError
 from keelback.findings import printable
+from keelback.transport.dates import http_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +48,7 @@ class GCSBucket(Bucket):
     """A bucket of Google Cloud Storage, or a folder in it.
 
     Versions are generations, with which every request can name what it depends on. Large archives go out in resumable
-    uploads, each in one stream: the service has no parallel parts in this protocol.
+    uploads, each in one stream: this protocol has no parallel parts.
 
     Args:
         client: sends the requests.
@@ -93,7 +94,7 @@ class GCSBucket(Bucket):
         return self._api.access
 
     def probe(self) -> None:
-        """See :class:`Bucket`. Google's own service honours conditions; something that takes its place may not."""
+        """See :class:`Bucket`. Google's own service honours conditions; an emulator or a proxy may not."""
         attributes = Attributes("text/plain", "no-store")
         content = b"keelback asks whether a second write on condition is refused\n"
         self.conditional = True
@@ -108,7 +109,9 @@ class GCSBucket(Bucket):
         """See :class:`Bucket`."""
         url = self._api.object(self._prefix + key, fields=FIELDS)
         answer = self._api.found(self._api.send("GET", url), READ)
-        return None if answer is None else self._stored(answer.json(), key)
+        if answer is None:
+            return None
+        return replace(self._stored(answer.json(), key), seen=http_time(answer.headers.get("date")))
 
     def read(self, key: str, *, limit: int) -> tuple[bytes, Stored] | None:
         """See :class:`Bucket`; raises ``ServerError`` where the content has another hash than the service says."""
@@ -117,10 +120,10 @@ class GCSBucket(Bucket):
         if not answer.ok and self._api.found(answer, READ) is None:
             return None
         content, headers = answer.content, answer.headers
-        md5 = hash_of(headers.get("x-goog-hash", ""), "md5")
+        md5 = md5_in(headers.get("x-goog-hash", ""))
         if headers.get("x-goog-stored-content-encoding", "identity") != "identity":
             md5 = None  # it is that of the content as it is kept, and what came is unpacked
-        if md5 is not None and md5 != _md5(content):
+        if md5 is not None and md5 != md5_of(content):
             raise ServerError(
                 f"{self.url}/{key} came as something else than the service has",
                 status=answer.status,
@@ -131,14 +134,14 @@ class GCSBucket(Bucket):
         if version is None:  # as from what takes the service's place in tests
             found = self.stat(key)
             return None if found is None else (content, found)
-        kept = {SHA256: headers.get(f"x-goog-meta-{SHA256}", ""), MD5: headers.get(f"x-goog-meta-{MD5}", "")}
-        sha256 = hash_in(kept, SHA256)
-        modified = _date(headers.get("last-modified"))
-        return content, Stored(key, len(content), version, modified, sha256, md5 or hash_in(kept, MD5))
+        sha256 = valid_hash(headers.get(f"x-goog-meta-{SHA256}"), SHA256)
+        md5 = md5 or valid_hash(headers.get(f"x-goog-meta-{MD5}"), MD5)
+        modified, seen = (http_time(headers.get(name)) for name in ("last-modified", "date"))
+        return content, Stored(key, len(content), version, modified, sha256, md5, seen)
 
     def write(self, key: str, content: bytes, attributes: Attributes, condition: Condition = None) -> str:
         """See :class:`Bucket`; an answer that got lost is no failure, if the content is there afterwards."""
-        md5 = _md5(content)
+        md5 = md5_of(content)
         body = RelatedBody(resource_of(self._prefix + key, attributes, md5), attributes.content_type, content)
         answer = self._api.send("POST", self._api.uploads("multipart", condition), body=body)
         if answer.status == 412:
@@ -175,7 +178,7 @@ class GCSBucket(Bucket):
                 name = item.get("name") if isinstance(item, dict) else None
                 if not isinstance(name, str) or not name.startswith(begins):
                     raise self._senseless("lists what it was not asked for")
-                if not name.endswith("/") and (not folder or is_name(name.removeprefix(begins))):
+                if not name.endswith("/") and (not folder or is_in_folder(name, begins)):
                     yield self._stored(item, name.removeprefix(self._prefix))
 
     def prefixes(self) -> Sequence[str]:
@@ -228,14 +231,3 @@ class GCSBucket(Bucket):
 def _members(page: dict[str, Any], name: str) -> list[Any]:
     members = page.get(name)
     return members if isinstance(members, list) else []
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _date(value: str | None) -> float | None:
-    try:
-        return None if value is None else parsedate_to_datetime(value).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from keelback.channels.access import Access, given_token, in_order
 from keelback.channels.buckets.gcs import ENDPOINT, GCSBucket
@@ -18,15 +16,13 @@ from keelback.credentials.gcloud.places import GOOGLE, READ_WRITE, check_univers
 from keelback.credentials.gcloud.tokens import GoogleToken
 from keelback.credentials.kinds import BearerToken, OAuth
 from keelback.credentials.lookup import find, require
+from keelback.credentials.serverurls import checked_url
 from keelback.errors import CredentialError, UsageError
-from keelback.hosts import host_of
-from keelback.secret import redact
 
 if TYPE_CHECKING:
     from keelback.channels.session import Session
     from keelback.credentials.gcloud.places import Places
 
-_log = logging.getLogger("keelback.credentials")
 
 TITLE: Final = "Google Cloud Storage"
 VARIABLES: Final = ("GOOGLE_OAUTH_ACCESS_TOKEN", "CLOUDSDK_AUTH_ACCESS_TOKEN")
@@ -62,9 +58,9 @@ def endpoint_of(session: Session) -> str:
     """
     given, emulator = session.buckets.endpoint_url, session.environ.get(_EMULATOR, "").strip()
     if given:
-        return _checked(given, "--endpoint-url")
+        return checked_url(given, "--endpoint-url")
     if emulator:  # Google's libraries take a host and a port, too
-        return _checked(emulator if "://" in emulator else f"http://{emulator}", _EMULATOR)
+        return checked_url(emulator if "://" in emulator else f"http://{emulator}", _EMULATOR)
     return ENDPOINT
 
 
@@ -110,7 +106,7 @@ def find_gcs(
 
 
 def _given(session: Session, endpoint: str) -> Access | None:
-    """A token that was given is one for the whole service, for as many buckets of it as there are."""
+    """A token that was given; it is for the whole service, with all its buckets."""
     for variable in VARIABLES:
         access = given_token(session, endpoint, BearerToken, variable, server=TITLE)
         if access is not None:
@@ -136,24 +132,12 @@ def _kept(session: Session, bucket: str, prefix: str, endpoint: str, places: Pla
         # a bucket may have the name of any host, and is not to get the credential of that
         if match is not None and (start != "gs:/" or match.key.startswith("gs://")):
             require(match, url, TAKES, server=TITLE, looked=session.stores, flag="", env=VARIABLES[0])
-            return Access(match.credential, f"key {match.key!r} of {match.store.name}")
+            return Access.of(match)
     if not is_google:
         return None
     check_universe(session.environ.get("GOOGLE_CLOUD_UNIVERSE_DOMAIN", ""), "GOOGLE_CLOUD_UNIVERSE_DOMAIN")
     account = default_account(session.environ, places) or Machine.here(session.environ, places)
     if account is None:
         return None
-    _log.info("%s: an access token of %s", TITLE, account.described)
+    session.note_once(f"{TITLE}: an access token of {account.described}")
     return Access(GoogleToken(account, session.client, READ_WRITE), account.described)
-
-
-def _checked(url: str, name: str) -> str:
-    try:
-        parts = urlsplit(url)
-        is_server = parts.scheme in ("https", "http") and bool(host_of(url)) and "\\" not in url
-        has_more = "@" in parts.netloc or bool(parts.query or parts.fragment)
-    except ValueError:
-        is_server, has_more = False, False
-    if not is_server or has_more:
-        raise UsageError(f"{name}: {redact(url)!r} is not the URL of a server", hint="Write it like https://HOST.")
-    return url.rstrip("/")

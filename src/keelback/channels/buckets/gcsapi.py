@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -17,8 +14,11 @@ import httpx2
 
 from keelback.channels.answers import expect
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Stored
+from keelback.channels.buckets.digests import from_base64, valid_hash
 from keelback.channels.buckets.gcserrors import error_for, misses_bucket
+from keelback.channels.buckets.listings import checked_key
 from keelback.transport import Request
+from keelback.transport.dates import iso_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 FIELDS: Final = "name,size,generation,updated,md5Hash,metadata"
 """What is asked for of each object."""
-_HEX: Final = {SHA256: re.compile(r"[0-9a-f]{64}"), MD5: re.compile(r"[0-9a-f]{32}")}
 _GENERATION: Final = re.compile(r"[0-9]{1,20}")
 
 
@@ -63,8 +62,12 @@ class Api:
         return f"{self.endpoint}/storage/v1/b/{quote(self.bucket, safe='')}/o?{urlencode(query)}"
 
     def object(self, name: str, **query: str) -> str:
-        """The URL of the object *name*; all of it is one segment of the path."""
-        url = f"{self.endpoint}/storage/v1/b/{quote(self.bucket, safe='')}/o/{quote(name, safe='')}"
+        """The URL of the object *name*; all of it is one segment of the path.
+
+        Raises:
+            ChannelError: it is a name that could be taken for another one.
+        """
+        url = f"{self.endpoint}/storage/v1/b/{quote(self.bucket, safe='')}/o/{quote(checked_key(name), safe='')}"
         return f"{url}?{urlencode(query)}" if query else url
 
     def uploads(self, kind: str, condition: Condition) -> str:
@@ -138,39 +141,15 @@ def stored(resource: Any, key: str | None = None, prefix: str = "") -> Stored | 
         return None
     metadata = resource.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    md5 = _hex_of(resource.get("md5Hash")) or hash_in(metadata, MD5)
-    return Stored(key, int(size), generation, _time(resource.get("updated")), hash_in(metadata, SHA256), md5)
+    sha256 = valid_hash(metadata.get(SHA256), SHA256)
+    md5 = from_base64(resource.get("md5Hash")) or valid_hash(metadata.get(MD5), MD5)
+    return Stored(key, int(size), generation, iso_time(resource.get("updated")), sha256, md5)
 
 
-def hash_in(metadata: Mapping[str, Any], name: str) -> str | None:
-    """The hash *name* in *metadata*, in lower case; ``None`` where there is none."""
-    value = str(metadata.get(name, "")).lower()
-    return value if _HEX[name].fullmatch(value) else None
-
-
-def hash_of(header: str, name: str) -> str | None:
-    """The hash *name* (``md5``) in the header field ``x-goog-hash``, in hex; ``None`` where there is none."""
+def md5_in(header: str) -> str | None:
+    """The MD5 in the header field ``x-goog-hash``, in hex; ``None`` where there is none."""
     for part in header.split(","):
         algorithm, _, value = part.strip().partition("=")
-        if algorithm == name:
-            return _hex_of(value)
+        if algorithm == "md5":
+            return from_base64(value)
     return None
-
-
-def in_base64(digest: str) -> str:
-    """*digest*, in hex, as the API writes hashes."""
-    return base64.b64encode(bytes.fromhex(digest)).decode()
-
-
-def _hex_of(value: object) -> str | None:
-    try:
-        return base64.b64decode(value, validate=True).hex() if isinstance(value, str) and value else None
-    except (ValueError, binascii.Error):
-        return None
-
-
-def _time(value: object) -> float | None:
-    try:
-        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
-    except (ValueError, OverflowError):
-        return None

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from keelback.channels.answers import error_of
+from keelback.channels.buckets.faults import SLOWLY
 from keelback.errors import ChannelError, CredentialError, CredentialRefused, Forbidden, ServerError
 from keelback.transport import servers_words
 
@@ -76,11 +77,11 @@ def _error(answer: Answer, name: str, source: str | None, needs: str) -> Keelbac
         case 403:
             return _forbidden(answer, name, source, needs, said)
         case 404:
-            problem, code = f"There is no bucket {name} (404){said}", "not-found"
-            hint = "Check its name, or create it; keelback creates none."
+            problem = f"Google Cloud Storage has no bucket {name.removeprefix('gs://')!r} (404){said}"
+            hint, code = f"Check its name, or make it: gcloud storage buckets create {name}.", "not-found"
         case 429:
             problem, code = f"Google Cloud Storage limits how often {name} is asked (429){said}", "rate-limited"
-            hint = "Try again later, or with fewer at once (--jobs, where the command has it)."
+            hint = SLOWLY
         case status if status >= 500:
             problem, code = f"Google Cloud Storage has trouble with {name} ({status}){said}", "server"
             hint = "Try again later."

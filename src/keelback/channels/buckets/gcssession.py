@@ -1,4 +1,4 @@
-"""A resumable upload: chunks of an archive in order, and where to go on after something broke.
+"""A resumable upload: chunks of an archive in order, and where to continue after a failure.
 
 (Cloud Storage documentation, "Perform resumable uploads", "Check the status of a resumable upload": 308 with ``Range``
 says how much the service has.) The parts of one upload do not go out in parallel: the protocol has one place to go on
@@ -54,7 +54,7 @@ class Upload:
         self._pieces = _Streamed(archive) if archive.streams else _Seekable(archive)
 
     def send_up_to(self, end: int) -> None:
-        """Have the service have the first *end* bytes, which are not all.
+        """Send until the service has the first *end* bytes, which are not all.
 
         Raises:
             KeelbackError: it does not; the upload is of no use any more.
@@ -85,9 +85,9 @@ class Upload:
         raise self.lost("does not take its last bytes")
 
     def cancel(self) -> None:
-        """Have the service forget the upload; it says 499 where it does ("Cancel a resumable upload").
+        """Have the service discard the upload; it says 499 where it does ("Cancel a resumable upload").
 
-        It is asked once: what is left over costs nothing.
+        It is asked once: an upload that is left costs nothing.
         """
         request = Request("DELETE", self._url.reveal(), self._api.auth, headers={"content-length": "0"})
         try:
@@ -96,7 +96,7 @@ class Upload:
             logger.debug("an unfinished upload is left, and will be forgotten within a week: %s", describe(error))
 
     def _put(self, end: int) -> Answer:
-        """The answer to the bytes up to *end*; what broke meanwhile is taken up where the service has got to."""
+        """The answer to the bytes up to *end*; after a failure, sending continues after what the service has."""
         url, total = self._url.reveal(), self._archive.size
         broken = False
 

@@ -1,4 +1,4 @@
-"""Archives on their way into Google Cloud Storage: whole in one request, or in a resumable upload.
+"""Uploads of archives to Google Cloud Storage: whole in one request, or in a resumable upload.
 
 (Cloud Storage documentation, "Resumable uploads" and "Perform resumable uploads".) An object is there as soon as the
 service has its last byte, and not before. So what is staged lacks its last bytes, and to publish it is to send those.
@@ -13,9 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from keelback.channels.answers import expect
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Changed, Staged
-from keelback.channels.buckets.gcsapi import FIELDS, in_base64, stored
+from keelback.channels.buckets.digests import to_base64
+from keelback.channels.buckets.gcsapi import FIELDS, stored
 from keelback.channels.buckets.gcserrors import CREATE, READ, damaged
 from keelback.channels.buckets.gcssession import Upload
+from keelback.channels.buckets.listings import checked_key
 from keelback.errors import ChannelError, ServerError
 from keelback.secret import Secret, remember
 from keelback.transport import ArchiveBody
@@ -70,9 +72,13 @@ class RelatedBody:
 
 
 def resource_of(name: str, attributes: Attributes, md5: str | None) -> bytes:
-    """The JSON that says what an object is to be; with its MD5, the service refuses any other content."""
+    """The JSON that says what an object is to be; with its MD5, the service refuses any other content.
+
+    Raises:
+        ChannelError: *name* could be taken for another one.
+    """
     members: dict[str, object] = {
-        "name": name,
+        "name": checked_key(name),
         "contentType": attributes.content_type,
         "cacheControl": attributes.cache_control,
     }
@@ -81,12 +87,12 @@ def resource_of(name: str, attributes: Attributes, md5: str | None) -> bytes:
     if attributes.metadata:
         members["metadata"] = dict(attributes.metadata)
     if md5 is not None:
-        members["md5Hash"] = in_base64(md5)
+        members["md5Hash"] = to_base64(md5)
     return json.dumps(members).encode()
 
 
 class _StagedArchive(Staged):
-    """What both ways have in common.
+    """What both kinds of upload have in common.
 
     Args:
         api: the bucket.

@@ -6,11 +6,11 @@ keelback or rattler_index, which does the same.
 
 The other forms follow: the shards first, which are named by their content, then the objects that name them. Each is
 written on the condition that it is still what the writer saw *before* it last saw ``repodata.json`` unchanged. So an
-old form never replaces a newer one, and a writer is done when all forms say what ``repodata.json`` says. What a writer
-left that was killed on the way, the next one completes.
+old form never replaces a newer one, and a writer is done when all forms say what ``repodata.json`` says. What a killed
+writer left unfinished, the next one completes.
 
-Archives are there before an index names them, and stay when it does no longer: whichever form a reader has, and however
-old, its archives are there. Only who asks for that has them deleted, once no form of the index names them.
+An archive is there before any form of the index names it, and stays when none does any more: whichever form a reader
+has, and however old, its archives are there. They are deleted only on request, once no form of the index names them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import logging
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from keelback.channels.buckets.attributes import index_attributes
 from keelback.channels.buckets.bucket import ABSENT, SHA256, Changed
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     from keelback.channels.buckets.bucket import Bucket, Condition, Stored
     from keelback.channels.patches import Sources
-    from keelback.repodata import Repodata
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -57,14 +56,16 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 200
-"""How often an index is begun anew because others write it, too: hundreds of writers get their turn."""
+"""How often an index is read again because others write it, too: hundreds of writers get their turn."""
 _TOLD: Final = 8
-"""After so many of them a person is told why it takes so long."""
+"""After so many attempts a message says why it takes so long."""
 _MEETINGS: Final = 10
-"""How often one form is begun anew before the whole index is."""
+"""How often one form is tried again before the whole index is."""
 _LONGEST_PAUSE: Final = 5.0
 _AT_ONCE: Final = 16
 """How many requests are under way at once for one index."""
+_LARGEST_KEPT: Final = 32 << 20
+"""Bytes of ``repodata.json`` that are kept in memory while archives are sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,22 @@ class _Read:
     modified: float | None = None
 
 
+class Names(NamedTuple):
+    """The names of the archives that an index knows.
+
+    Attributes:
+        listed: of those that readers get.
+        removed: of those that somebody has removed from it.
+    """
+
+    listed: frozenset[str]
+    removed: frozenset[str]
+
+
 class SubdirIndexWriter:
-    """Writes the index of *subdir* in *bucket*.
+    """Writes the index of *subdir* in *bucket*, for one run.
+
+    The ``repodata.json`` that :meth:`names` has read is not read again by the first update, unless it has changed.
 
     Args:
         bucket: probed, so that it is known whether its service honours conditions.
@@ -89,6 +104,7 @@ class SubdirIndexWriter:
         self._bucket = bucket
         self._subdir = subdir
         self._wait = wait
+        self._known: _Read | None = None
 
     def read(self) -> Sources:
         """What the index is made from now; nothing where there is none.
@@ -111,11 +127,14 @@ class SubdirIndexWriter:
             made = None if there is None else there.modified
         return self._sources(read), made or 0.0
 
-    def names(self) -> frozenset[str]:
+    def names(self) -> Names:
         """The archives that the index names now; raises as :meth:`read`."""
-        content = self._read_one(REPODATA).content
+        read = self._read_one(REPODATA)
+        content = read.content or b""
+        self._known = read if len(content) <= _LARGEST_KEPT else None
         with self._named():
-            return frozenset(decode_repodata(content or b"").records)
+            repodata = decode_repodata(content)
+        return Names(frozenset(repodata.records), frozenset(repodata.removed))
 
     def update(self, change: Callable[[Sources], object], there: Collection[str] | None = None) -> set[str]:
         """Have *change* in the index, in all its forms.
@@ -149,9 +168,20 @@ class SubdirIndexWriter:
 
     def _read(self) -> dict[str, _Read]:
         """What is there, ``repodata.json`` first: while that stays the same, so does what counts of the others."""
-        read = {REPODATA: self._read_one(REPODATA)}
+        read = {REPODATA: self._known_still() or self._read_one(REPODATA)}
         others = (INSTRUCTIONS, FROM_PACKAGES)
         return read | dict(zip(others, _side_by_side(self._read_one, others), strict=True))
+
+    def _known_still(self) -> _Read | None:
+        """What :meth:`names` has read, the first time that somebody asks, and only if it is what is there now.
+
+        A condition on the write is not enough: where the index seems to be right already, nothing is written.
+        """
+        known, self._known = self._known, None
+        if known is None:
+            return None
+        there = self._stat(REPODATA)
+        return known if known.condition == (ABSENT if there is None else there.version) else None
 
     def _read_one(self, name: str) -> _Read:
         found = self._bucket.read(self._key(name), limit=REPODATA_LIMIT)
@@ -181,6 +211,7 @@ class SubdirIndexWriter:
             contents = {FROM_PACKAGES: encode_repodata(self._subdir, sources.raw), **contents}
         index = sources.index()
         contents[REPODATA] = encode_repodata(self._subdir, index)
+        shards = encode_shards(index.records, index.removed)  # before anything is written: a record may not go into one
         if contents[REPODATA] != before[REPODATA].content:
             self._remove_outdated()
         version: Condition = None
@@ -189,7 +220,7 @@ class SubdirIndexWriter:
             version = old.condition if content == old.content else self._put(name, content, old.condition)
             if version is None:
                 return None
-        return self._follow(index, contents[REPODATA], str(version), there)
+        return self._follow(shards, contents[REPODATA], str(version), there)
 
     def _remove_outdated(self) -> None:
         """Remove what other indexers wrote beside the index; a reader that took it would miss what is added."""
@@ -202,14 +233,13 @@ class SubdirIndexWriter:
     # --- the forms that follow --------------------------------------------------------------------------------------
 
     def _follow(
-        self, repodata: Repodata, content: bytes, version: str, there: Collection[str] | None
+        self, shards: Mapping[str, tuple[str, bytes]], content: bytes, version: str, there: Collection[str] | None
     ) -> set[str] | None:
         """Have the other forms say what ``repodata.json`` of that *version* says; ``None`` where it has changed.
 
         Returns:
             The hashes of the shards that they name.
         """
-        shards = encode_shards(repodata.records, repodata.removed)
         hashes = {name: digest for name, (digest, _) in shards.items()}
         named = set(hashes.values())
         forms = {SHARD_INDEX: encode_shard_index(self._subdir, hashes), REPODATA_ZST: compress_repodata(content)}
@@ -224,11 +254,11 @@ class SubdirIndexWriter:
         if not all(done) or not self._is_master(version):
             return None
         if dropped:
-            UnusedShards(self._bucket, self._subdir).drop(dropped, named)
+            UnusedShards(self._bucket, self._subdir).drop(named, dropped=dropped)
         return named
 
     def _write_shards(self, shards: Mapping[str, bytes], there: Collection[str] | None) -> set[str]:
-        """Write those of *shards*, from hash to content, that are not *there*; what the index has named besides."""
+        """Write those of *shards*, from hash to content, that are not *there*; returns what the index named besides."""
         before = self._bucket.read(self._key(SHARD_INDEX), limit=SHARD_INDEX_LIMIT)
         try:
             named = set() if before is None else decode_shard_hashes(before[0])
@@ -292,7 +322,7 @@ def _has(there: Stored | None, content: bytes) -> bool:
 
 
 def _side_by_side(work: Callable[[T], R], things: Sequence[T]) -> list[R]:
-    """What *work* makes of each of *things*, in their order; each answer takes its time to come."""
+    """What *work* makes of each of *things*, in their order; done in parallel, since each takes a request."""
     if len(things) <= 1:
         return [work(thing) for thing in things]
     with ThreadPoolExecutor(min(_AT_ONCE, len(things)), thread_name_prefix="index") as pool:

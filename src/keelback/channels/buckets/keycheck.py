@@ -1,4 +1,4 @@
-"""What a bucket says to the credential that it is asked with, before anything is published with that."""
+"""Asks a bucket whether it takes a credential, before anything is published with that."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from keelback.channels.registry import KINDS, channel_class, target_of
 from keelback.channels.service import Identity, Site
 from keelback.channels.session import Session
 from keelback.credentials.keys import keys_for
+from keelback.credentials.lookup import in_no_store
 from keelback.errors import ChannelError, CredentialError, CredentialRefused, Forbidden, UsageError
 from keelback.secret import redact
 
@@ -58,20 +59,26 @@ class CheckedBucketChannel(BucketChannel):
             CredentialFileError: a file with settings cannot be read.
         """
 
+    def configuration(self, session: Session) -> str:  # noqa: ARG002 - for those that have one
+        """How to say once for all where the bucket is, as the session has it, as a clause; empty for no way."""
+        return ""
+
     @abstractmethod
     def opened_with(self, session: Session, credential: Credential) -> Bucket:
-        """The bucket, spoken to with *credential* and no other; raises as :meth:`bucket`."""
+        """The bucket, used with *credential* and no other; raises as :meth:`bucket`."""
 
     def no_credential(self, session: Session) -> CredentialError:
         """See :class:`BucketChannel`."""
-        keys = ", ".join(self.keys_for(session))
-        stores = ", ".join(store.name for store in session.stores) or "any store"
-        here = re.sub(r"://(?:BUCKET|ACCOUNT)", f"://{self.name}", self.login_hint)
         return CredentialError(
-            f"No credential for {self.url}: none of the keys {redact(keys)} is in {stores}, and there is none in the "
-            "variables and files of its cloud's own tools, or of this machine.",
-            hint=f"{here} To see where it was looked: keelback auth check {self.url}.",
+            f"No credential for {self.url}: {in_no_store(self.keys_for(session), session.stores)}, and there is none "
+            "in the variables and files of its cloud's own tools, or of this machine.",
+            hint=f"{self.how_to_log_in} To see where it was looked: keelback auth check {self.url}.",
         )
+
+    @property
+    def how_to_log_in(self) -> str:
+        """How to give a credential for this bucket, as sentences."""
+        return re.sub(r"://(?:BUCKET|ACCOUNT)", f"://{self.name}", self.login_hint)
 
     def keys_for(self, session: Session) -> list[str]:
         """The keys under which the stores may have a credential, the first to look at first."""
@@ -103,18 +110,18 @@ def bucket_channel(place: str) -> CheckedBucketChannel | None:
 
 
 def check_keys(bucket: Bucket) -> Identity:
-    """Ask for the first of the bucket's objects: who may not list them is told so, and who is not known something else.
+    """Ask for the first of the bucket's objects: a refusal tells bad credentials from those that may not list.
 
     Args:
-        bucket: with the keys to ask about. What it lacks, or where it is, need not be right.
+        bucket: with the keys to ask about.
 
     Returns:
         ``valid`` where the objects are listed, not ``valid`` where the keys are refused; unknown where the service
-        knows the keys and does not let them list, where there is no such bucket, and where what is asked is no such
-        service.
+        knows the keys and does not let them list, and where what is asked is no such service.
 
     Raises:
         TransportError: no answer came.
+        ChannelError: code ``not-found``: there is no such bucket.
         CredentialError: the credential cannot be used, so that it was not sent.
     """
     try:
@@ -126,6 +133,8 @@ def check_keys(bucket: Bucket) -> Identity:
             f"{bucket.url} does not let these credentials list it; what they permit shows when they are used"
         )
     except ChannelError as error:
+        if error.code == "not-found":
+            raise
         return Identity.unknown(error.message)
     return Identity(valid=True)
 

@@ -1,4 +1,4 @@
-"""What a run leaves in a bucket that died between an archive which it replaced and the index, and how that is mended.
+"""What a run leaves in a bucket that dies between replacing an archive and writing the index; and how that is mended.
 
 Before it replaces anything, it puts the records of what is to come into ``.keelback/replacing/RUN.json``
 (:mod:`keelback.channels.buckets.replacing`). A run that finds such a notice of a run which has ended, or from which
@@ -13,16 +13,18 @@ import logging
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
 
 from keelback.archive import SUBDIRS
 from keelback.channels.buckets.sidecarobjects import MEMBER, SidecarObjects
-from keelback.errors import Interrupted, KeelbackError
+from keelback.errors import ChannelError, Interrupted, KeelbackError
 from keelback.indexed import is_filename
-from keelback.repodata import same_file
+from keelback.repodata import encode_shards, same_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from keelback.channels.buckets.bucket import Bucket
     from keelback.channels.patches import Sources
@@ -89,7 +91,7 @@ class Leftovers:
                 sources.raw.records[filename] = record
 
     def forget(self) -> None:
-        """The index is right again: have the attestations right, too, and nothing left to do."""
+        """Correct the attestations, and delete the notices: the index is right again."""
         sidecars = SidecarObjects(self._bucket)
         for path, sha256 in self._there.items():
             pin = self.records[path][sha256].get(MEMBER)
@@ -104,17 +106,8 @@ class Leftovers:
             delete_notice(self._bucket, key)
 
 
-def leftovers(bucket: Bucket, idle: float = _MENDED_AFTER, clock: Callable[[], float] = time.time) -> Leftovers:
-    """What there is to mend in *bucket*.
-
-    Args:
-        bucket: of a channel.
-        idle: seconds after which a run that has not ended is taken to be dead.
-        clock: the time, in Unix seconds.
-
-    Returns:
-        Nothing where the credential may not look.
-    """
+def leftovers(bucket: Bucket) -> Leftovers:
+    """What there is to mend in *bucket*; nothing where the credential may not look."""
     found: dict[str, dict[str, Record]] = {}
     notices: list[str] = []
     try:
@@ -123,10 +116,10 @@ def leftovers(bucket: Bucket, idle: float = _MENDED_AFTER, clock: Callable[[], f
             if read is None:  # that run has just ended, and all is well
                 continue
             ended, records = _decoded(read[0])
-            age = clock() - (stored.modified or 0.0)
+            age = (read[1].seen or time.time()) - (stored.modified or 0.0)
             if ended or age > _FORGOTTEN_AFTER:
                 notices.append(stored.key)
-            if ended or age >= idle:
+            if ended or age >= _MENDED_AFTER:
                 for path, record in records.items():
                     found.setdefault(path, {})[str(record["sha256"])] = record
     except Interrupted:
@@ -136,16 +129,25 @@ def leftovers(bucket: Bucket, idle: float = _MENDED_AFTER, clock: Callable[[], f
     return Leftovers(bucket, found, notices)
 
 
-def without_replaced(bucket: Bucket, subdir: str, sources: Sources, records: Mapping[str, Record]) -> dict[str, Record]:
-    """Those of *records*, by file name, that are not of bytes which somebody else has replaced since.
+def still_there(
+    bucket: Bucket, subdir: str, sources: Sources, records: Mapping[str, Record]
+) -> tuple[dict[str, Record], set[str]]:
+    """Those of *records*, by file name, whose bytes nobody has replaced or deleted since; the names of the deleted.
 
-    Only where *sources*, which have just been read, have other bytes than a record says, the archive is looked at.
+    An archive is looked at only where *sources*, which have just been read, have other bytes than its record says, or
+    where it was removed from the index.
     """
-    before = sources.raw.records
-    doubtful = [name for name, record in records.items() if name in before and not same_file(before[name], record)]
-    there = _hashes(bucket, [f"{subdir}/{name}" for name in doubtful])
-    gone = {name for name in doubtful if there[f"{subdir}/{name}"] not in {None, records[name]["sha256"]}}
-    return {name: record for name, record in records.items() if name not in gone}
+    before, removed = sources.raw.records, sources.removed()
+    doubtful = [
+        name
+        for name, record in records.items()
+        if name in removed or (name in before and not same_file(before[name], record))
+    ]
+    found = _hashes(bucket, [f"{subdir}/{name}" for name in doubtful])
+    there = {name: found[f"{subdir}/{name}"] for name in doubtful}
+    gone = {name for name, sha256 in there.items() if sha256 not in {None, records[name]["sha256"]}}
+    still = {name: record for name, record in records.items() if name not in gone}
+    return still, {name for name in gone if not there[name]}
 
 
 def _hashes(bucket: Bucket, paths: Iterable[str]) -> dict[str, str | None]:
@@ -167,22 +169,46 @@ def encode_notice(records: Mapping[str, Record], *, ended: bool) -> bytes:
 def _decoded(content: bytes) -> tuple[bool, dict[str, Record]]:
     """Whether the run has ended, and its records, by relative path; none of what somebody else has written there."""
     try:
-        document: Any = json.loads(content)
-        ended, records = document["ended"] is True, document["records"].items()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        notice = msgspec.json.decode(content, type=_Notice)
+    except (msgspec.MsgspecError, RecursionError):
         return False, {}
-    return ended, {path: record for path, record in records if _is_entry(path, record)}
+    return notice.ended, {path: record for path, record in notice.records.items() if _is_entry(path, record)}
 
 
-def _is_entry(path: str, record: object) -> bool:
+def _is_entry(path: str, record: Any) -> bool:
+    """Whether an index can have *record* as that of the archive at *path*."""
     subdir, _, filename = path.partition("/")
-    if subdir not in SUBDIRS or not is_filename(filename) or not isinstance(record, dict):
+    try:
+        fields = msgspec.convert(record, _Fields)
+        if subdir not in SUBDIRS or not is_filename(filename):
+            return False
+        encode_shards({filename: record})
+    except (msgspec.ValidationError, ChannelError):
         return False
-    return _HASH.fullmatch(str(record.get("sha256"))) is not None
+    stem = filename.removesuffix(".conda").removesuffix(".tar.bz2")
+    return (fields.subdir, f"{fields.name}-{fields.version}-{fields.build}") == (subdir, stem)
+
+
+class _Notice(msgspec.Struct):
+    ended: bool
+    records: dict[str, Any]
+
+
+class _Fields(msgspec.Struct):
+    name: str
+    version: str
+    build: str
+    build_number: int
+    subdir: str
+    size: int
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    md5: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+    depends: list[str]
+    constrains: list[str] | None = None
 
 
 def delete_notice(bucket: Bucket, key: str) -> None:
-    """Delete *key*, without which nothing is worse: whoever finds it finds that all is well."""
+    """Delete the notice *key*, as best effort: one that stays does no harm."""
     try:
         bucket.delete(key)
     except KeelbackError as error:

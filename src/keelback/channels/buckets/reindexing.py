@@ -14,13 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from keelback.archive import SUBDIRS
-from keelback.attestationfiles import CURRENT
 from keelback.channels.buckets.archiverecords import ArchiveRecords
 from keelback.channels.buckets.bucket import Changed
 from keelback.channels.buckets.index import SubdirIndexWriter
 from keelback.channels.buckets.leftovers import Leftovers, leftovers
+from keelback.channels.buckets.sidecarobjects import SidecarObjects
 from keelback.channels.buckets.unusedshards import UnusedShards
-from keelback.channels.indexable import change_of, deletable, patch_and_remove, require_found, restore, unmatched
+from keelback.channels.indexchanges import (
+    change_of,
+    deletable,
+    patch_and_remove,
+    require_found,
+    restore,
+    to_restore,
+    without_effect,
+)
 from keelback.channels.scanning import finding_of, is_no_package, merged
 from keelback.errors import KeelbackError
 from keelback.findings import Finding, Severity
@@ -28,7 +36,7 @@ from keelback.indexed import is_filename
 from keelback.repodata import REPODATA, Repodata
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from keelback.channels.buckets.bucket import Bucket, Stored
     from keelback.channels.indexable import IndexChanges, SubdirChange
@@ -86,7 +94,7 @@ class Reindexing:
         """Index it; what changed in each subdir. Nothing is written before everything has been read.
 
         Raises:
-            UsageError: something is to be removed or restored that the channel does not have.
+            ChannelError: something is to be removed or restored that the channel does not have.
             KeelbackError: it did not work.
         """
         there = [name for name in self._bucket.prefixes() if name in SUBDIRS]
@@ -96,7 +104,7 @@ class Reindexing:
         meant = set[str]()
         for each in found:
             meant |= each.meant | self._bring_up(each, each.sources)
-        require_found(self._changes, meant)
+        require_found(self._changes, meant, {each.subdir: each.sources for each in found})
         result = [self._index(each) for each in found]
         if not self._changes.dry_run and self._left.subdirs <= {*subdirs}:
             self._left.forget()
@@ -108,8 +116,8 @@ class Reindexing:
         if not self._changes.dry_run:
             self._write(found)
             deleted = self._delete(found, deleted)
-        missed = unmatched(self._changes, subdir, sources)
-        return change_of(subdir, found.before, sources, deleted=deleted, unmatched=missed, findings=found.findings)
+        idle = without_effect(self._changes, subdir, sources)
+        return change_of(subdir, found.before, sources, deleted=deleted, findings=found.findings, **idle)
 
     # --- what is there ----------------------------------------------------------------------------------------------
 
@@ -118,21 +126,13 @@ class Reindexing:
         sources, made = self._writer(subdir).look()
         before = _copied(sources)
         self._left.mend(subdir, sources)
-        listed = {each.key: each for each in self._bucket.list(f"{subdir}/", folder=True)}
+        listed = {each.key.removeprefix(f"{subdir}/"): each for each in self._bucket.list(f"{subdir}/", folder=True)}
         # a key is somebody else's word: what has no archive's name, such as a way to another folder, is left alone
-        archives = {
-            key.removeprefix(f"{subdir}/"): each for key, each in listed.items() if key.startswith(f"{subdir}/")
-        }
-        archives = {name: each for name, each in archives.items() if is_filename(name)}
-        raw = sources.raw
-        archives |= self._unlisted(
-            subdir, [name for name in raw.records if is_filename(name) and f"{subdir}/{name}" not in listed]
-        )
+        archives = self._corrected(subdir, sources, {name: each for name, each in listed.items() if is_filename(name)})
         found = _Found(subdir, sources, before, restore(self._changes, subdir, sources, archives), archives)
+        raw = sources.raw
         found.gone = {
-            name: record
-            for name, record in raw.records.items()
-            if name not in archives and f"{subdir}/{name}" not in listed
+            name: record for name, record in raw.records.items() if name not in archives and name not in listed
         }
         self._read(
             found,
@@ -140,25 +140,32 @@ class Reindexing:
                 name
                 for name, stored in archives.items()
                 if (name in raw.records or name not in raw.removed)
-                and (self._changes.rebuild or not _is_of(raw.records.get(name), stored, made))
+                and (self._changes.within(subdir).rebuild or not _is_of(raw.records.get(name), stored, made))
             ],
         )
         return found
 
-    def _unlisted(self, subdir: str, filenames: Sequence[str]) -> dict[str, Stored]:
-        """Those of *filenames* that are there all the same: a service's list may lag behind what it has."""
+    def _corrected(self, subdir: str, sources: Sources, listed: Mapping[str, Stored]) -> dict[str, Stored]:
+        """The archives that are there, where *listed* may lag behind what was put there, or deleted.
+
+        Asked for are those that the index has and the list has not, and those that are to be restored or deleted.
+        """
+        wanted = to_restore(self._changes, subdir, sources) | deletable(self._changes, subdir, sources)
+        unlisted = sources.raw.records.keys() - sources.instructions.remove - listed.keys()
+        doubtful = [name for name in unlisted | wanted if is_filename(name)]
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="index") as pool:
-            asked = pool.map(lambda name: self._bucket.stat(f"{subdir}/{name}"), filenames)
-            return {name: stored for name, stored in zip(filenames, asked, strict=True) if stored is not None}
+            stats = pool.map(lambda name: self._bucket.stat(f"{subdir}/{name}"), doubtful)
+            asked = dict(zip(doubtful, stats, strict=True))
+        return {name: stored for name, stored in {**listed, **asked}.items() if stored is not None}
 
     def _read(self, found: _Found, stale: Sequence[str]) -> None:
         """Read the archives called *stale*, of which the index has no record, or maybe one of other bytes."""
 
         def read(name: str) -> Record | KeelbackError | None:
-            return self._archives.read(found.archives[name], None if self._changes.rebuild else known.get(name))
+            return self._archives.read(found.archives[name], None if rebuild else known.get(name))
 
-        known = found.sources.raw.records
-        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="index")
+        known, rebuild = found.sources.raw.records, self._changes.within(found.subdir).rebuild
+        pool = ThreadPoolExecutor(self._changes.jobs, thread_name_prefix="index")
         try:
             for name, record in zip(stale, pool.map(read, stale), strict=True):
                 self._take(found, name, record)
@@ -188,7 +195,7 @@ class Reindexing:
         raw = sources.raw
         for name, (known, record) in found.records.items():
             if raw.records.get(name) == known and (known is not None or name not in raw.removed):
-                raw.records[name] = record if self._changes.rebuild else merged(known, record)
+                raw.records[name] = record if self._changes.within(found.subdir).rebuild else merged(known, record)
         for name, record in found.gone.items():
             if raw.records.get(name) == record and name not in sources.instructions.remove:
                 del raw.records[name]
@@ -205,7 +212,7 @@ class Reindexing:
         unused = UnusedShards(self._bucket, found.subdir)
         there = unused.there()
         named = self._writer(found.subdir).update(change, there)
-        unused.drop(there - named, named)
+        unused.drop(named, found=there - named)
 
     def _writer(self, subdir: str) -> SubdirIndexWriter:
         return SubdirIndexWriter(self._bucket, subdir, self._client.wait)
@@ -215,14 +222,16 @@ class Reindexing:
     def _delete(self, found: _Found, filenames: Sequence[str]) -> list[str]:
         """Delete those of *filenames* that are still what was found, and that no index names; which these were."""
         listed = _Listed(self._bucket, self._writer(found.subdir), found.subdir)
+        sidecars = SidecarObjects(self._bucket)
         deleted = []
         for filename in filenames:
             key = f"{found.subdir}/{filename}"
             if filename in listed.names() or not self._delete_version(key, found.archives[filename].version):
                 logger.warning("%s/%s was not deleted: somebody has published it meanwhile", self._bucket.url, key)
                 continue
-            for stored in list(self._bucket.list(f"{key}{CURRENT}", folder=True)):
-                self._bucket.delete(stored.key)
+            sha256 = found.archives[filename].sha256 or found.sources.raw.records.get(filename, {}).get("sha256")
+            if sha256 is not None:
+                sidecars.remove(key, sha256)
             deleted.append(filename)
         self._unlist_lost(found, set(deleted) & listed.names() if deleted else set())
         return deleted
@@ -270,7 +279,7 @@ class _Listed:
         there = self._bucket.stat(self._key)
         version = None if there is None else there.version
         if version is None or version != self._version:
-            self._names = self._writer.names()
+            self._names = self._writer.names().listed
             self._version = version
         return self._names
 
@@ -279,7 +288,10 @@ def _is_of(record: Record | None, stored: Stored, made: float) -> bool:
     """Whether *record*, from an index that was *made* then, can be believed to be that of what is *stored*."""
     if record is None or stored.modified is None:
         return False
-    return record.get("size") in (None, stored.size) and stored.modified <= made
+    md5 = record.get("md5")
+    if md5 is not None and stored.md5 not in (None, md5.lower()):
+        return False
+    return record.get("size") in (None, stored.size) and stored.modified < made  # times may be in whole seconds
 
 
 def _copied(sources: Sources) -> Repodata:

@@ -69,7 +69,7 @@ class Replacements:
         self._coming[archive.relative_path] = _Replacement(archive, staged, condition, attestation)
 
     def publish(self) -> None:
-        """Have all of them change places with what is there."""
+        """Put all of them in the place of what is there."""
         self._side_by_side(self._pin)
         if not self._coming:
             return
@@ -86,13 +86,13 @@ class Replacements:
         self._side_by_side(self._publish)
 
     def forget(self) -> None:
-        """The index has what replaced others."""
+        """Delete the notice: the index has what replaced others."""
         if self._notice and self._is_sure:
             delete_notice(self._bucket, self._key)
             self._notice = {}
 
     def close(self) -> None:
-        """Have the service forget what was not published; tell others at once what the index may not have."""
+        """Have the service discard what was not published; mark the notice, so that others mend the index at once."""
         for each in self._coming.values():
             each.staged.discard()
         self._coming.clear()
@@ -136,8 +136,8 @@ class Replacements:
             each.staged.publish(each.condition)
         except Interrupted:
             raise
-        except Changed as changed:
-            if not changed.uncertain or not self._is_there(each.archive):
+        except Changed:  # maybe by an attempt that nothing was heard of, or by another job with the same bytes
+            if not self._is_there(each.archive):
                 raise ConflictError(
                     f"{self._bucket.url}/{path} was replaced by somebody else meanwhile",
                     hint="Run it again, if yours is to replace that, too.",

@@ -14,7 +14,7 @@ from keelback.channels.buckets.s3multipart import PROBE, PROBE_ATTRIBUTES, PROBE
 from keelback.channels.buckets.s3objects import Objects, attribute_headers, refuses_conditions
 from keelback.channels.buckets.s3requests import BucketRequests
 from keelback.channels.buckets.s3sweep import sweep
-from keelback.channels.buckets.s3uploads import stage
+from keelback.channels.buckets.s3uploads import Upload, stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -87,7 +87,7 @@ class S3Bucket(Bucket):
     def locate(self) -> None:
         """Find out in which region the bucket is, so that :attr:`reading_url` and the signatures are right.
 
-        It is for whoever reads without any other request before. A bucket that cannot be asked is left where it is
+        This is for readers, who send no other request before. If the bucket does not answer, nothing changes
         (``HeadBucket``).
         """
         self._requests.send("HEAD")
@@ -95,9 +95,9 @@ class S3Bucket(Bucket):
     def probe(self) -> None:
         """See :class:`Bucket`.
 
-        An object is written that is there already, and in the place of a version that is not: a service that honours
-        conditions refuses both (``PutObject``: ``If-None-Match``, ``If-Match``). Of those that are known to, nothing is
-        asked but whether they may be written to.
+        A small object is written twice: as a new one, although it is there, and in the place of a version that is not
+        there. A service that honours conditions refuses both (``PutObject``: ``If-None-Match``, ``If-Match``). Services
+        that are known to honour them are only asked whether the bucket can be written.
         """
         was_there = self._refuses({"if-none-match": "*"})
         if is_known(self._requests.place.host):
@@ -108,7 +108,7 @@ class S3Bucket(Bucket):
             _log.info("%s does not honour conditions", self._requests.place.host)
 
     def _refuses(self, condition: dict[str, str]) -> bool:
-        """Whether the service refuses to write what it is tried on, because of *condition*."""
+        """Whether the service refuses to write the small object because of *condition*."""
         action = Action(f"write {PROBED}", "s3:PutObject")
         headers = attribute_headers(PROBE_ATTRIBUTES)
         reply = self._requests.send("PUT", PROBED, headers={**headers, **condition}, body=PROBE)
@@ -137,7 +137,8 @@ class S3Bucket(Bucket):
         self, key: str, archive: PackageArchive, attributes: Attributes, delivery: Delivery, *, ahead: bool
     ) -> Staged:
         """See :class:`Bucket`: an archive of less than 16 MiB is sent when it is published, unless *ahead*."""
-        return stage(self._requests, self._objects, self._multipart, key, archive, attributes, delivery, ahead=ahead)
+        upload = Upload(self._requests, self._objects, self._multipart, key, archive, attributes, delivery)
+        return stage(upload, ahead=ahead)
 
     def list(self, prefix: str = "", *, folder: bool = False) -> Iterator[Stored]:
         """See :class:`Bucket`."""

@@ -1,4 +1,4 @@
-"""Channels in S3 buckets, of Amazon and of everybody else who speaks its protocol: ``s3://BUCKET/CHANNEL``."""
+"""Channels in S3 buckets, at Amazon and at other services with the protocol: ``s3://BUCKET/CHANNEL``."""
 
 from __future__ import annotations
 
@@ -49,11 +49,16 @@ class S3Channel(CheckedBucketChannel):
 
     @classmethod
     def from_target(cls, target: Target) -> S3Channel | None:
-        """``s3://BUCKET/CHANNEL``; ``s3+https://HOST/BUCKET/CHANNEL`` for a service of somebody else."""
+        """``s3://BUCKET/CHANNEL``; ``s3+https://HOST/BUCKET/CHANNEL`` for a service other than Amazon's."""
         if target.kind != cls.kind:
             return None
         refuse_part(target)
         if "+" not in target.text.partition(":")[0]:
+            if target.host not in target.text:  # which is a host, and so without regard to case
+                raise UsageError(
+                    f"{target.text}: the name of a bucket is written in lower case",
+                    hint="An old bucket with capitals is named in the path: s3+https://HOST/BUCKET/CHANNEL.",
+                )
             return cls(target.host, *target.segments)
         if not target.segments:
             raise UsageError(f"{target.text} names no bucket", hint=f"Write it like {target.text.rstrip('/')}/BUCKET.")
@@ -79,15 +84,15 @@ class S3Channel(CheckedBucketChannel):
         path = "/".join(self.path)
         if keys is None:
             return S3Bucket(session.client, self.name, path, settings, None)
+        place = self.url if self._endpoint is not None else f"{self.url} at {settings.endpoint}"
+        session.note_once(f"{place}: keys from {keys.source}")
         return S3Bucket(session.client, self.name, path, settings, keys.current, keys.source)
 
     def _options(self, session: Session) -> BucketOptions:
-        """What the user said, the channel's own URL says, or else the configuration of the rattler family."""
+        """What the channel's own URL says, the user said, or else the configuration of the rattler family."""
         from keelback.credentials.aws.rattlerconfig import configured_bucket  # noqa: PLC0415 - for those who have one
 
         options, environ = session.buckets, session.environ
-        if self._endpoint is not None and options.endpoint_url is not None:
-            raise UsageError(f"{self.url} has its endpoint in it already", hint="Leave out --endpoint-url.")
         endpoint = self._endpoint or options.endpoint_url
         if endpoint or environ.get("S3_ENDPOINT_URL"):
             return replace(options, endpoint_url=endpoint)
@@ -114,6 +119,16 @@ class S3Channel(CheckedBucketChannel):
         found = s3_settings(self._options(session), session.environ)
         style = "path" if found.path_style else "virtual-host"
         return {"endpoint": found.endpoint, "region": found.region, "addressing_style": style}
+
+    def configuration(self, session: Session) -> str:
+        """See :class:`CheckedBucketChannel`."""
+        from keelback.credentials.aws.rattlerconfig import config_file, config_lines  # noqa: PLC0415 - for who asks
+        from keelback.credentials.aws.settings import s3_settings  # noqa: PLC0415 - likewise
+
+        found = s3_settings(self._options(session), session.environ)
+        lines = config_lines(self.name, found.endpoint, found.region, path_style=found.path_style)
+        named = "" if session.buckets.endpoint_url is None else f"write s3+{found.endpoint}/{self.name}/CHANNEL, or "
+        return f"{named}put this into {config_file(session.environ)}:\n{lines}"
 
     def opened_with(self, session: Session, credential: Credential) -> S3Bucket:
         """See :class:`CheckedBucketChannel`."""

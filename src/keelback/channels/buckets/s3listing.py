@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
 from keelback.channels.buckets.bucket import Stored
-from keelback.channels.buckets.listings import Pages, is_name
+from keelback.channels.buckets.listings import Pages, is_in_folder, is_name
 from keelback.channels.buckets.s3errors import Action
-from keelback.channels.buckets.s3objects import quoted
-from keelback.channels.buckets.s3xml import NotXMLError, number, parse, unix_time
+from keelback.channels.buckets.s3objects import likely_md5, quoted
+from keelback.channels.buckets.s3xml import number, parse
 from keelback.errors import ServerError
+from keelback.transport.dates import iso_time
+from keelback.xmltexts import NotXMLError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -73,8 +75,8 @@ class Page:
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing follows."""
-        return self.text("IsTruncated").strip() != "true"
+        """Whether nothing follows; a list that names its next page is not over, whatever else it says."""
+        return self.text("IsTruncated").strip().lower() != "true" and not self.text("NextContinuationToken")
 
     def decoded(self, text: str) -> str:
         """*text*, which may be percent-encoded, as it is."""
@@ -109,12 +111,12 @@ class Listing:
                 key = page.relative(row.get("Key", ""), prefix)
                 if key.endswith("/") or not key:  # what consoles show as a folder
                     continue
-                if folder and not is_name(key.removeprefix(prefix)):
+                if folder and not is_in_folder(key, prefix):
                     continue
                 size, version = number(row.get("Size")), quoted(row.get("ETag", ""))
                 if size is None or version is None:
                     raise useless(self._requests, "an object without size or ETag")
-                yield Stored(key, size, version, modified=unix_time(row.get("LastModified")))
+                yield Stored(key, size, version, iso_time(row.get("LastModified")), md5=likely_md5(version))
 
     def folders(self) -> list[str]:
         """The names before the first slash in the keys."""

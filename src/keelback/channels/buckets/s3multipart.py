@@ -12,24 +12,27 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from keelback.channels.buckets.bucket import ABSENT, Attributes, Changed
+from keelback.channels.buckets.etags import strong
 from keelback.channels.buckets.s3errors import Action
-from keelback.channels.buckets.s3objects import attribute_headers, is_changed, quoted, refuses_conditions, strong
-from keelback.channels.buckets.s3xml import NotXMLError, complete_upload, parse
+from keelback.channels.buckets.s3objects import attribute_headers, is_changed, quoted, refuses_conditions
+from keelback.channels.buckets.s3xml import complete_upload, parse
 from keelback.credentials.sigv4 import CONTENT_SHA256
 from keelback.errors import KeelbackError
+from keelback.xmltexts import NotXMLError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from keelback.channels.buckets.bucket import Condition
     from keelback.channels.buckets.s3objects import Objects
-    from keelback.channels.buckets.s3requests import BucketRequests, Reply
+    from keelback.channels.buckets.s3reply import Reply
+    from keelback.channels.buckets.s3requests import BucketRequests
     from keelback.transport import Body
 
 _log = logging.getLogger(__name__)
 
 PROBED: Final = ".keelback/conditions"
-"""The object on which it is tried whether a service honours conditions."""
+"""The object with which keelback tries whether a service honours conditions."""
 PROBE: Final = b"keelback writes this to find out whether the service honours conditions; it can be removed.\n"
 PROBE_ATTRIBUTES: Final = Attributes("text/plain", "no-store")
 _KNOWN: Final = (".amazonaws.com", ".amazonaws.com.cn", ".r2.cloudflarestorage.com")
@@ -81,8 +84,8 @@ class Multipart:
     def complete(self, key: str, upload_id: str, etags: Sequence[str], condition: Condition) -> Reply:
         """Have the service make an object of the parts, where *condition* holds (``CompleteMultipartUpload``).
 
-        Where the service does not honour conditions here, it is looked right before, which leaves a moment for another
-        writer to come in between.
+        Where the service does not honour conditions here, what is there is checked just before: another writer may
+        still come in between.
 
         Args:
             key: of the object.
@@ -94,7 +97,7 @@ class Multipart:
             What the service said, which may be that *condition* does not hold.
 
         Raises:
-            Changed: it was seen before that *condition* does not hold.
+            Changed: the check before showed that *condition* does not hold.
         """
         headers = self._objects.condition_headers(condition)
         if headers and self._honours_conditions():
@@ -114,7 +117,7 @@ class Multipart:
     # --- whether conditions are honoured ------------------------------------------------------------------------------
 
     def _honours_conditions(self) -> bool:
-        """Whether the service honours conditions here; tried the first time that somebody asks."""
+        """Whether the service honours conditions here; tried once."""
         with self._lock:
             if self._honours is None:
                 if self._refuses_to_replace():
@@ -124,7 +127,7 @@ class Multipart:
             return bool(self._honours)
 
     def _honours_none(self) -> None:
-        """From now on, it is looked before; said once."""
+        """From now on, check what is there before each completion; says so once."""
         if self._honours is not False:
             self._honours = False
             _log.warning(

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keelback.channels.buckets.bucket import ABSENT, MD5, SHA256, Changed, Stored
+from keelback.channels.buckets.digests import valid_hash
+from keelback.channels.buckets.etags import condition_headers
 from keelback.channels.buckets.s3errors import NO_BUCKET, Action
 from keelback.channels.buckets.s3xml import number
-from keelback.credentials.sigv4 import CONTENT_SHA256, http_time
+from keelback.credentials.sigv4 import CONTENT_SHA256
 from keelback.errors import ServerError
+from keelback.transport.dates import http_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from keelback.channels.buckets.bucket import Attributes, Condition
-    from keelback.channels.buckets.s3requests import BucketRequests, Reply
+    from keelback.channels.buckets.s3reply import Reply
+    from keelback.channels.buckets.s3requests import BucketRequests
     from keelback.transport import Body
 
 _META: Final = "x-amz-meta-"
 _IDENTITY: Final = {"accept-encoding": "identity"}
-_HEX: Final = {MD5: re.compile(r"[0-9a-f]{32}"), SHA256: re.compile(r"[0-9a-f]{64}")}
 _ENCRYPTED: Final = ("x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm")
 _NO_CONDITIONS: Final = frozenset({"NotImplemented", "InvalidArgument", "InvalidRequest"})
 
@@ -152,23 +154,24 @@ class Objects:
 
     def condition_headers(self, condition: Condition) -> dict[str, str]:
         """What makes a write depend on *condition*; nothing for a service that does not honour it."""
-        if condition is None or not self.conditional:
-            return {}
-        if condition is ABSENT:
-            return {"if-none-match": "*"}
-        return {"if-match": strong(condition, self._requests.place.host)}
+        return condition_headers(condition, self._requests.place.host) if self.conditional else {}
 
     def _stored(self, key: str, size: int, reply: Reply) -> Stored:
         headers = reply.answer.headers
         version = _version(reply)
         if version is None:
             raise self._requests.error(reply, Action(f"look at {key}", "s3:GetObject"))
-        hashes = {name: _hash(headers.get(f"{_META}{name}"), name) for name in _HEX}
         encryption = {headers.get(name) for name in _ENCRYPTED} - {None, "AES256"}
-        known = _hash(version.strip('"'), MD5) if not encryption else None  # to the service, of what came in one part
-        md5 = known or hashes[MD5]
-        modified = headers.get("last-modified")
-        return Stored(key, size, version, modified=http_time(modified), sha256=hashes[SHA256], md5=md5)
+        md5 = likely_md5(version) if not encryption else None
+        return Stored(
+            key,
+            size,
+            version,
+            modified=http_time(headers.get("last-modified")),
+            sha256=valid_hash(headers.get(f"{_META}{SHA256}"), SHA256),
+            md5=md5 or valid_hash(headers.get(f"{_META}{MD5}"), MD5),
+            seen=reply.date,
+        )
 
 
 def attribute_headers(attributes: Attributes) -> dict[str, str]:
@@ -196,6 +199,14 @@ def refuses_conditions(reply: Reply) -> bool:
     return reply.status == 501 or (reply.status == 400 and reply.code in _NO_CONDITIONS)
 
 
+def likely_md5(version: str) -> str | None:
+    """The MD5 that *version*, an ``ETag``, is for what came in one part and is not encrypted with a key of its own.
+
+    (Amazon S3 API Reference, ``Object``: ``ETag``.)
+    """
+    return valid_hash(version.strip('"'), MD5)
+
+
 def quoted(etag: str) -> str | None:
     """*etag* as a condition has it, with its quotes; ``None`` where it is none."""
     etag = etag.strip()
@@ -204,33 +215,5 @@ def quoted(etag: str) -> str | None:
     return etag if etag.endswith('"') else f'"{etag}"'
 
 
-def strong(version: str, host: str) -> str:
-    """*version*, where it can be a condition: one that is weak never holds (RFC 9110, section 13.1.1).
-
-    Raises:
-        ServerError: it is weak, which those of object stores themselves never are.
-    """
-    if version.startswith("W/"):
-        raise ServerError(
-            f"{host} gives weak ETags, on which no write can depend: a proxy in front of the service weakens them",
-            status=200,
-            hint="Have the proxy leave answers as they are (no compression), or name the service itself as the "
-            "endpoint.",
-            code="weak-etag",
-        )
-    return version
-
-
 def _version(reply: Reply) -> str | None:
     return quoted(reply.answer.headers.get("etag", "")) if reply.ok else None
-
-
-def _hash(text: str | None, name: str) -> str | None:
-    """*text*, where it is a hash as it is kept under *name*."""
-    text = (text or "").lower()
-    return text if _HEX[name].fullmatch(text) else None
-
-
-def same_archive(there: Stored | None, size: int, metadata: Mapping[str, str]) -> bool:
-    """Whether what is *there* has the *size* and, by its *metadata*, the content of an archive."""
-    return there is not None and there.size == size and there.sha256 == metadata.get(SHA256, "")

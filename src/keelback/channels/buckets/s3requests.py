@@ -1,4 +1,4 @@
-"""Requests to a bucket with the S3 protocol: where they go, how they are signed, and what is mended without a word.
+"""Requests to a bucket with the S3 protocol: where they go, how they are signed, and which mistakes are corrected.
 
 (Amazon S3 API Reference; "Virtual hosting of buckets" and "Making requests" of the Amazon S3 User Guide.)
 """
@@ -9,13 +9,14 @@ import copy
 import dataclasses
 import logging
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from keelback.channels.buckets.listings import checked_key
 from keelback.channels.buckets.s3errors import SKEWED, Place, s3_error
+from keelback.channels.buckets.s3reply import Reply
 from keelback.channels.buckets.s3xml import error_in
-from keelback.credentials.sigv4 import SigV4, http_time
+from keelback.credentials.sigv4 import SigV4
 from keelback.hosts import host_of, is_address
 from keelback.transport import Client as TransportClient
 from keelback.transport import Request, Retry, is_loopback
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _DNS_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
-_REGION: Final = re.compile(r"[a-z0-9-]{1,63}")
 _AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _NAMES_REGION: Final = frozenset({301, 307, 400, 403})
 _MOST_CORRECTIONS: Final = 2
@@ -49,45 +49,6 @@ _PASSES: Final = {
 """Errors that may be gone a moment later, whatever status they come with, and the status that says so."""
 _LATE: Final = {"PreconditionFailed": 412, "NoSuchUpload": 404, "NoSuchKey": 404, "AccessDenied": 403}
 """The status that an error would have had, if it had been known before the service answered with 200."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the service answered.
-
-    Attributes:
-        answer: all of it; its status is that of the error, also where that came late, with a 200.
-        code: the word by which the service calls its error; empty where there is none.
-        region: the region in which it says that the bucket is; empty where it does not.
-    """
-
-    answer: Answer
-    code: str
-    region: str
-
-    @classmethod
-    def of(cls, answer: Answer) -> Self:
-        """The reply that *answer* is."""
-        if answer.ok:
-            return cls(answer, "", "")
-        error = error_in(answer.content)
-        region = answer.headers.get("x-amz-bucket-region") or error.get("Region", "")
-        return cls(answer, error.get("Code", ""), region if _REGION.fullmatch(region) else "")
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self.answer.status
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is a success."""
-        return self.answer.ok
-
-    @property
-    def date(self) -> float | None:
-        """When the service says that it is, in Unix seconds; ``None`` where it does not."""
-        return http_time(self.answer.headers.get("date"))
 
 
 class BucketRequests:
@@ -161,9 +122,9 @@ class BucketRequests:
         return f"{self.prefix}/{key}" if self.prefix else key
 
     def apart(self) -> BucketRequests:
-        """The same over connections of their own and without much patience, for what is done after a run was stopped.
+        """The same with connections of its own and short timeouts, for requests after a run was stopped.
 
-        Whoever calls this closes it.
+        The caller closes it.
         """
         host = urlsplit(self._settings.endpoint).hostname or ""
         insecure = [host] if self._client.may_be_insecure(self.base) else []
@@ -174,7 +135,7 @@ class BucketRequests:
         return other
 
     def close(self) -> None:
-        """Close the connections; only of those that are :meth:`apart`."""
+        """Close the connections; only for what :meth:`apart` has returned."""
         self._client.close()
 
     def send(
@@ -224,7 +185,7 @@ class BucketRequests:
                 retried(0.0, "it goes to another region, or with another time, from now on")
 
     def expect(self, reply: Reply, action: Action) -> Reply:
-        """*reply*, where it is a success; raises what it says else, when *action* was asked for."""
+        """*reply*, if it is a success; raises the error that it stands for otherwise, when *action* was asked for."""
         if not reply.ok:
             raise self.error(reply, action)
         return reply
@@ -246,7 +207,7 @@ class BucketRequests:
         return Reply.of(self._client.persist(request, once))
 
     def _url(self, key: str | None, query: Mapping[str, str] | None) -> str:
-        path = "" if key is None else quote(self.full_key(key), safe="/-_.~")
+        path = "" if key is None else quote(checked_key(self.full_key(key)), safe="/-_.~")
         slash = "" if key is None and self.by_path else "/"
         fields = urlencode(query or {}, quote_via=quote, safe="-_.~")
         return f"{self.base}{slash}{path}{'?' if fields else ''}{fields}"

@@ -1,4 +1,4 @@
-"""Uploads that were never finished: a run that died leaves their parts in the bucket, where somebody pays for them."""
+"""Uploads that were never finished: a run that dies leaves their parts in the bucket, where they cost money."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from keelback.channels.buckets.listings import MOST_PAGES
 from keelback.channels.buckets.s3errors import Action
 from keelback.channels.buckets.s3listing import Page
-from keelback.channels.buckets.s3xml import unix_time
 from keelback.errors import KeelbackError
+from keelback.transport.dates import iso_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def _is_idle(requests: BucketRequests, upload: _Upload, idle: float) -> bool:
 
 def _is_before(now: float | None, text: str | None, idle: float) -> bool:
     """Whether the time in *text* is known to be *idle* seconds before *now*, or earlier."""
-    when = unix_time(text)
+    when = iso_time(text)
     return now is not None and when is not None and now - when >= idle
 
 

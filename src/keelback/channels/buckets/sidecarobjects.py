@@ -7,6 +7,7 @@ the latest not before the archive is there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 from typing import TYPE_CHECKING, Final
@@ -81,11 +82,7 @@ class SidecarObjects:
             except Changed:  # somebody else attests the same archive
                 continue
             return digest
-        raise ChannelError(
-            f"the attestations of {self._bucket.url}/{relative_path} were changed by others {_ATTEMPTS} times",
-            hint="Run it again when they are done.",
-            code="contended",
-        )
+        raise self._contended(relative_path)
 
     def settle(self, relative_path: str, sha256: str, pin: str | None) -> None:
         """Have the latest attestations be about the bytes that are there now.
@@ -99,9 +96,36 @@ class SidecarObjects:
         if pins is not None:
             self.add(relative_path, sha256, pins[0])
             return
-        found = self._bucket.read(relative_path + CURRENT, limit=LARGEST_SIDECAR)
-        if found is not None and not is_about(found[0], sha256):
-            self._bucket.delete(relative_path + CURRENT)
+        key = relative_path + CURRENT
+        for _ in range(_ATTEMPTS):
+            found = self._bucket.read(key, limit=LARGEST_SIDECAR)
+            if found is None or is_about(found[0], sha256):
+                return
+            with contextlib.suppress(Changed):  # somebody else attests the archive that is there now
+                self._bucket.delete(key, found[1].version)
+                return
+        raise self._contended(relative_path)
+
+    def remove(self, relative_path: str, sha256: str) -> None:
+        """Delete the attestations of an archive that is gone; those of what somebody puts in its place stay.
+
+        Args:
+            relative_path: of the archive.
+            sha256: of its bytes, in hex.
+        """
+        pins = (stored.key for stored in self._bucket.list(relative_path + pinned(""), folder=True))
+        for key in [relative_path + CURRENT, *pins]:  # the list may lag behind what is there
+            found = self._bucket.read(key, limit=LARGEST_SIDECAR)
+            if found is not None and is_about(found[0], sha256):
+                with contextlib.suppress(Changed):
+                    self._bucket.delete(key, found[1].version)
+
+    def _contended(self, relative_path: str) -> ChannelError:
+        return ChannelError(
+            f"the attestations of {self._bucket.url}/{relative_path} were changed by others {_ATTEMPTS} times",
+            hint="Run it again when they are done.",
+            code="contended",
+        )
 
     def of(self, archive: PackageArchive, *, write: bool = True) -> str | None:
         """The hash of the attestations that are beside *archive*, and about its bytes; ``None`` for none.
@@ -118,7 +142,7 @@ class SidecarObjects:
         return digest
 
     def found(self, archive: PackageArchive) -> str | None:
-        """As :meth:`of`; a run that was killed may have left them under their hash only."""
+        """As :meth:`of`, also where a killed run left them under their hash only."""
         digest = self.of(archive)
         if digest is not None:
             return digest

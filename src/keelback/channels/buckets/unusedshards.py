@@ -1,26 +1,35 @@
-"""The shards of a subdir in a bucket that its index names no more, and that some reader may still ask for.
+"""The shards of a subdir in a bucket that its index no longer names, and that some reader may still ask for.
 
 A reader may have an index of a moment ago. So a shard stays for a day after it was dropped. Since when that is so is
 kept in the bucket, since a service knows only when a shard was written; writers that do that at the same time may
-forget each other's, which ``keelback index`` then finds by what is there.
+forget each other's, which ``keelback index`` then finds by what is there. All times are those of the service's clock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import time
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
 
 from keelback.channels.buckets.attributes import index_attributes
-from keelback.channels.indexing import GRACE_SECONDS
+from keelback.channels.buckets.bucket import Changed
+from keelback.channels.folderindex import GRACE_SECONDS
 from keelback.repodata import SHARDS_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
-    from keelback.channels.buckets.bucket import Bucket
+    from keelback.channels.buckets.bucket import Bucket, Stored
 
 _LIMIT: Final = 16 << 20
+_SHARD: Final = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
+_Since = dict[
+    Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")], Annotated[float, msgspec.Meta(ge=0, le=1e12)] | None
+]
+"""From the hash of a shard to the time since when it is not needed; ``None``: since this was written."""
 
 
 class UnusedShards:
@@ -29,48 +38,54 @@ class UnusedShards:
     Args:
         bucket: where the shards are.
         subdir: the subdir.
-        clock: the time, in Unix seconds.
     """
 
-    def __init__(self, bucket: Bucket, subdir: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, bucket: Bucket, subdir: str) -> None:
         self._bucket = bucket
         self._subdir = subdir
-        self._clock = clock
         self._key = f".keelback/unused/{subdir}.json"
 
     def there(self) -> set[str]:
         """The hashes of all shards that are there, used or not."""
         stored = self._bucket.list(f"{self._subdir}/{SHARDS_FOLDER}/", folder=True)
-        return {each.key.rpartition("/")[2].partition(".")[0] for each in stored}
+        names = (_SHARD.fullmatch(each.key.rpartition("/")[2]) for each in stored)
+        return {name[1] for name in names if name}
 
-    def drop(self, unused: Collection[str], named: Collection[str]) -> None:
-        """Have *unused* among those that no index names, and remove those of them that nobody can need any more.
+    def drop(self, named: Collection[str], *, dropped: Collection[str] = (), found: Collection[str] = ()) -> None:
+        """Note which shards no index names, and remove those of them that nobody can need any more.
 
         Args:
-            unused: hashes of shards.
-            named: the hashes that the index names, which are in use whatever was thought of them before.
+            named: the hashes of the shards that the index names, which are in use whatever was thought of them before.
+            dropped: of those that it named until now: their day begins.
+            found: of those that are there: their day goes on, or begins where nothing was known of it.
         """
-        now = self._clock()
         kept = self._bucket.read(self._key, limit=_LIMIT)
-        before = _times(b"{}" if kept is None else kept[0])
-        since = {**dict.fromkeys(unused, now), **before}
+        known = {} if kept is None else _times(*kept)
+        since = {**dict.fromkeys(found), **known, **dict.fromkeys(dropped)}
         since = {digest: when for digest, when in since.items() if digest not in named}
-        for digest in [digest for digest, when in since.items() if now - when > GRACE_SECONDS]:
-            key = f"{self._subdir}/{SHARDS_FOLDER}/{digest}.msgpack.zst"
-            if self._is_old(key, now):
-                self._bucket.delete(key)
+        now = None if kept is None else kept[1].seen
+        for digest in [digest for digest, when in since.items() if _is_over(when, now)]:
+            self._delete(f"{self._subdir}/{SHARDS_FOLDER}/{digest}.msgpack.zst")
             del since[digest]
-        if since != before:
+        if since != known:
             self._bucket.write(self._key, json.dumps(since).encode(), index_attributes(self._key))
 
-    def _is_old(self, key: str, now: float) -> bool:
-        """Whether it was not written a moment ago, by somebody whose index is about to name it again."""
+    def _delete(self, key: str) -> None:
+        """Delete a shard, unless it was written of late, by somebody whose index is about to name it again."""
         found = self._bucket.stat(key)
-        return found is not None and found.modified is not None and now - found.modified > GRACE_SECONDS
+        if found is not None and found.age is not None and found.age > GRACE_SECONDS:
+            with contextlib.suppress(Changed):
+                self._bucket.delete(key, found.version)
 
 
-def _times(content: bytes) -> dict[str, float]:
+def _times(content: bytes, stored: Stored) -> _Since:
+    """The times in *content*, which is *stored*; none of what somebody else has written there."""
     try:
-        return {str(digest): float(since) for digest, since in json.loads(content).items()}
-    except (ValueError, TypeError, AttributeError):  # whoever wrote that: the day begins anew
+        since = msgspec.json.decode(content, type=_Since)
+    except (msgspec.MsgspecError, RecursionError):  # the day begins anew
         return {}
+    return {digest: stored.modified if when is None else when for digest, when in since.items()}
+
+
+def _is_over(since: float | None, now: float | None) -> bool:
+    return since is not None and now is not None and now - since > GRACE_SECONDS

@@ -1,4 +1,4 @@
-"""Archives whose bytes are in another channel, and are read from there while they are sent."""
+"""Archives in another channel: their bytes are read from there while they are sent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ABOUT_BYTES: Final = frozenset({"attestations_sha256", "channel", "fn", "md5", 
 
 
 class StreamedArchive(PackageArchive):
-    """An archive whose bytes come from another channel each time that they are asked for.
+    """An archive whose bytes are read from another channel each time.
 
     What it says of itself is what the index of that channel says; made by :func:`streamed`.
     """
@@ -38,7 +38,7 @@ class StreamedArchive(PackageArchive):
         self._streamed.begin()
 
     def end(self) -> None:
-        """Let go of what :meth:`begin` read, if nobody wanted it."""
+        """Free what :meth:`begin` read, if nobody used it."""
         self._streamed.end()
 
     @contextlib.contextmanager
@@ -208,7 +208,7 @@ class _StreamedSource(Source):
         return block
 
     def verify_copy(self, copy: PackageArchive) -> None:
-        """See that *copy*, whose SHA-256 is the one that the index has, has its MD5, too, where that is passed on."""
+        """Check that *copy*, whose SHA-256 is that of the index, also has its MD5, where that is passed on."""
         if self._md5 is not None:
             self._verify("MD5", copy.md5, self._md5)
 

@@ -6,8 +6,6 @@ import itertools
 import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 
@@ -15,6 +13,7 @@ from keelback.archive.fields import check_filename, check_identity, check_index
 from keelback.archive.findings import Findings
 from keelback.channels.patches import FROM_PACKAGES, INSTRUCTIONS, NONE, sources_of
 from keelback.channels.subdirindex import SubdirIndex
+from keelback.channels.target import path_of
 from keelback.errors import ArchiveError, ChannelError
 from keelback.listing import REPODATA_LIMIT
 from keelback.repodata import REPODATA, same_file
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def read_records(
-    reader: Reader, archives: Sequence[IndexedArchive], files: IndexFiles, room: Path
+    reader: Reader, archives: Sequence[IndexedArchive], files: IndexFiles, workdir: Path
 ) -> dict[str, Record | ChannelError]:
     """What the index says of each of *archives*, by relative path; or why that cannot be used.
 
@@ -38,7 +37,7 @@ def read_records(
         reader: of the channel.
         archives: as a first look at the index gave them.
         files: where indexes are kept between runs.
-        room: a folder for files of this run.
+        workdir: a folder for files of this run.
 
     Raises:
         CredentialError, ChannelError, TransportError: the index cannot be read.
@@ -47,7 +46,7 @@ def read_records(
     for subdir, group in itertools.groupby(sorted(archives, key=_subdir), key=_subdir):
         wanted = {archive.filename: archive for archive in group}
         names = {archive.name for archive in wanted.values()}
-        file = SubdirIndex(reader, files, subdir, room).of(names)
+        file = SubdirIndex(reader, files, subdir, workdir).of(names)
         records = {} if file is None else _records_in(file, wanted)
         for filename, archive in wanted.items():
             found[archive.relative_path] = _usable(records.get(filename), archive)
@@ -97,7 +96,7 @@ def _content(reader: Reader, files: IndexFiles, path: str) -> bytes | None:
     """What is at *path* below the channel's URL."""
     url = f"{reader.url}/{path}"
     if reader.is_folder:
-        file: Path | None = Path(url2pathname(urlsplit(url).path))
+        file: Path | None = path_of(url)
     else:
         file = files.get(reader, url, limit=REPODATA_LIMIT)
     return None if file is None or not file.is_file() else file.read_bytes()
@@ -108,7 +107,7 @@ def _subdir(archive: IndexedArchive) -> str:
 
 
 def _records_in(file: Path, wanted: Collection[str]) -> dict[str, Record]:
-    """The records of the *wanted* files in *file*, a ``repodata.json`` of any size, of which no other is unpacked."""
+    """The records of the *wanted* files in *file*, a ``repodata.json`` of any size; no other record is decoded."""
     if not file.stat().st_size:  # an empty file says nothing (CEP 36)
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Servers that copy archives between their own channels, so that no byte of them leaves the server."""
+"""Copies that a server makes between its own channels, so that no bytes leave it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CannotCopy(Exception):
 
 
 class ServerCopy(ABC):
-    """Has a server copy archives from one of its channels to another, which is open; several threads may use it."""
+    """Asks a server to copy archives from one of its channels to another, which is open; safe to use from threads."""
 
     @abstractmethod
     def find(self, archive: PackageArchive) -> Listed | None:
@@ -23,7 +23,7 @@ class ServerCopy(ABC):
 
     @abstractmethod
     def copy(self, archive: PackageArchive, *, overwrite: bool) -> int:
-        """Have *archive* copied, see that it arrived with the right bytes, and return how often that was asked for.
+        """Copy *archive*, check that it arrived with the right bytes, and return how often that was asked for.
 
         Args:
             archive: in the channel from which is copied.

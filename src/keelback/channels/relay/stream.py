@@ -1,4 +1,4 @@
-"""The bytes of an archive of a channel, from the first to the last, over as many connections as that takes."""
+"""The bytes of an archive in a channel, in order, over as many connections as that takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import httpcore2
 
-from keelback.channels.reader import REFUSED
 from keelback.errors import SourceChanged
 from keelback.transport.client import read_answer
 from keelback.transport.failures import BROKEN, no_answer
@@ -74,7 +73,7 @@ class ArchiveStream:
         return filled
 
     def end(self) -> None:
-        """See that nothing follows, so that the connection can be used again; raises ``SourceChanged`` where it does.
+        """Check that nothing follows, so that the connection can be used again; raises ``SourceChanged`` otherwise.
 
         Whether the connection ends well is of no account any more.
         """
@@ -84,7 +83,7 @@ class ArchiveStream:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._incoming = None
         with contextlib.suppress(*BROKEN):
             self._open.close()
@@ -120,8 +119,7 @@ class ArchiveStream:
             if answer.status in (200, 206):
                 assert self._incoming is not None  # noqa: S101 - what such an answer comes with
                 return self._incoming
-            refused = answer.status in REFUSED and request.auth is None
-            if not refused or not self._reader.look_further(self._url):
+            if not self._reader.may_ask_again(request, answer):
                 raise self._error(answer)
 
     def _request(self) -> Request:
@@ -164,7 +162,7 @@ class ArchiveStream:
         return incoming
 
     def _skip(self, incoming: Incoming) -> None:
-        """Pass over what has been read already, where the server sends all of it anew."""
+        """Skip what has been read already, where the server sends everything again."""
         left = self._position
         buffer = memoryview(bytearray(min(left, _SKIPPED_AT_ONCE)))
         while left:
@@ -188,6 +186,6 @@ def changed(url: str, why: str) -> SourceChanged:
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:
-    """What tells one state of a file from another: a strong ``ETag`` (RFC 9110, section 8.8.3)."""
+    """What identifies a state of a file: a strong ``ETag`` (RFC 9110, section 8.8.3)."""
     found = headers.get("etag", "")
     return found if found.startswith('"') and found.isascii() and len(found) <= _LONGEST_VALIDATOR else None

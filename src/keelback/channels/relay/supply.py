@@ -1,4 +1,4 @@
-"""From what the index of a channel names to archives that can be sent: streamed, or read where that does not do."""
+"""Turns entries of a channel's index into archives that can be sent: streamed, or downloaded where needed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ import hashlib
 import shutil
 import uuid
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from keelback.archive import inspect
-from keelback.channels.reader import REFUSED
+from keelback.channels.downloading import download_archive
 from keelback.channels.relay.archive import index_of, streamed
 from keelback.channels.relay.stream import ArchiveStream, changed
+from keelback.channels.target import path_of
 from keelback.errors import ChannelError
-from keelback.transport import Downloaded, Expected, download
+from keelback.transport import Expected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from keelback.archive import PackageArchive
     from keelback.channels.reader import Reader
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 _BLOCK: Final = 1 << 20
 _LARGEST: Final = 16 << 30
-"""Bytes of an archive whose size nobody knows, after which no more is read: a server may send without end."""
+"""How many bytes of an archive of unknown size are read at most: a server may send without end."""
 
 
 class Supply:
@@ -40,7 +39,7 @@ class Supply:
     Args:
         reader: of the channel.
         records: what its index says, by relative path; or why that cannot be used.
-        room: a folder for archives that have to be here while they are sent.
+        workdir: a folder for archives that have to be here while they are sent.
         needs_md5: whether the other channel asks for it.
         trusts_index: whether what the index says of an archive may be passed on; otherwise the archive is read.
         reporter: who is told.
@@ -50,7 +49,7 @@ class Supply:
         self,
         reader: Reader,
         records: Mapping[str, Record | ChannelError],
-        room: Path,
+        workdir: Path,
         *,
         needs_md5: bool,
         trusts_index: bool,
@@ -58,7 +57,7 @@ class Supply:
     ) -> None:
         self.reader = reader
         self._records = records
-        self._room = room
+        self._workdir = workdir
         self._needs_md5 = needs_md5
         self._trusts_index = trusts_index
         self._reporter = reporter
@@ -98,12 +97,14 @@ class Supply:
             ChannelError: as for :func:`keelback.transport.download`; code ``disk``: there is no room for it.
             CredentialError, TransportError, Interrupted: it cannot be read.
         """
-        folder = self._room / uuid.uuid4().hex
+        folder = self._workdir / uuid.uuid4().hex
         path = folder / archive.subdir / archive.filename
         try:
             with _explained(path):
                 path.parent.mkdir(parents=True)
-                self._fetch(self.indexed(archive), path)
+                indexed = self.indexed(archive)
+                expected = Expected(size=indexed.size, sha256=indexed.sha256)
+                download_archive(self.reader, indexed, path, expected=expected, retried=self._retried(indexed))
             with archive.at_hand(inspect(path, subdir=archive.subdir)) as found:
                 yield found
         finally:
@@ -111,7 +112,7 @@ class Supply:
 
     def _local(self, indexed: IndexedArchive, record: Record) -> PackageArchive:
         """An archive of a channel in a folder, compared with its index."""
-        archive = inspect(Path(url2pathname(urlsplit(indexed.url).path)), subdir=indexed.subdir)
+        archive = inspect(path_of(indexed.url), subdir=indexed.subdir)
         if indexed.size not in (None, archive.size):
             raise changed(indexed.url, f"it has {archive.size} bytes, and not {indexed.size}")
         if indexed.sha256 is not None and archive.sha256 != indexed.sha256.lower():
@@ -120,17 +121,6 @@ class Supply:
             raise changed(indexed.url, f"its MD5 is {archive.md5}, and not {indexed.md5}")
         self._indexed[indexed.relative_path] = replace(indexed, size=archive.size, sha256=archive.sha256)
         return replace(archive, index=index_of(record)) if self._trusts_index else archive
-
-    def _fetch(self, indexed: IndexedArchive, target: Path) -> None:
-        expected = Expected(size=indexed.size, sha256=indexed.sha256)
-        while True:
-            request = replace(self.reader.request(indexed.url), retried=self._retried(indexed))
-            answer = download(self.reader.client, request, target, expected=expected)
-            if isinstance(answer, Downloaded):
-                return
-            refused = answer.status in REFUSED and request.auth is None
-            if not refused or not self.reader.look_further(indexed.url):
-                raise self.reader.error(answer, indexed.url)
 
     def _retried(self, indexed: IndexedArchive) -> Callable[[float, str], None]:
         return lambda seconds, why: self._reporter.waiting(indexed, seconds, why)
@@ -157,7 +147,7 @@ def _learned(reader: Reader, archive: IndexedArchive, retried: Callable[[float, 
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Say what to do where an archive has no room on this machine."""
+    """Say what to do where the disk has no room for an archive."""
     hint = "Name a folder on another disk in the variable TMPDIR (on Windows: TMP), or copy fewer at once: --jobs 1."
     try:
         yield

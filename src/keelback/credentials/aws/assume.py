@@ -15,7 +15,7 @@ from keelback.credentials.aws.settings import (
 )
 from keelback.credentials.confidential import LARGEST_ANSWER, Confidential
 from keelback.credentials.oidc.asking import SECONDS, SECONDS_IN_ALL, replied
-from keelback.credentials.oidc.roles import checked_endpoint
+from keelback.credentials.serverurls import checked_url
 from keelback.credentials.sigv4 import SigV4
 from keelback.errors import ExchangeError
 from keelback.hosts import host_of
@@ -56,7 +56,7 @@ class TokenService:
         found = configured_region(environ, profiles)
         region = None if found is None else checked_region(*found)
         if named is not None:
-            endpoint = checked_endpoint(*named)
+            endpoint = checked_url(*named)
             in_host = _REGION_IN_HOST.fullmatch(host_of(endpoint))
             return cls(endpoint, (in_host and in_host["region"]) or region or "us-east-1")
         return cls(_GLOBAL, "us-east-1") if region is None else cls(aws_endpoint(region, "sts"), region)
@@ -79,7 +79,7 @@ class AssumedRole:
     seconds: int | None = None
 
     def parameters(self) -> dict[str, str]:
-        """What goes into the request."""
+        """The parameters of the request."""
         wanted = {
             "RoleArn": self.arn,
             "RoleSessionName": self.session_name,
@@ -90,7 +90,7 @@ class AssumedRole:
 
 
 def assume(client: Client, service: TokenService, role: AssumedRole, keys: KeySource) -> Keys:
-    """The keys of *role*, which *service* gives to who has *keys*.
+    """The keys of *role*, which *service* gives for *keys*.
 
     Args:
         client: sends the requests; follows no redirect, and sends nothing over plain HTTP to another machine.
@@ -100,7 +100,7 @@ def assume(client: Client, service: TokenService, role: AssumedRole, keys: KeySo
 
     Raises:
         ExchangeError: the service gave no keys.
-        CredentialError: those that are to sign cannot be had.
+        CredentialError: there are no keys to sign with.
     """
     url = f"{service.endpoint}/"
     request = Request(

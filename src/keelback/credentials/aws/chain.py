@@ -101,12 +101,8 @@ def find_keys(run: Run, url: str, options: BucketOptions, profiles: Profiles | N
     """
     profiles = Profiles(run.environ) if profiles is None else profiles
     if run.trusted.insists:
-        keys = _insisted(run, url, options)
-    else:
-        keys = next(filter(None, (look() for look in _places(run, url, options, profiles))), None)
-    if keys is not None:
-        _log.info("%s: keys from %s", url, keys.source)
-    return keys
+        return _insisted(run, url, options)
+    return next(filter(None, (look() for look in _places(run, url, options, profiles))), None)
 
 
 def _places(run: Run, url: str, options: BucketOptions, profiles: Profiles) -> Sequence[Callable[[], KeySource | None]]:
@@ -171,7 +167,7 @@ def _stored(url: str, stores: Sequence[Store]) -> KeySource | None:
     usable = (S3Credentials,)
     match = require(match, url, usable, server=_SERVER, looked=stores, flag="--access-key-id", env="S3_ACCESS_KEY_ID")
     assert isinstance(match.credential, S3Credentials)  # noqa: S101 - what require() is for
-    return KeySource.fixed(f"key {match.key!r} of {match.store.name}", match.credential)
+    return KeySource.fixed(match.source, match.credential)
 
 
 def _offered_role(run: Run) -> KeySource | None:

@@ -41,7 +41,7 @@ def container_role(environ: Mapping[str, str]) -> KeySource | None:
     """The keys of this container's role; ``None`` where no variable names an endpoint for them.
 
     Raises:
-        UsageError: a variable names none that keys may come from.
+        UsageError: a variable is invalid, or names an endpoint that must not be asked for keys.
         CredentialError: it gives no keys.
     """
     url = _url(environ)
@@ -100,7 +100,7 @@ def _keys(url: str, environ: Mapping[str, str]) -> Keys:
 
 
 def _token(environ: Mapping[str, str]) -> Secret | None:
-    """What the endpoint is shown; a file, which may change, goes before the variable."""
+    """The authorization token for the endpoint; a file, which may change, goes before the variable."""
     file = environ.get(TOKEN_FILE)
     if file:
         token, source = _read(Path(file)), f"the file in {TOKEN_FILE}"

@@ -6,12 +6,12 @@ Guide, "Retrieve security credentials from instance metadata".)
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from keelback.credentials.aws.keys import Keys, checked_keys
 from keelback.errors import CredentialError
 from keelback.secret import Secret
+from keelback.transport.dates import iso_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,19 +62,10 @@ def keys_in(
     return Keys(credentials, expires_at)
 
 
-def unix_time(text: str) -> float | None:
-    """*text*, a time in ISO 8601 (UTC, where it does not say), in Unix seconds; ``None`` where it is none."""
-    try:
-        when = datetime.fromisoformat(text)
-        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
 def _expiry(value: object, useless: Callable[[str], CredentialError], *, needed: bool) -> float | None:
     if value in (None, "") and not needed:
         return None
-    when = unix_time(value) if isinstance(value, str) else None
+    when = iso_time(value)
     if when is None:
         raise useless("JSON that has no valid 'Expiration'")
     return when

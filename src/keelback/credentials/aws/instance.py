@@ -39,10 +39,10 @@ _log = logging.getLogger("keelback.credentials")
 
 
 def instance_role(environ: Mapping[str, str]) -> KeySource | None:
-    """The keys of this machine's role; ``None`` where this is no machine of EC2, or one without a role.
+    """The keys of this machine's role; ``None`` where it has none, or is not at EC2.
 
     Raises:
-        UsageError: the variable that names another endpoint holds none.
+        UsageError: the variable for another endpoint is invalid.
         CredentialError: the service is there, and gives no keys.
     """
     if environ.get(DISABLED, "").strip().lower() == "true":

@@ -1,4 +1,4 @@
-"""S3 keys, where they came from, and how they stay good for use."""
+"""S3 keys, where they came from, and how they are renewed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SEPARATORS: Final = frozenset(",/")
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Keys that somebody gave, for a time.
+    """Keys, and how long they are valid.
 
     Attributes:
         credentials: sign requests.
@@ -56,12 +56,12 @@ class KeySource:
 
     @classmethod
     def fixed(cls, source: str, credentials: S3Credentials) -> Self:
-        """Keys that are the same for ever."""
+        """Keys that do not change."""
         return cls(source, lambda: credentials)
 
     @classmethod
     def renewed(cls, source: str, get: Callable[[], Keys], *, clock: Callable[[], float] = time.time) -> Self:
-        """Keys that are got at once, and anew before they expire, as :class:`Renewed` says.
+        """Keys that are fetched at once, and again before they expire, as :class:`Renewed` says.
 
         Args:
             source: what a person calls where they come from.

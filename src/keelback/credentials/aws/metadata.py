@@ -1,6 +1,6 @@
-"""Asks the servers that a cloud has beside its machines and containers.
+"""Asks the metadata servers of clouds.
 
-They speak plain HTTP on addresses that lead to no other machine. They are asked without a proxy, and not for long.
+They speak plain HTTP on addresses that lead to no other machine. They are asked without a proxy, with short timeouts.
 """
 
 from __future__ import annotations

@@ -27,14 +27,14 @@ _TRY_IT: Final = "Run it yourself: it may want you to log in."
 
 
 def run_process(profile: Profile, environ: Mapping[str, str]) -> Keys:
-    """What the program prints that *profile* names; no shell sees its command.
+    """The keys that the program of *profile* prints; it is run without a shell.
 
     Args:
         profile: has the setting ``credential_process``.
         environ: the variables of the program, which gets them without the identities of a CI job.
 
     Raises:
-        CredentialFileError: the command cannot be taken apart.
+        CredentialFileError: the command cannot be parsed.
         CredentialError: code ``helper``: it cannot be run, fails, is not done in time, or prints no keys.
         Interrupted: the user has stopped the run.
     """

@@ -40,7 +40,7 @@ class ProfileKeys:
         self._profiles = profiles
 
     def of(self, profile: Profile) -> KeySource | None:
-        """The keys of *profile*; ``None`` where it says nothing of keys.
+        """The keys of *profile*; ``None`` where it names none.
 
         Raises:
             CredentialFileError: what it says does not go together.

@@ -1,4 +1,4 @@
-"""Where a bucket is, as the configuration says that all tools of the rattler family share: ``[s3-options.BUCKET]``.
+"""Where a bucket is, by the configuration that the tools of the rattler family share: ``[s3-options.BUCKET]``.
 
 (rattler_config: ``locations.rs``, the shared layer; ``config/s3.rs``.) Files of a project are not looked at: whoever
 wrote one could have packages and signed requests go to a place of their own.
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _LARGEST: Final = 1 << 20
 _FILE: Final = Path("rattler", "config.toml")
+_EXAMPLE: Final = (
+    'Write, under [s3-options.BUCKET]: endpoint-url = "https://s3.example.com", and region = "us-east-1", or the '
+    "region that the service has for it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,23 @@ def configured_bucket(name: str, environ: Mapping[str, str]) -> Configured | Non
     return None
 
 
+def config_file(environ: Mapping[str, str]) -> Path:
+    """Where a person would say it: the first of the files."""
+    return next(_files(environ))
+
+
+def config_lines(name: str, endpoint_url: str, region: str, *, path_style: bool) -> str:
+    """What says in a configuration where the bucket *name* is: TOML, without an end of line."""
+    return (
+        f"[s3-options.{name}]\n"
+        f'endpoint-url = "{endpoint_url}"\n'
+        f'region = "{region}"\n'
+        f"force-path-style = {'true' if path_style else 'false'}"
+    )
+
+
 def _files(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Those that may be there, the one that counts most first."""
+    """The files that may exist, by precedence."""
     if environ.get("RATTLER_HOME"):
         yield Path(environ["RATTLER_HOME"], "config.toml")
     home = home_folder()
@@ -85,12 +104,12 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _configured(options: object, where: str) -> Configured:
     if not isinstance(options, dict):
-        raise UsageError(f"{where} is no table", hint="Write [s3-options.BUCKET] with endpoint-url and region.")
+        raise UsageError(f"{where} is no table", hint=_EXAMPLE)
     endpoint, region, path_style = (options.get(name) for name in ("endpoint-url", "region", "force-path-style"))
     if not isinstance(endpoint, str) or not isinstance(region, str) or not isinstance(path_style, bool | None):
         raise UsageError(
-            f"{where} needs an endpoint-url and a region, which are texts, and force-path-style is true or false",
-            hint="Correct it.",
+            f"{where} needs an endpoint-url and a region, which are texts; force-path-style is true or false",
+            hint=_EXAMPLE,
         )
     style = None if path_style is None else "path" if path_style else "virtual-host"
     return Configured(endpoint, region, style)

@@ -7,12 +7,12 @@ rattler-build.)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 from keelback.credentials.aws.profiles import Profiles
-from keelback.credentials.oidc.roles import checked_endpoint
+from keelback.credentials.serverurls import checked_url
 from keelback.errors import UsageError
 from keelback.hosts import host_of
 from keelback.secret import redact
@@ -66,7 +66,7 @@ class Wanted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class S3Settings:
-    """Where the service is that has a bucket, and how the bucket is addressed.
+    """Where a bucket's service is, and how the bucket is addressed.
 
     Attributes:
         endpoint: URL of the service, without a path and without a slash at its end.
@@ -77,13 +77,6 @@ class S3Settings:
     endpoint: str
     region: str
     path_style: bool
-
-    def in_region(self, region: str) -> S3Settings:
-        """The same for a bucket that the service says is in *region*; unchanged where that can be no region."""
-        if not _REGION.fullmatch(region):
-            return self
-        is_amazons = self.endpoint in (aws_endpoint(self.region), "https://s3.amazonaws.com")
-        return replace(self, region=region, endpoint=aws_endpoint(region) if is_amazons else self.endpoint)
 
 
 def s3_settings(options: Wanted, environ: Mapping[str, str], profiles: Profiles | None = None) -> S3Settings:
@@ -101,7 +94,7 @@ def s3_settings(options: Wanted, environ: Mapping[str, str], profiles: Profiles 
         profiles: those that *environ* tells of, where they have been read already.
 
     Raises:
-        UsageError: one of them can be none of these.
+        UsageError: one of them is invalid.
         CredentialFileError: a file with profiles cannot be read, or is malformed.
     """
     profiles = Profiles(environ) if profiles is None else profiles
@@ -144,7 +137,7 @@ def checked_server(url: str, source: str) -> str:
     Raises:
         UsageError: it is not.
     """
-    parts = urlsplit(checked_endpoint(url, source))
+    parts = urlsplit(checked_url(url, source))
     if parts.path not in ("", "/"):
         raise UsageError(
             f"{source}: {redact(url)!r} has a path behind the server",
@@ -171,7 +164,7 @@ def configured_region(environ: Mapping[str, str], profiles: Profiles) -> tuple[s
 
 
 def _endpoint(options: Wanted, environ: Mapping[str, str], profiles: Profiles) -> str | None:
-    """The endpoint that anybody named; ``None`` for AWS's own."""
+    """The endpoint that an option, a variable or a profile names; ``None`` for AWS's own."""
     if options.endpoint_url:
         return checked_server(options.endpoint_url.strip(), "--endpoint-url")
     if environ.get("S3_ENDPOINT_URL"):
@@ -195,7 +188,7 @@ def _region(options: Wanted, environ: Mapping[str, str], profiles: Profiles, end
 
 
 def _style(options: Wanted, environ: Mapping[str, str], profiles: Profiles) -> bool | None:
-    """Whether the bucket goes into the path, as far as anybody said so."""
+    """Whether the bucket goes into the path, where an option, a variable or a profile says so."""
     for style, source in _styles_said(options, environ):
         if style not in _STYLES:
             raise UsageError(

@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from keelback.credentials.aws.documents import unix_time
 from keelback.credentials.aws.keys import Keys
 from keelback.credentials.kinds import S3Credentials
-from keelback.credentials.oidc.xmltexts import NotXMLError, texts
 from keelback.transport import servers_words
+from keelback.transport.dates import iso_time
+from keelback.xmltexts import NotXMLError, texts
 
 if TYPE_CHECKING:
     from keelback.credentials.oidc.asking import Reply
@@ -47,7 +47,7 @@ def keys_in(reply: Reply, action: str) -> Keys:
     if not _ACCESS_KEY_ID.fullmatch(access_key_id):
         raise reply.useless("XML that has no valid 'AccessKeyId'")
     secret_access_key, session_token = (reply.checked(value(name)) for name in ("SecretAccessKey", "SessionToken"))
-    expires_at = unix_time(value("Expiration"))
+    expires_at = iso_time(value("Expiration"))
     if expires_at is None:
         raise reply.useless("XML that has no valid 'Expiration'")
     return Keys(S3Credentials(access_key_id, secret_access_key, session_token), expires_at)

@@ -1,4 +1,4 @@
-"""Keys that were given by options, or in variables: whole, or not at all."""
+"""Keys that were given by options or in variables; they have to be complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens that Microsoft Entra ID gives to an application: for its secret, or for the identity that another issuer made.
+"""Tokens that Microsoft Entra ID gives to an application, for its secret or for the identity of another issuer.
 
 (Microsoft identity platform, "OAuth 2.0 client credentials flow"; "Workload identity federation".)
 """
@@ -207,7 +207,7 @@ def _seconds(value: object) -> float | None:
 
 
 def words_of(answer: Answer) -> str:
-    """What Entra ID says of an error, in one line and without what only its support can read; redacted."""
+    """What Entra ID says of an error, in one line, redacted, and without trace and correlation IDs."""
     document = answer.json()
     said = document.get("error_description") if isinstance(document, dict) else None
     if not isinstance(said, str):

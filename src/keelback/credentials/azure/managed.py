@@ -1,4 +1,4 @@
-"""Managed identities: tokens that Azure gives to what runs on it.
+"""Managed identities: tokens that Azure gives to machines and apps on it.
 
 Machines ask the Instance Metadata Service, apps a service beside them (Microsoft Entra documentation, "How to use
 managed identities on an Azure VM to acquire an access token"; Azure App Service documentation, "REST endpoint
@@ -60,7 +60,7 @@ class ManagedIdentity:
 
     @classmethod
     def there(cls, environ: Mapping[str, str], *, wanted: bool, asset_tag: Path = _ASSET_TAG) -> Self | None:
-        """The managed identity that this process has, as far as can be told without asking anybody.
+        """The managed identity that this process has, as far as can be told without a request.
 
         Args:
             environ: the variables.

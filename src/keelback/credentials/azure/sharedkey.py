@@ -17,9 +17,10 @@ import httpx2
 from keelback.credentials.azure.wire import name_version
 from keelback.credentials.kinds import Credential
 from keelback.errors import CredentialError
+from keelback.transport.dates import http_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Generator, Mapping
 
     from keelback.secret import Secret
 
@@ -49,7 +50,6 @@ class SharedKey(Credential, httpx2.Auth):
     Args:
         account: the account's name.
         key: in Base64, as Azure shows it.
-        clock: the time, in Unix seconds.
 
     Attributes:
         account: see above.
@@ -59,12 +59,12 @@ class SharedKey(Credential, httpx2.Auth):
     """
 
     kind: ClassVar[str] = "SharedKey"
+    noun: ClassVar[str] = "account key"
 
-    def __init__(self, account: str, key: Secret, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, account: str, key: Secret) -> None:
         self.account = account
         self._key = key
         self._decoded()
-        self._clock = clock
         self._ahead = 0.0
 
     def __repr__(self) -> str:
@@ -74,7 +74,7 @@ class SharedKey(Credential, httpx2.Auth):
         """Date and sign *request* unless it has an ``Authorization`` already, and send it once."""
         if "Authorization" not in request.headers:
             name_version(request)
-            request.headers[_DATE] = email.utils.formatdate(self._clock() + self._ahead, usegmt=True)
+            request.headers[_DATE] = email.utils.formatdate(time.time() + self._ahead, usegmt=True)
             signed = hmac.new(self._decoded(), string_to_sign(request, self.account).encode(), hashlib.sha256)
             signature = base64.b64encode(signed.digest()).decode()
             request.headers["Authorization"] = f"SharedKey {self.account}:{signature}"
@@ -89,10 +89,10 @@ class SharedKey(Credential, httpx2.Auth):
         Returns:
             Whether the clock was so far off that requests are dated anew.
         """
-        there = date_in(headers)
+        there = http_time(headers.get("date"))
         if there is None:
             return False
-        ahead = there - self._clock()
+        ahead = there - time.time()
         if abs(ahead - self._ahead) < TOLERATED_SECONDS / 2:
             return False
         self._ahead = ahead
@@ -110,14 +110,6 @@ class SharedKey(Credential, httpx2.Auth):
                 code="bad-token",
             )
         return decoded
-
-
-def date_in(headers: Mapping[str, str]) -> float | None:
-    """The ``Date`` of an answer with these *headers*, in Unix seconds; ``None`` where it has no valid one."""
-    try:
-        return email.utils.parsedate_to_datetime(headers.get("date", "")).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def string_to_sign(request: httpx2.Request, account: str) -> str:

@@ -30,6 +30,7 @@ class SharedAccessSignature(Credential, httpx2.Auth):
     """
 
     kind: ClassVar[str] = "SharedAccessSignature"
+    noun: ClassVar[str] = "shared access signature"
 
     def __init__(self, text: Secret) -> None:
         self._source = text.source or "the credential"
@@ -73,7 +74,7 @@ def is_signature(text: str) -> bool:
 
 
 def _fields_in(text: str) -> Mapping[str, str]:
-    """The decoded fields of a signature, however often a plus sign was meant as one; empty where it cannot be one."""
+    """The decoded fields of a signature, in which plus signs may stand unencoded; empty where it is not a signature."""
     query = text.rpartition("?")[2]
     if CONTROL.search(query) or not query.isascii() or " " in query:
         return {}

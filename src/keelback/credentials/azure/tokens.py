@@ -33,6 +33,7 @@ class EntraToken(Credential, httpx2.Auth):
     """
 
     kind: ClassVar[str] = "EntraToken"
+    noun: ClassVar[str] = "access token"
 
     def __init__(self, token: Secret) -> None:
         self._token = token
@@ -47,7 +48,7 @@ class EntraToken(Credential, httpx2.Auth):
 
 
 class RenewedToken(Credential, RenewableAuth):
-    """A token that is renewed before it expires, and when the service does not take it any more.
+    """A token that is renewed before it expires, and when the service refuses it.
 
     Args:
         get: gets a new one; raises ``IdentityError`` or ``ExchangeError``.
@@ -56,6 +57,7 @@ class RenewedToken(Credential, RenewableAuth):
     """
 
     kind: ClassVar[str] = "EntraToken"
+    noun: ClassVar[str] = "access token"
 
     def __init__(self, get: Callable[[], Exchanged], *, name: str, clock: Callable[[], float] = time.time) -> None:
         self._renewed = Renewed(get, name=name, ahead=_AHEAD, clock=clock)
@@ -90,6 +92,7 @@ class VersionedToken(Credential, RenewableAuth):
     """
 
     kind: ClassVar[str] = "EntraToken"
+    noun: ClassVar[str] = "access token"
 
     def __init__(self, token: RenewableAuth) -> None:
         self._token = token

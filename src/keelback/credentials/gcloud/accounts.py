@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from keelback.credentials.gcloud.places import CLOUD_PLATFORM
-from keelback.credentials.gcloud.tokens import Account, ask, ask_with_form, end_of
+from keelback.credentials.gcloud.tokens import Account, ask, ask_with_form
 from keelback.credentials.kinds import BearerToken
 from keelback.credentials.oidc.exchanged import Exchanged
 from keelback.errors import CredentialError, CredentialFileError
 from keelback.secret import remember
+from keelback.transport.dates import iso_time
 
 if TYPE_CHECKING:
     from keelback.secret import Secret
@@ -37,7 +38,7 @@ class Person(Account):
         described: see :class:`Account`.
         url: where the refresh token is exchanged.
         client_id, client_secret: gcloud's own.
-        refresh_token: what the login left behind.
+        refresh_token: from the login.
     """
 
     described: str
@@ -184,7 +185,7 @@ def impersonated(
         "identities of CI systems, roles/iam.workloadIdentityUser.",
         auth=BearerToken(own),
     )
-    return Exchanged(reply.token("accessToken"), end_of(reply.members().get("expireTime")), float(life))
+    return Exchanged(reply.token("accessToken"), iso_time(reply.members().get("expireTime")), float(life))
 
 
 def _encoded(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Workload identity federation: an identity that somebody else made is exchanged for an access token of Google.
+"""Workload identity federation: an identity of another issuer is exchanged for an access token of Google.
 
 (Google Cloud documentation, "Workload Identity Federation"; AIP-4117, "External Account Credentials"; RFC 8693.)
 """
@@ -42,7 +42,7 @@ _HINT: Final = (
 
 
 def exchange_form(audience: str, subject: Secret, subject_type: str, scope: str) -> dict[str, str]:
-    """What the Security Token Service is asked; holds a secret."""
+    """The form for the Security Token Service; holds a secret."""
     return {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "audience": audience,

@@ -50,7 +50,7 @@ class Machine(Account):
 
     @classmethod
     def here(cls, environ: Mapping[str, str], places: Places, product_name: Path = _PRODUCT_NAME) -> Machine | None:
-        """This machine, if it is one at Google, as far as can be told without asking anybody; ``None`` otherwise."""
+        """This machine, if it is one at Google, as far as can be told without a request; ``None`` otherwise."""
         named = environ.get(HOST, "").strip()
         if named:
             return cls(f"http://{named}")

@@ -1,10 +1,9 @@
-"""Access tokens: what gives them, how they are asked for, and how they are kept good for use."""
+"""Access tokens: what gives them, how they are requested, and how they are renewed."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import urlencode
 
@@ -52,7 +51,7 @@ class Account(ABC):
 class GoogleToken(Credential, RenewableAuth):
     """An access token of an account, sent as ``Authorization: Bearer TOKEN``; safe to use from several threads at once.
 
-    It is got when it is first needed, and renewed as :class:`Renewed` says; it is kept nowhere but in memory.
+    It is fetched when it is first needed, and renewed as :class:`Renewed` says; it is kept nowhere but in memory.
 
     Args:
         account: whose token.
@@ -61,6 +60,7 @@ class GoogleToken(Credential, RenewableAuth):
     """
 
     kind: ClassVar[str] = "GoogleToken"
+    noun: ClassVar[str] = "access token"
 
     def __init__(self, account: Account, client: Client, scope: str) -> None:
         def get() -> Exchanged:
@@ -152,14 +152,6 @@ def token_in(reply: Reply, asked: float) -> Exchanged:
         return Exchanged(token)
     life = float(min(life, _LONGEST_LIFE))
     return Exchanged(token, asked + life, life)
-
-
-def end_of(text: object) -> float | None:
-    """*text*, a time as RFC 3339 writes it, in Unix seconds; ``None`` where it is none."""
-    try:
-        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def oauth_words(answer: Answer) -> str:

@@ -123,7 +123,9 @@ def _connected() -> Iterator[DBusConnection]:
     except TimeoutError as error:
         raise KeychainUnavailable("the session bus does not answer") from error
     except (secretstorage.SecretServiceNotAvailableException, OSError, RuntimeError) as error:
-        raise KeychainUnavailable(f"there is no session bus: {error}", absent=True) from error
+        is_malformed = isinstance(error.__cause__, ValueError)
+        why = "DBUS_SESSION_BUS_ADDRESS is not the address of one" if is_malformed else error
+        raise KeychainUnavailable(f"there is no session bus: {why}", absent=True) from error
     with contextlib.closing(connection):
         if not secretstorage.check_service_availability(connection):
             raise KeychainUnavailable("the session bus has no Secret Service", absent=True)

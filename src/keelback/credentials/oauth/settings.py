@@ -17,8 +17,6 @@ Flow = Literal["device-code", "auth-code", "auto"]
 """How to log in: with a code typed into a browser anywhere, with the browser of this machine, or with that if one can
 be opened and else with a code. Names and default are those of rattler's ``--oauth-flow``."""
 
-FLOWS: Final[Sequence[Flow]] = ("device-code", "auth-code", "auto")
-
 CLIENT_ID: Final = "rattler"
 """The name by which the servers of the field know the rattler family (rattler, auth.rs)."""
 

@@ -57,6 +57,7 @@ class ExchangedToken(Credential, RenewableAuth):
     """
 
     kind: ClassVar[str] = "ExchangedToken"
+    noun: ClassVar[str] = "short-lived token"
 
     def __init__(self, exchange: Callable[[], Exchanged], *, clock: Callable[[], float] = time.time) -> None:
         self._renewed = Renewed(

@@ -1,4 +1,4 @@
-"""A role of an object store's owner that a CI system's identity may assume, as the variables of the AWS SDKs name it.
+"""The role that a CI system's identity may assume at AWS, or at another S3 service, as the AWS SDKs' variables name it.
 
 ("AWS SDKs and Tools Reference Guide": assume role credential provider, service-specific endpoints, AWS STS Regional
 endpoints.)
@@ -10,13 +10,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import urlsplit
 
 from keelback.credentials.oidc.audience import audience_of
 from keelback.credentials.oidc.idtoken import IdToken
+from keelback.credentials.serverurls import checked_url
 from keelback.errors import IdentityError, UsageError
-from keelback.hosts import host_of
-from keelback.secret import Secret, redact
+from keelback.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,30 +102,13 @@ def _endpoint(environ: Mapping[str, str]) -> str:
     ignored = environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").strip().lower() == "true"
     for name in () if ignored else ENDPOINTS:
         if environ.get(name):
-            return checked_endpoint(environ[name].strip(), name)
+            return checked_url(environ[name].strip(), name)
     region = next((environ[name].strip() for name in REGIONS if environ.get(name)), "")
     if not region:
         return "https://sts.amazonaws.com"
     if not _REGION.fullmatch(region):
         raise UsageError("AWS_REGION is not a region", hint="Write it like eu-central-1.")
     return f"https://sts.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
-
-
-def checked_endpoint(url: str, name: str) -> str:
-    """*url*, which *name* says is a security token service's, without a slash at its end.
-
-    Raises:
-        UsageError: it is not the URL of a server, or has more in it than that.
-    """
-    try:
-        parts = urlsplit(url)
-        is_server = parts.scheme in ("https", "http") and bool(host_of(url)) and "\\" not in url
-        has_more = "@" in parts.netloc or bool(parts.query or parts.fragment)
-    except ValueError:
-        is_server, has_more = False, False
-    if not is_server or has_more:
-        raise UsageError(f"{name}: {redact(url)!r} is not the URL of a server", hint="Write it like https://HOST.")
-    return url.rstrip("/")
 
 
 def _read(path: Path, source: str) -> Secret:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from keelback.errors import UsageError
 from keelback.hosts import host_of
+from keelback.secret import as_secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -41,10 +42,11 @@ class TrustedPublishing:
     id_token: Secret | None = None
 
     @classmethod
-    def of(cls, mode: str = "auto", hosts: Collection[str] = (), id_token: Secret | None = None) -> Self:
+    def of(cls, mode: str = "auto", hosts: Collection[str] = (), id_token: Secret | str | None = None) -> Self:
         """See the class; raises ``UsageError`` for another *mode*, what is not a host name, or a contradiction."""
         if mode not in list(Mode):
             raise UsageError(f"trusted publishing: {mode!r} is not a valid mode", hint=f"Use one of {', '.join(Mode)}.")
+        id_token = as_secret(id_token, "oidc_token")
         if mode == Mode.NEVER and id_token is not None:
             raise UsageError(
                 f"{id_token.source or 'an ID token'} cannot be combined with --trusted-publishing never",

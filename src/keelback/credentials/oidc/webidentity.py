@@ -1,4 +1,4 @@
-"""The exchange of an identity for the keys of a role, with which requests to an object store are signed.
+"""The exchange of an identity for the keys of a role, with which requests to AWS or another S3 service are signed.
 
 ``AssumeRoleWithWebIdentity`` of a security token service (AWS STS API Reference, version 2011-06-15). AWS has one, and
 so have servers that speak its protocols.

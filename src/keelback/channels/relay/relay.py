@@ -1,15 +1,21 @@
-"""The way of an archive into a channel whose bytes are in another one."""
+"""How archives get into a channel whose bytes are in another one."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Literal
 
+from keelback.channels.delivery import NotBegun
 from keelback.channels.relay.archive import StreamedArchive
 from keelback.channels.relay.attestations import carried
 from keelback.channels.relay.servercopy import CannotCopy
+from keelback.errors import Interrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
     from keelback.archive import PackageArchive
     from keelback.channels.base import Channel
     from keelback.channels.delivery import Delivery
@@ -30,7 +36,7 @@ class Relay:
         at_once: how many archives are sent at once.
         needs_file: whether archives have to be here while they are sent.
         attestations: whether they go along; ``pinned``: those that records name alone; ``all``: others, too.
-        copier: has the server copy them, where it can.
+        server_copy: has the server copy them, where it can.
         reporter: who is told.
     """
 
@@ -42,22 +48,22 @@ class Relay:
         at_once: int,
         needs_file: bool,
         attestations: Literal["pinned", "all"] | None,
-        copier: ServerCopy | None,
+        server_copy: ServerCopy | None,
         reporter: Reporter,
     ) -> None:
         self._channel = channel
         self._supply = supply
         self._needs_file = needs_file
         self._attestations = attestations
-        self._copier = copier
+        self._server_copy = server_copy
         self._reporter = reporter
         self._slots = threading.BoundedSemaphore(at_once)
         self._first = threading.Lock()
-        self._copies = copier is not None
+        self._copies = server_copy is not None
 
     def find(self, archive: PackageArchive) -> Listed | None:
         """See :class:`~keelback.channels.base.Channel`."""
-        return self._channel.find(archive) if self._copier is None else self._copier.find(archive)
+        return self._channel.find(archive) if self._server_copy is None else self._server_copy.find(archive)
 
     def announce(self, archive: PackageArchive) -> None:
         """See :class:`~keelback.channels.base.Channel`; what is not here yet is announced when it is."""
@@ -66,46 +72,57 @@ class Relay:
 
     def send(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
         """See :class:`~keelback.channels.base.Channel`."""
-        attempts = self._copied(archive, overwrite=overwrite)
+        attempts = self._copied(archive, overwrite=overwrite, delivery=delivery)
         if attempts is not None:
             return attempts
-        if self._attestations is not None:
-            indexed = self._supply.indexed(archive)
-            delivery.attestation = carried(self._supply.reader, indexed, pinned=self._attestations == "pinned")
-        if not isinstance(archive, StreamedArchive):
-            return self._sent(archive, overwrite=overwrite, delivery=delivery)
-        if self._needs_file:
-            with self._slots, self._supply.here(archive) as found:
-                return self._sent_now(found, overwrite=overwrite, delivery=delivery)
-        archive.begin()
+        begun = archive if isinstance(archive, StreamedArchive) and not self._needs_file else None
         try:
-            return self._sent(archive, overwrite=overwrite, delivery=delivery)
+            if self._attestations is not None:
+                indexed = self._supply.indexed(archive)
+                delivery.attestation = carried(self._supply.reader, indexed, pinned=self._attestations == "pinned")
+            if begun is not None:
+                begun.begin()
+        except Interrupted:
+            raise NotBegun from None
+        try:
+            with self._slot(delivery), self._at_hand(archive) as found:
+                return self._sent(found, overwrite=overwrite, delivery=delivery)
         finally:
-            archive.end()
+            if begun is not None:
+                begun.end()
 
     @property
     def _announces_late(self) -> bool:
-        return self._needs_file or self._copier is not None
+        return self._needs_file or self._server_copy is not None
+
+    @contextlib.contextmanager
+    def _slot(self, delivery: Delivery) -> Iterator[None]:
+        """Wait until another one may be sent."""
+        with self._slots:
+            delivery.begin()
+            yield
+
+    def _at_hand(self, archive: PackageArchive) -> AbstractContextManager[PackageArchive]:
+        """*archive* as it is sent: from a file, if that is needed."""
+        if isinstance(archive, StreamedArchive) and self._needs_file:
+            return self._supply.here(archive)
+        return contextlib.nullcontext(archive)
 
     def _sent(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
-        with self._slots:
-            return self._sent_now(archive, overwrite=overwrite, delivery=delivery)
-
-    def _sent_now(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int:
         if self._announces_late:
             self._channel.announce(archive)
         return self._channel.send(archive, overwrite=overwrite, delivery=delivery)
 
-    def _copied(self, archive: PackageArchive, *, overwrite: bool) -> int | None:
+    def _copied(self, archive: PackageArchive, *, overwrite: bool, delivery: Delivery) -> int | None:
         """How often the server was asked to copy *archive*, which it did; ``None`` where it cannot.
 
         A server that cannot copy one archive is not asked for the next ones.
         """
-        if self._copier is None or not self._copies:
+        if self._server_copy is None or not self._copies:
             return None
         try:
-            with self._slots:
-                return self._copier.copy(archive, overwrite=overwrite)
+            with self._slot(delivery):
+                return self._server_copy.copy(archive, overwrite=overwrite)
         except CannotCopy as reason:
             with self._first:
                 if self._copies:

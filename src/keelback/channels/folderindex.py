@@ -1,4 +1,4 @@
-"""The index files of one subdir on disk, exchanged so that a reader finds a complete index at any moment.
+"""The index files of one subdir on disk, replaced so that a reader finds a complete index at any moment.
 
 New shards come first: they are named by their content, so nobody sees them until an index names them. Then everything
 else is written under other names, and only renamed at the end (:meth:`NewIndex.publish`). Each file of the index is
@@ -54,7 +54,7 @@ _WRITERS: Final = 8
 
 
 def check_index(folder: Path) -> None:
-    """See that the index in *folder*, if there is one, can be added to.
+    """Check that the index in *folder*, if there is one, can be added to.
 
     Raises:
         ChannelError: it is malformed, or says what keelback cannot write again.
@@ -88,7 +88,7 @@ def read_sources(folder: Path) -> Sources:
 
 @contextlib.contextmanager
 def _named(folder: Path) -> Iterator[None]:
-    """Say in errors which *folder* it is."""
+    """Name *folder* in errors."""
     try:
         yield
     except ChannelError as error:
@@ -114,13 +114,13 @@ class NewIndex:
         self._obsolete = obsolete
 
     @classmethod
-    def prepare(cls, folder: Path, sources: Sources, room: Path) -> NewIndex:
+    def prepare(cls, folder: Path, sources: Sources, workdir: Path) -> NewIndex:
         """Write what differs from the index that stands in *folder*.
 
         Args:
             folder: the subdir's.
             sources: what the index is made from.
-            room: a folder on the same file system; nobody minds what a run that dies leaves there.
+            workdir: a folder on the same file system; nobody minds what a run that dies leaves there.
         """
         repodata = sources.index()
         shards = encode_shards(repodata.records, repodata.removed)
@@ -140,9 +140,9 @@ class NewIndex:
             contents[REPODATA_ZST] = compress_repodata(plain)
         if read_file(folder / REPODATA) != plain:
             contents[REPODATA] = plain
-        _write_shards(folder / SHARDS_FOLDER, dict(shards.values()), room)
+        _write_shards(folder / SHARDS_FOLDER, dict(shards.values()), workdir)
         _retire(folder / SHARDS_FOLDER, _named_by(before) - set(hashes.values()))
-        waiting = {name: room / secrets.token_hex(8) for name in contents}
+        waiting = {name: workdir / secrets.token_hex(8) for name in contents}
         for name, file in waiting.items():
             write_synced(file, contents[name])
         return cls(folder, waiting, hashes.values(), [name for name, content in beside.items() if content is None])
@@ -154,7 +154,7 @@ class NewIndex:
                 remove(self._folder / name)
 
     def publish(self) -> None:
-        """Put it in force: a few renames and nothing between them."""
+        """Put it in force: a few renames, with nothing between them."""
         for name, file in self._waiting.items():
             rename(file, self._folder / name)
         sync_folder(self._folder)
@@ -169,18 +169,18 @@ class NewIndex:
             for entry in entries:
                 shard = _SHARD.fullmatch(entry.name)
                 if shard and shard[1] not in self._shards and entry.stat().st_mtime < oldest:
-                    with contextlib.suppress(OSError):  # a reader on Windows has it open; there is a next time
+                    with contextlib.suppress(OSError):  # a reader on Windows has it open; the next run removes it
                         os.unlink(entry.path)  # noqa: PTH108 - a path is there already
 
 
-def _write_shards(folder: Path, shards: Mapping[str, bytes], room: Path) -> None:
+def _write_shards(folder: Path, shards: Mapping[str, bytes], workdir: Path) -> None:
     """Write those of *shards* (from hash to content) that are not there."""
     folder.mkdir(exist_ok=True)
     there = {path.name for path in folder.iterdir()}
     missing = [digest for digest in shards if _shard(folder, digest).name not in there]
 
     def write(digest: str) -> None:
-        waiting = room / digest
+        waiting = workdir / digest
         write_synced(waiting, shards[digest])
         rename(waiting, _shard(folder, digest))
 
@@ -193,9 +193,9 @@ def _write_shards(folder: Path, shards: Mapping[str, bytes], room: Path) -> None
 
 
 def _retire(folder: Path, dropped: Collection[str]) -> None:
-    """Note on each shard in *dropped*, as its time, that until now an index named it."""
+    """Set the time of each shard in *dropped*, to note that an index named it until now."""
     for digest in dropped:
-        with contextlib.suppress(OSError):  # another owner's, or gone: then its own time has to do
+        with contextlib.suppress(OSError):  # another owner's, or gone: then its own time counts
             os.utime(_shard(folder, digest))
 
 

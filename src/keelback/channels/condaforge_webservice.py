@@ -1,4 +1,4 @@
-"""How conda-forge takes packages from its staging area: it is asked once, and looked for where its answer is lost.
+"""How conda-forge copies packages from its staging area: it is asked once; if the answer is lost, they are looked for.
 
 (conda-forge-webservices, ``/feedstock-outputs/copy``; conda-forge-ci-setup, ``feedstock_outputs.py``.) The service
 looks whether the feedstock may have such packages, copies them, and removes them from the staging area. It goes on
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from keelback.channels.answers import error_of
-from keelback.errors import ChannelError, Interrupted, KeelbackError, ServerError
+from keelback.errors import ChannelError, CredentialRefused, Interrupted, KeelbackError, ServerError
 from keelback.hosts import host_of
 from keelback.secret import redact
 from keelback.stopping import on_stop
-from keelback.transport import Request
+from keelback.transport import Request, servers_words
 from keelback.transport.failures import BROKEN, NEVER_SENT, no_answer
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ _log = logging.getLogger(__name__)
 
 PAUSES: Final = (10.0, 10.0, 10.0, 16.0, 32.0)
 """The seconds before each look for packages whose copying got no answer (conda-forge-ci-setup)."""
+_REFUSED: Final = "invalid feedstock token"
+"""What the service says of a token that is not that of the feedstock; no status of its own says so."""
 _LONGEST: Final = 300
-"""Characters of the service's words about one package."""
+"""How many characters of the service's message about one package are shown."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ class Feedstock:
 
 
 class _NoVerdict(Exception):
-    """The request may have arrived, and what became of it was not said."""
+    """The request may have arrived, but no answer came."""
 
 
-class Copier:
-    """Asks for packages to be copied, and says which were not.
+class Webservice:
+    """The service that copies packages out of the staging area.
 
     Args:
         client: sends the request.
@@ -101,19 +103,19 @@ class Copier:
         self._pauses = pauses
 
     def copy(self, feedstock: Feedstock, label: str, archives: Sequence[PackageArchive]) -> Mapping[str, KeelbackError]:
-        """Have *archives* copied into *label*; by relative path, why some were not.
+        """Ask for *archives* to be copied into *label*; returns, by relative path, why some were not.
 
         Raises:
             Interrupted: the user stopped it.
         """
         try:
             answer = self._ask(json.dumps(feedstock.document(label, archives)).encode())
-            return self._verdicts(answer, archives)
+            return self._verdicts(answer, feedstock, archives)
         except _NoVerdict as error:
             return self._look_for(label, archives, why=str(error))
         except Interrupted:
             raise
-        except KeelbackError as error:  # it was never asked
+        except KeelbackError as error:  # the service was not asked
             return {archive.relative_path: error for archive in archives}
 
     def _ask(self, document: bytes) -> Answer:
@@ -133,7 +135,9 @@ class Copier:
 
         return self._client.persist(request, once)
 
-    def _verdicts(self, answer: Answer, archives: Sequence[PackageArchive]) -> Mapping[str, KeelbackError]:
+    def _verdicts(
+        self, answer: Answer, feedstock: Feedstock, archives: Sequence[PackageArchive]
+    ) -> Mapping[str, KeelbackError]:
         document = answer.json()
         copied = document.get("copied") if isinstance(document, dict) else None
         if isinstance(copied, dict):
@@ -142,7 +146,13 @@ class Copier:
         if answer.ok:
             raise _NoVerdict(f"{host_of(self._endpoint)} answered {answer.status}, and not what it copied")
         error = error_of(answer, source=self._source)
-        if isinstance(error, ServerError) and 400 <= answer.status <= 499:
+        if 400 <= answer.status <= 499 and _REFUSED in servers_words(answer).lower():
+            error = CredentialRefused(
+                f"{host_of(self._endpoint)} refused the token from {self._source} ({answer.status}): "
+                f"{servers_words(answer)}",
+                hint=f"Check that it is the token of {feedstock.name}.",
+            )
+        elif isinstance(error, ServerError) and 400 <= answer.status <= 499:
             error.hint = f"Check the name of the feedstock, and the token from {self._source}."
         return {archive.relative_path: error for archive in archives}
 

@@ -73,6 +73,12 @@ def test_options_are_listed_in_sections(command: list[str]) -> None:
     assert len(headings) == len(sections)
 
 
+@pytest.mark.parametrize("command", ["publish", "fetch", "copy", "index", "upload s3", "auth login"])
+def test_the_url_of_a_bucket_elsewhere_is_shown(command: str) -> None:
+    """MinIO, R2 and Ceph are named with their host."""
+    assert "s3+https://" in help_of(*command.split())
+
+
 def test_what_is_there_for_old_scripts_alone_is_not_shown() -> None:
     """One option in the help for one thing; rattler-build's name for it goes on working."""
     assert "--generate-attestation" not in help_of("upload", "prefix")
@@ -93,7 +99,7 @@ RATTLER_BUILD = {
     "|ANACONDA_SERVER_URL|ANACONDA_OWNER|ANACONDA_CHANNEL|ANACONDA_API_KEY|ANACONDA_FORCE",
     "quetz": "-u, --url|-c, --channel|-a, --api-key|QUETZ_SERVER_URL|QUETZ_CHANNEL|QUETZ_API_KEY",
     "s3": "-c, --channel|--endpoint-url|--region|--access-key-id|--secret-access-key|--session-token|--addressing-style"
-    "|--force|S3_CHANNEL|S3_ENDPOINT_URL|S3_REGION|S3_ACCESS_KEY_ID|S3_SECRET_ACCESS_KEY|S3_SESSION_TOKEN"
+    "|--force-path-style|S3_FORCE_PATH_STYLE|--force|S3_CHANNEL|S3_ENDPOINT_URL|S3_REGION|S3_ACCESS_KEY_ID|S3_SECRET_ACCESS_KEY|S3_SESSION_TOKEN"
     "|S3_ADDRESSING_STYLE",
     "cloudsmith": "-o, --owner|-r, --repo|-a, --api-key|-u, --url"
     "|CLOUDSMITH_OWNER|CLOUDSMITH_REPO|CLOUDSMITH_API_KEY|CLOUDSMITH_API_URL",

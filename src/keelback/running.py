@@ -160,7 +160,7 @@ class Run:
         return outcome.status in _DECIDED_LATE[self._channel.arrival] and not is_over
 
     def _tell_rest(self) -> None:
-        """Tell what was not told yet, because it could have changed."""
+        """Tell what was not told yet, because it could have changed, and what has changed since it was told."""
         for path in sorted(self._untold):
             self._reporter.finished(self._outcomes[path])
         self._untold.clear()
@@ -237,8 +237,7 @@ class Run:
         for outcome in lost:
             failed = replace(outcome, status=Status.FAILED, error=problem)
             self._outcomes[failed.relative_path] = failed
-            self._untold.discard(failed.relative_path)
-            self._reporter.finished(failed)
+            self._untold.add(failed.relative_path)
         return problem
 
     def _verify(self) -> None:

@@ -17,7 +17,7 @@ from keelback.credentials.gcloud.tokens import GoogleToken
 from keelback.credentials.kinds import BearerToken, OAuth
 from keelback.credentials.lookup import find, require
 from keelback.credentials.serverurls import checked_url
-from keelback.errors import CredentialError
+from keelback.errors import CredentialError, UsageError
 
 if TYPE_CHECKING:
     from keelback.channels.session import Session
@@ -89,7 +89,7 @@ def find_gcs(
     is_google = places.owns(endpoint)
     exchange = _exchange(session, places) if is_google else None
     if exchange is None and session.trusted.insists:
-        raise CredentialError(
+        raise UsageError(
             f"{session.trusted.by_option} needs to know who at Google exchanges the identity",
             hint=f"Set {PROVIDER} to projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER.",
         )

@@ -19,7 +19,7 @@ from keelback.credentials.kinds import S3Credentials
 from keelback.credentials.lookup import find, require
 from keelback.credentials.oidc.roles import ROLE, Role
 from keelback.credentials.oidc.trusted import Mode
-from keelback.errors import CredentialError, UsageError
+from keelback.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
@@ -153,7 +153,7 @@ def _insisted(run: Run, url: str, options: BucketOptions) -> KeySource | None:
         raise UsageError(f"keys for {url} cannot be combined with {by_option}", hint="Leave out one of them.")
     role = Role.named_in(run.environ)
     if role is None:
-        raise CredentialError(
+        raise UsageError(
             f"{by_option}: no role is named whose keys for {url} an identity could be exchanged for",
             hint=f"Set {ROLE} to the role.",
         )
